@@ -1,0 +1,78 @@
+"""The bounded activations that schemes put at the sites of a network, and what they do to NaN and infinities.
+
+Every one keeps its bounds in one parameter that broadcasts over a batch: shape () for a layer, (C, 1, 1) or
+(N,) for channels, the site's own shape for neurons. With finite bounds the outputs are finite for any input.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from faultbench.network import Site
+
+Granularity = Literal["layer", "channel", "neuron"]
+Bounds = Mapping[str, Tensor]
+"""Site name → its bounds, float32."""
+
+
+class Bounded(nn.Module):
+    """A ReLU with bounds; how an activation above its bound is answered is the subclass's `forward`."""
+
+    def __init__(self, bounds: Tensor) -> None:
+        super().__init__()
+        self.bounds = nn.Parameter(bounds.detach().clone(), requires_grad=False)
+
+
+class ClipToZero(Bounded):
+    """x where 0 ≤ x ≤ bound, else 0; NaN and both infinities give 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Element by element; x is not changed."""
+        y = torch.relu(x)
+        # NaN fails the comparison as well, so it is zeroed with what lies above the bound.
+        return y.masked_fill_(~(y <= self.bounds), 0.0)
+
+
+class Saturate(Bounded):
+    """x held within 0..bound; NaN and −Inf give 0, +Inf gives the bound."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Element by element; x is not changed."""
+        y = torch.minimum(torch.relu(x), self.bounds)
+        return torch.nan_to_num_(y, nan=0.0, posinf=torch.inf)  # by default it would also cut +Inf
+
+
+class Smooth(Bounded):
+    """max(0, x·σ(k(bound − x))), differentiable in its bounds; NaN and both infinities give 0.
+
+    The form that FitAct and HyReLU share in the ProAct authors' released code, which gives NaN at ±Inf.
+    """
+
+    def __init__(self, bounds: Tensor, *, steepness: float) -> None:
+        super().__init__(bounds)
+        self.steepness = steepness
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Element by element; x is not changed."""
+        y = torch.relu(x * torch.sigmoid(self.steepness * (self.bounds - x)))
+        return torch.nan_to_num(y, nan=0.0)  # Inf·σ(−Inf) is Inf·0
+
+
+def bounds_shape(site: Site, granularity: Granularity) -> tuple[int, ...]:
+    """The shape of a site's bounds: () for a layer, one bound a channel, or one a neuron."""
+    if granularity == "layer":
+        return ()
+    if granularity == "neuron":
+        return site.shape
+    return site.shape[:1] + (1,) * (len(site.shape) - 1)
+
+
+def reduce_bounds(neuron_wise: Tensor, granularity: Granularity) -> Tensor:
+    """The largest neuron-wise bound of each layer or channel; neuron-wise bounds as they are."""
+    if granularity == "layer":
+        return neuron_wise.amax()
+    if granularity == "channel" and neuron_wise.dim() > 1:
+        return neuron_wise.amax(dim=tuple(range(1, neuron_wise.dim())), keepdim=True)
+    return neuron_wise

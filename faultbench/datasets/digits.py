@@ -1,0 +1,44 @@
+"""Handwritten digits that come with the package: nothing to download (provenance: digits.md)."""
+
+from dataclasses import dataclass
+from importlib import resources
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faultbench.datasets.images import Images, Splits, shifted
+from faultbench.registry import dataset
+
+N_CALIBRATION = 200
+SPLIT_SEED = 1998
+"""The split is a property of the data set, the same in every campaign."""
+
+
+@dataset("digits")
+@dataclass(frozen=True)
+class Digits:
+    """1,797 handwritten 8×8 digits in grey (UCI, CC BY 4.0): 1,097 train, 200 calibration, 500 test."""
+
+    shape: ClassVar[tuple[int, int, int]] = (1, 8, 8)
+    n_classes: ClassVar[int] = 10
+    n_test: ClassVar[int] = 500
+
+    def load(self) -> Splits:
+        """Grey values scaled from 0..16 to 0..1, split by a fixed seed."""
+        images = _read()
+        order = torch.from_numpy(np.random.default_rng(SPLIT_SEED).permutation(len(images)))
+        test, calibration, train = order.split([self.n_test, N_CALIBRATION, len(images) - self.n_test - N_CALIBRATION])
+        return Splits(*(Images(images.pixels[part], images.labels[part]) for part in (train, calibration, test)))
+
+    def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Shift by at most one pixel; a mirrored digit would be another sign."""
+        return shifted(pixels, generator, margin=1)
+
+
+def _read() -> Images:
+    with resources.files(__package__).joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
+        grey, labels = arrays["images"], arrays["labels"]
+    pixels = torch.from_numpy(grey.astype(np.float32) / 16).unsqueeze(1)
+    return Images(pixels, torch.from_numpy(labels.astype(np.int64)))

@@ -1,0 +1,36 @@
+"""Clip-Act: zero what lies above the profiled maximum."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from faultbench.activations import ClipToZero, Granularity
+from faultbench.network import Site
+from faultbench.registry import scheme
+from faultbench.schemes.profile import profiled_bounds
+from faultbench.schemes.scheme import Fitted, Fitting, granularities
+
+
+@scheme("clip_act")
+@dataclass(frozen=True)
+class ClipAct:
+    """Clip to zero above the profiled maximum.
+
+    The first two steps of FT-ClipAct (Hoang et al., DATE 2020, arXiv 1912.00941). FitAct's abstract most likely
+    means the whole of FT-ClipAct by this name; keeping both apart is our reading.
+    """
+
+    granularity: Literal["layer", "channel", "neuron"] = "layer"
+
+    def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
+        """As the option says, the same at every site."""
+        return self.granularity
+
+    def activation(self, bounds: Tensor) -> nn.Module:
+        """x within 0..bound, else 0."""
+        return ClipToZero(bounds)
+
+    def fit(self, fitting: Fitting) -> Fitted:
+        """The profiled maxima are the bounds."""
+        return Fitted(profiled_bounds(fitting, granularities(fitting.network, self)))

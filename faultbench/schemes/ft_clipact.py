@@ -1,0 +1,117 @@
+"""FT-ClipAct: clipping thresholds searched by injecting faults."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from faultbench.activations import ClipToZero, Granularity
+from faultbench.faults.bernoulli import Bernoulli
+from faultbench.faults.fault_map import FaultMap
+from faultbench.network import Network, Site
+from faultbench.progress import Task
+from faultbench.registry import scheme
+from faultbench.schemes.profile import profiled_bounds
+from faultbench.schemes.scheme import Fitted, Fitting, granularities
+from faultbench.trial import Evaluation, fault_space
+
+N_INJECTIONS = {"paper": 20, "fast": 4}
+"""Fault maps at each rate when the option is left open."""
+
+
+@scheme("ft_clipact")
+@dataclass(frozen=True)
+class FtClipAct:
+    """Clip to zero above thresholds searched for the best accuracy under injected faults.
+
+    Hoang, Hanif, Shafique: FT-ClipAct, DATE 2020 (arXiv 1912.00941), interval search over the area under the
+    accuracy curve. Faults hit the layers that feed the site, the other sites are unbounded.
+    """
+
+    iterations: int = 4
+    min_iterations: int = 3
+    delta: float = 0.2
+    injections: int | None = None
+    rates: tuple[float, ...] = (1e-7, 1e-6, 3e-6, 1e-5, 3e-5)
+
+    def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
+        """One threshold a layer."""
+        return "layer"
+
+    def activation(self, bounds: Tensor) -> nn.Module:
+        """x within 0..threshold, else 0."""
+        return ClipToZero(bounds)
+
+    def fit(self, fitting: Fitting) -> Fitted:
+        """Search the threshold of each site in forward order, starting from its profiled maximum."""
+        maxima = profiled_bounds(fitting, granularities(fitting.network, self))
+        thresholds, n_injections = {}, 0
+        with fitting.reporter.task("search thresholds", len(maxima), unit="sites") as task:
+            for site in fitting.network.sites:
+                resilience = Resilience(fitting, site, self.rates, self._n_injections(fitting))
+                threshold = self.search(float(maxima[site.name]), resilience)
+                thresholds[site.name] = torch.tensor(threshold, dtype=torch.float32)
+                n_injections += resilience.n_injections
+                _tell(task, site, threshold, n_injections)
+        return Fitted(thresholds, n_injections=n_injections)
+
+    def search(self, highest: float, auc: Callable[[float], float]) -> float:
+        """The threshold in 0..highest that maximises auc, by narrowing an interval of four points."""
+        low, high = 0.0, highest
+        for iteration in range(1, self.iterations + 1):
+            points = [low + j * (high - low) / 3 for j in range(4)]
+            areas = [auc(point) for point in points]
+            best = int(np.argmax(areas))
+            low, high = points[max(best - 1, 0)], points[min(best + 1, 3)]
+            if iteration >= self.min_iterations and np.abs(np.diff(areas)).max() <= self.delta:
+                break
+        return points[best]
+
+    def _n_injections(self, fitting: Fitting) -> int:
+        return N_INJECTIONS[fitting.schedule] if self.injections is None else self.injections
+
+
+class Resilience:
+    """The area under accuracy [%] against rank-spaced fault rates, as a function of one site's threshold.
+
+    Equal thresholds are evaluated once, and all thresholds meet the same faults. n_injections counts the faulty
+    runs over the calibration images; a map without flips costs none, and neither does a threshold of 0, behind
+    which no fault is seen.
+    """
+
+    def __init__(self, fitting: Fitting, site: Site, rates: tuple[float, ...], n_maps: int) -> None:
+        self.n_injections = 0
+        self._fitting = fitting
+        self._network: Network = fitting.network.copy()
+        self._site = site
+        self._known: dict[float, float] = {}
+        self._space = fault_space(self._network, fitting.codec, ("weights", "biases"), owners=site.feeding)
+        self._maps = [[self._draw(rate, trial) for trial in range(n_maps)] for rate in rates]
+
+    def __call__(self, threshold: float) -> float:
+        """The area, 0 to 20·(number of rates − 1)."""
+        if threshold not in self._known:
+            self._known[threshold] = self._area(threshold)
+        return self._known[threshold]
+
+    def _draw(self, rate: float, trial: int) -> FaultMap:
+        return Bernoulli().draw(self._space, ber=rate, seed=self._fitting.seed, trial=trial)
+
+    def _area(self, threshold: float) -> float:
+        self._network.install(self._site, ClipToZero(torch.tensor(threshold)))
+        calibration = self._fitting.calibration
+        evaluation = Evaluation(self._network, self._space, calibration, batch=self._fitting.batch)
+        means = [np.mean([self._n_correct(evaluation, m, threshold) for m in maps]) for maps in self._maps]
+        return float(np.trapezoid(means, dx=0.2)) * 100 / len(calibration)
+
+    def _n_correct(self, evaluation: Evaluation, fault_map: FaultMap, threshold: float) -> int:
+        if threshold == 0 or not len(fault_map):
+            return evaluation.golden.n_correct
+        self.n_injections += 1
+        return evaluation.outcome(fault_map).n_correct
+
+
+def _tell(task: Task, site: Site, threshold: float, n_injections: int) -> None:
+    task.advance(note=f"{site.name}: {threshold:.3f}, {n_injections} injections so far")

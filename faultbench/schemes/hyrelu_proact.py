@@ -1,0 +1,151 @@
+"""HyReLU + ProAct: bounds of layers, of neurons at the last site, trained one site after another with distillation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faultbench.activations import ClipToZero, Granularity, Smooth
+from faultbench.network import Site
+from faultbench.progress import Silent, Task
+from faultbench.registry import scheme
+from faultbench.schemes.bound_training import STEEPNESS, Student, mean_square
+from faultbench.schemes.profile import profiled_bounds
+from faultbench.schemes.scheme import Fitted, Fitting, granularities
+from faultbench.training import accuracy, descend, shuffled
+
+DECAYS = tuple(4.0 * 10.0**-exponent for exponent in range(1, 12))
+"""The geometric line search over AdamW's decoupled decay: 4e-1 to 4e-11."""
+
+N_FLAT_EPOCHS = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a bound tensor is trained in one step of the line search, and how the search proceeds."""
+
+    batch: int
+    n_epochs: tuple[int, int]
+    learning_rate: tuple[float, float]
+    bisect: bool
+
+    def of(self, bounds: Tensor) -> tuple[int, float]:
+        """Epochs and learning rate: (few bounds, many bounds), more than 3 being many."""
+        many = bounds.numel() > 3
+        return self.n_epochs[many], self.learning_rate[many]
+
+
+RECIPES = {
+    "paper": Recipe(batch=128, n_epochs=(15, 105), learning_rate=(1e-2, 1e-3), bisect=False),
+    "fast": Recipe(batch=32, n_epochs=(6, 12), learning_rate=(5e-2, 1e-2), bisect=True),
+}
+"""paper: the ProAct authors' released code. fast: fewer, larger steps and bisection on the decay."""
+
+
+@scheme("hyrelu_proact")
+@dataclass(frozen=True)
+class HyreluProact:
+    """One bound a layer, one a neuron at the last site, trained progressively with distillation.
+
+    ProAct (arXiv 2406.06313) as in the ProAct authors' released code, but 0 instead of NaN for ±Inf.
+    """
+
+    deploy: Literal["smooth", "hard"] = "smooth"
+    mode: Literal["isolated", "cumulative"] = "isolated"
+    tolerance: float = 0.015
+
+    def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
+        """Neuron-wise at the last activation before the classifier, layer-wise elsewhere."""
+        return "neuron" if is_last else "layer"
+
+    def activation(self, bounds: Tensor) -> nn.Module:
+        """The smooth form, or clipping to zero where it is deployed hard."""
+        return Smooth(bounds, steepness=STEEPNESS) if self.deploy == "smooth" else ClipToZero(bounds)
+
+    def fit(self, fitting: Fitting) -> Fitted:
+        """Shrink the bounds of one site after another, last site first, while held-out accuracy stays."""
+        student = Student(fitting.network, profiled_bounds(fitting, granularities(fitting.network, self)))
+        progressive = Progressive(fitting, student, self.tolerance, cumulative=self.mode == "cumulative")
+        names = [site.name for site in reversed(fitting.network.sites)]
+        with fitting.reporter.task("train bounds", len(names), unit="sites") as task:
+            for index, name in enumerate(names):
+                progressive.shrink(name, done=names[:index], task=task)
+        return Fitted(student.saved(), n_epochs=progressive.n_epochs)
+
+
+class Progressive:
+    """ProAct's line search: for one site, the strongest decay whose trained bounds keep the accuracy."""
+
+    def __init__(self, fitting: Fitting, student: Student, tolerance: float, *, cumulative: bool) -> None:
+        self.n_epochs = 0
+        self._fitting, self._student = fitting, student
+        self._tolerance, self._cumulative = tolerance, cumulative
+        self._recipe = RECIPES[fitting.schedule]
+        self._golden_accuracy = self._accuracy()
+
+    def shrink(self, name: str, *, done: list[str], task: Task) -> None:
+        """Train the bounds of a site, and with `cumulative` those already done too; restored if none will do."""
+        trained = self._student.train_only([name, *done] if self._cumulative else [name])
+        before = self._student.saved()
+        kept = before
+
+        def affordable(decay: float) -> bool:
+            nonlocal kept
+            self._student.restore(before)
+            self._train(trained, self._student.bounds[name], decay, purpose=f"{name}/{decay}")
+            reached = self._accuracy()
+            task.advance(0, note=f"{name}: decay {decay:.0e}, accuracy {reached:.3f}")
+            if abs(self._golden_accuracy - reached) <= self._tolerance:
+                kept = self._student.saved()
+                return True
+            return False
+
+        strongest(DECAYS, affordable, bisect=self._recipe.bisect)
+        self._student.restore(kept)
+        task.advance()
+
+    def _train(self, trained: list[nn.Parameter], bounds: Tensor, decay: float, *, purpose: str) -> None:
+        n_epochs, learning_rate = self._recipe.of(bounds)
+        generator = self._fitting.generator(purpose)
+        with Silent().task("", n_epochs) as task:
+            descend(
+                lambda pixels, labels: self._loss(pixels, labels, trained),
+                torch.optim.AdamW(trained, lr=learning_rate, weight_decay=decay),
+                batches=lambda: shuffled(
+                    self._fitting.train, self._recipe.batch, self._fitting.augment, generator
+                ),
+                n_epochs=n_epochs,
+                n_flat_epochs=min(N_FLAT_EPOCHS, n_epochs // 3),
+                task=task,
+            )
+        self.n_epochs += n_epochs
+
+    def _loss(self, pixels: Tensor, labels: Tensor, trained: list[nn.Parameter]) -> Tensor:
+        logits = self._student.network(pixels)
+        with torch.no_grad():
+            teacher = self._fitting.network(pixels)
+        distillation = F.cross_entropy(logits, teacher.softmax(dim=1))
+        return 0.8 * F.cross_entropy(logits, labels) + 0.1 * distillation + 4e-8 * mean_square(trained)
+
+    def _accuracy(self) -> float:
+        return accuracy(self._student.network, self._fitting.calibration, batch=self._fitting.batch)
+
+
+def strongest(decays: tuple[float, ...], affordable: Callable[[float], bool], *, bisect: bool) -> None:
+    """Try decays, strongest first, until one is affordable; or bisect, taking affordability to be monotone.
+
+    Bisection ends on the strongest affordable decay that it found; the last affordable call is the one to keep.
+    """
+    if not bisect:
+        any(affordable(decay) for decay in decays)
+        return
+    low, high = 0, len(decays)
+    while low < high:
+        middle = (low + high) // 2
+        if affordable(decays[middle]):
+            high = middle
+        else:
+            low = middle + 1

@@ -1,0 +1,37 @@
+"""Ranger: hold activations within the profiled range."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from faultbench.activations import ClipToZero, Granularity, Saturate
+from faultbench.network import Site
+from faultbench.registry import scheme
+from faultbench.schemes.profile import profiled_bounds
+from faultbench.schemes.scheme import Fitted, Fitting, granularities
+
+
+@scheme("ranger")
+@dataclass(frozen=True)
+class Ranger:
+    """Saturate at the profiled maximum.
+
+    Chen et al., DSN 2021 (arXiv 2003.13874); their released artefact saturates. `out_of_range: zero` is how the
+    ProAct authors' toolbox probably runs it.
+    """
+
+    granularity: Literal["layer", "channel", "neuron"] = "layer"
+    out_of_range: Literal["saturate", "zero"] = "saturate"
+
+    def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
+        """As the option says, the same at every site."""
+        return self.granularity
+
+    def activation(self, bounds: Tensor) -> nn.Module:
+        """x held within 0..bound, or zeroed outside."""
+        return Saturate(bounds) if self.out_of_range == "saturate" else ClipToZero(bounds)
+
+    def fit(self, fitting: Fitting) -> Fitted:
+        """The profiled maxima are the bounds."""
+        return Fitted(profiled_bounds(fitting, granularities(fitting.network, self)))

@@ -1,0 +1,26 @@
+"""The unprotected network."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from faultbench.network import Site
+from faultbench.registry import scheme
+from faultbench.schemes.scheme import Fitted, Fitting
+
+
+@scheme("relu")
+@dataclass(frozen=True)
+class Relu:
+    """No protection: plain ReLU everywhere."""
+
+    def granularity_at(self, site: Site, *, is_last: bool) -> None:  # noqa: ARG002 - the protocol's
+        """No bounds."""
+
+    def activation(self, bounds: Tensor) -> nn.Module:  # noqa: ARG002 - the protocol's
+        """ReLU."""
+        return nn.ReLU()
+
+    def fit(self, fitting: Fitting) -> Fitted:  # noqa: ARG002 - the protocol's
+        """Nothing to fit."""
+        return Fitted()

@@ -1,0 +1,93 @@
+"""What every activation scheme is, what it may see while it fits its bounds, and putting it on a network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from faultbench.activations import Bounds, Granularity
+from faultbench.datasets import Augment, Images
+from faultbench.formats.codec import Codec, quantised
+from faultbench.network import Network, Site
+from faultbench.progress import Reporter
+from faultbench.streams import seed_of
+
+Schedule = Literal["paper", "fast"]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a scheme may use to fit its bounds: a network and training-side images, never a test image.
+
+    network is unprotected, with its weights as memory holds them; a scheme works on copies of it. calibration
+    is held out from training: bounds are searched and accepted on it.
+    """
+
+    network: Network
+    train: Images
+    calibration: Images
+    augment: Augment
+    codec: Codec
+    batch: int
+    schedule: Schedule
+    seed: int
+    reporter: Reporter
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A torch stream of this fitting's own for a purpose; the same purpose gives the same stream."""
+        return torch.Generator().manual_seed(seed_of(self.seed, purpose) % 2**63)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Bounds found, and what finding them cost."""
+
+    bounds: Bounds = field(default_factory=dict)
+    n_epochs: int = 0
+    n_injections: int = 0
+
+
+class Scheme(Protocol):
+    """An activation scheme. Same seed, same bounds, bit for bit."""
+
+    def granularity_at(self, site: Site, *, is_last: bool) -> Granularity | None:
+        """How many bounds the site has; None leaves it a plain ReLU."""
+
+    def activation(self, bounds: Tensor) -> nn.Module:
+        """The module to put at a site; with infinite bounds it equals ReLU on finite inputs."""
+
+    def fit(self, fitting: Fitting) -> Fitted:
+        """Find the bounds of every site that has some; leaves the given network as it is."""
+
+
+def granularities(network: Network, scheme: Scheme) -> dict[str, Granularity]:
+    """Site name → granularity, for the sites that the scheme bounds, in order of execution."""
+    last = network.sites[-1]
+    found = {site.name: scheme.granularity_at(site, is_last=site is last) for site in network.sites}
+    return {name: granularity for name, granularity in found.items() if granularity is not None}
+
+
+def protected(network: Network, scheme: Scheme, bounds: Bounds) -> Network:
+    """A copy of the network with the scheme's activation at every site that has bounds."""
+    twin = network.copy()
+    for site in twin.sites:
+        if site.name in bounds:
+            twin.install(site, scheme.activation(bounds[site.name]))
+    return twin
+
+
+def store(network: Network, codec: Codec) -> None:
+    """Make every parameter of the network what memory gives back of it, in place.
+
+    Norm parameters and bounds included, running statistics not: those are in memory only when faults target them.
+    """
+    with torch.no_grad():
+        for parameter in network.graph.parameters():
+            parameter.copy_(quantised(codec, parameter))
+
+
+def values(bounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The bounds as plain tensors, apart from any network."""
+    return {name: tensor.detach().clone() for name, tensor in bounds.items()}

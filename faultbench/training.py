@@ -1,0 +1,113 @@
+"""The one training loop, and how unprotected networks are trained with it."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faultbench.datasets import Augment, Images
+from faultbench.progress import Task
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long an unprotected network is trained, on batches of how many images, at which peak learning rate."""
+
+    n_epochs: int
+    batch: int
+    learning_rate: float
+    n_flat_epochs: int = 5
+    weight_decay: float = 5e-4
+
+
+RECIPES = {
+    "paper": Recipe(n_epochs=305, batch=128, learning_rate=0.1),
+    "fast": Recipe(n_epochs=40, batch=32, learning_rate=0.05),
+}
+"""paper: the ProAct authors' released code, 5 flat epochs and 300 of cosine; fast: sized for a small data set."""
+
+
+def train_classifier(
+    model: nn.Module, images: Images, augment: Augment, recipe: Recipe, generator: torch.Generator, task: Task
+) -> None:
+    """Train a network from scratch in place; cross-entropy, Nesterov SGD, no decay on biases and norms.
+
+    He initialisation first, so that the weights depend on the generator alone. One unit of the task is an epoch.
+    """
+    initialise(model, generator)
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    others = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+    model.train()
+    descend(
+        lambda pixels, labels: F.cross_entropy(model(pixels), labels),
+        optimiser,
+        batches=lambda: shuffled(images, recipe.batch, augment, generator),
+        n_epochs=recipe.n_epochs,
+        n_flat_epochs=recipe.n_flat_epochs,
+        task=task,
+    )
+    model.eval()
+
+
+def descend(
+    loss: Callable[[Tensor, Tensor], Tensor],
+    optimiser: torch.optim.Optimizer,
+    *,
+    batches: Callable[[], Iterable[tuple[Tensor, Tensor]]],
+    n_epochs: int,
+    n_flat_epochs: int,
+    task: Task,
+) -> None:
+    """Minimise loss(pixels, labels) over epochs of batches; flat learning rate first, then cosine to zero."""
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: rate(epoch, n_epochs, n_flat_epochs))
+    for _ in range(n_epochs):
+        for pixels, labels in batches():
+            optimiser.zero_grad()
+            value = loss(pixels, labels)
+            value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            optimiser.step()
+        schedule.step()
+        task.advance(note=f"loss {value.item():.3f}")
+
+
+def rate(epoch: int, n_epochs: int, n_flat_epochs: int) -> float:
+    """Share of the peak learning rate in an epoch: 1 while flat, then half a cosine down to 0 at n_epochs."""
+    if epoch < n_flat_epochs:
+        return 1.0
+    return (1 + math.cos(math.pi * (epoch - n_flat_epochs) / max(n_epochs - n_flat_epochs, 1))) / 2
+
+
+def shuffled(
+    images: Images, batch: int, augment: Augment, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of augmented batches of pixels and labels in random order."""
+    for chosen in torch.randperm(len(images), generator=generator).split(batch):
+        yield augment(images.pixels[chosen], generator), images.labels[chosen]
+
+
+def initialise(model: nn.Module, generator: torch.Generator) -> None:
+    """He initialisation of every weight (normal, fan-out for convolutions), zero biases, unit norms, in place."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.conv._ConvNd):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
+            nn.init.ones_(module.weight)
+        if isinstance(bias := getattr(module, "bias", None), nn.Parameter):
+            nn.init.zeros_(bias)
+
+
+@torch.inference_mode()
+def accuracy(network: Callable[[Tensor], Tensor], images: Images, *, batch: int) -> float:
+    """Fraction of images whose top-1 class is the label; a non-finite row of logits counts as wrong."""
+    n_correct = 0
+    for part in images.batches(batch):
+        logits = network(part.pixels)
+        right = (logits.argmax(dim=1) == part.labels) & torch.isfinite(logits).all(dim=1)
+        n_correct += int(right.sum())
+    return n_correct / len(images)

@@ -1,0 +1,89 @@
+"""The golden run of a network, and one trial: inject, run the images, count, undo."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from faultbench.datasets import Images
+from faultbench.errors import FaultbenchError
+from faultbench.faults.fault_map import FaultMap
+from faultbench.faults.injection import injected
+from faultbench.faults.space import FaultSpace, StoredTensor
+from faultbench.formats.codec import Codec
+from faultbench.network import Network
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the images of one run, against the golden run.
+
+    Each is masked (top-1 as in the golden run), an SDC (finite logits, another top-1) or a DUE (logits not all
+    finite). An SDC is critical when the golden run was right.
+    """
+
+    n_correct: int
+    n_masked: int
+    n_sdc: int
+    n_sdc_critical: int
+    n_due: int
+
+
+class Evaluation:
+    """A network, its fault space and the images it is judged on, golden run done, ready for trials.
+
+    Trials leave the network as they found it; one at a time.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], space: FaultSpace, images: Images, *, batch: int) -> None:
+        self.space = space
+        self._network = network
+        self._batches = images.batches(batch)
+        self._labels = images.labels
+        self._golden, finite = self._top1()
+        if not bool(finite.all()):
+            raise FaultbenchError(f"the golden run gives logits that are not finite for {int((~finite).sum())} images")
+        self.golden = self._compare(self._golden, finite)
+
+    def outcome(self, fault_map: FaultMap) -> Outcome:
+        """Run all images with these flips in memory; without flips the outcome is the golden run's."""
+        if not len(fault_map):
+            return self.golden
+        with injected(self.space, fault_map):
+            return self._compare(*self._top1())
+
+    @torch.inference_mode()
+    def _top1(self) -> tuple[Tensor, Tensor]:
+        """Each image's top-1 class, and whether its logits are all finite."""
+        logits = [self._network(part.pixels) for part in self._batches]
+        together = torch.cat(logits)
+        return together.argmax(dim=1), torch.isfinite(together).all(dim=1)
+
+    def _compare(self, top1: Tensor, finite: Tensor) -> Outcome:
+        masked = finite & (top1 == self._golden)
+        sdc = finite & ~masked
+        golden_right = self._golden == self._labels
+        return Outcome(
+            n_correct=int((finite & (top1 == self._labels)).sum()),
+            n_masked=int(masked.sum()),
+            n_sdc=int(sdc.sum()),
+            n_sdc_critical=int((sdc & golden_right).sum()),
+            n_due=int((~finite).sum()),
+        )
+
+
+def fault_space(
+    network: Network, codec: Codec, targets: Collection[str], *, owners: Collection[str] | None = None
+) -> FaultSpace:
+    """The memory of a network that faults can hit: weights, biases and bounds as `targets` says, in order of execution.
+
+    owners, if given, limits it to what these layers and sites keep there.
+    """
+    return FaultSpace(
+        [
+            StoredTensor(parameter.name, parameter.tensor, codec)
+            for parameter in network.parameters()
+            if parameter.kind in targets and (owners is None or parameter.owner in owners)
+        ]
+    )
