@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from faultbench.errors import FaultbenchError
 
@@ -72,6 +73,16 @@ class Network:
     def copy(self) -> "Network":
         """An independent network with equal parameters."""
         return Network(copy.deepcopy(self.graph), self.sites)
+
+    @torch.inference_mode()
+    def macs(self, shape: tuple[int, int, int]) -> int:
+        """Multiply-accumulates of one image of this shape, in convolutions and matrix products: half of torch's flops.
+
+        Element-wise work, the activations among it, is not counted.
+        """
+        with FlopCounterMode(display=False) as counter:
+            self(torch.zeros(1, *shape))
+        return int(counter.get_total_flops()) // 2
 
     def parameters(self) -> Iterator[Parameter]:
         """What lies in memory, in order of execution: weights and biases of layers, bounds at sites; shared layers once."""

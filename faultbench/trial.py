@@ -1,7 +1,9 @@
 """The golden run of a network, and one trial: inject, run the images, count, undo."""
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import torch
 from torch import Tensor
@@ -41,10 +43,22 @@ class Evaluation:
         self._network = network
         self._batches = images.batches(batch)
         self._labels = images.labels
+        started = time.perf_counter()
         self._golden, finite = self._top1()
+        self.golden_s = time.perf_counter() - started
         if not bool(finite.all()):
             raise FaultbenchError(f"the golden run gives logits that are not finite for {int((~finite).sum())} images")
         self.golden = self._compare(self._golden, finite)
+
+    @property
+    def n_images(self) -> int:
+        """Images a run looks at."""
+        return len(self._labels)
+
+    @property
+    def top1_digest(self) -> str:
+        """16 hex digits that two golden runs share only if they put every image into the same class."""
+        return blake2b(self._golden.numpy().astype("<i8").tobytes(), digest_size=8).hexdigest()
 
     def outcome(self, fault_map: FaultMap) -> Outcome:
         """Run all images with these flips in memory; without flips the outcome is the golden run's."""

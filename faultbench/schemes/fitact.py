@@ -58,7 +58,7 @@ class FitAct:
         # therefore part of the method.
         optimiser = torch.optim.Adam(trained, lr=self.learning_rate, eps=1e-8, weight_decay=self.weight_decay)
         generator = fitting.generator("fitact")
-        with fitting.reporter.task("train bounds", recipe.n_epochs, unit="epochs") as task:
+        with fitting.reporter.task(fitting.title, recipe.n_epochs, unit="epochs") as task:
             descend(
                 lambda pixels, labels: (
                     F.cross_entropy(student.network(pixels), labels) + self.zeta * mean_square(trained)

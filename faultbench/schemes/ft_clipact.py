@@ -48,7 +48,7 @@ class FtClipAct:
         """Search the threshold of each site in forward order, starting from its profiled maximum."""
         maxima = profiled_bounds(fitting, granularities(fitting.network, self))
         thresholds, n_injections = {}, 0
-        with fitting.reporter.task("search thresholds", len(maxima), unit="sites") as task:
+        with fitting.reporter.task(fitting.title, len(maxima), unit="sites") as task:
             for site in fitting.network.sites:
                 resilience = Resilience(fitting, site, self.rates, self._n_injections(fitting))
                 threshold = self.search(float(maxima[site.name]), resilience)

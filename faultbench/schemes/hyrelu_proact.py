@@ -70,7 +70,7 @@ class HyreluProact:
         student = Student(fitting.network, profiled_bounds(fitting, granularities(fitting.network, self)))
         progressive = Progressive(fitting, student, self.tolerance, cumulative=self.mode == "cumulative")
         names = [site.name for site in reversed(fitting.network.sites)]
-        with fitting.reporter.task("train bounds", len(names), unit="sites") as task:
+        with fitting.reporter.task(fitting.title, len(names), unit="sites") as task:
             for index, name in enumerate(names):
                 progressive.shrink(name, done=names[:index], task=task)
         return Fitted(student.saved(), n_epochs=progressive.n_epochs)

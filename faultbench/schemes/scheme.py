@@ -33,6 +33,8 @@ class Fitting:
     batch: int
     schedule: Schedule
     seed: int
+    title: str
+    """What progress bars call this fitting."""
     reporter: Reporter
 
     def generator(self, purpose: str) -> torch.Generator:

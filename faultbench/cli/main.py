@@ -1,0 +1,62 @@
+"""The `faultbench` command: finds its verbs by name and turns errors into one line and an exit code."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from faultbench import __version__
+from faultbench.errors import FaultbenchError, Interrupted
+
+_NO_VERBS = {"__init__", "main", "options"}
+
+
+class Verbs(click.Group):
+    """Imports a verb's file only when the verb is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Every file of this folder is a verb."""
+        return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's `command`; click names what is close to an unknown one."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return importlib.import_module(f"faultbench.cli.{cmd_name}").command  # type: ignore[no-any-return]
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="faultbench")
+def faultbench() -> None:
+    """Benchmark how neural networks, and the schemes that protect them, survive bit flips in weight memory.
+
+    --debug anywhere on the line shows the traceback of an error.
+    """
+
+
+def main() -> None:
+    """Entry point: errors are one line on stderr, and the exit code says what kind they are."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    sys.exit(_exit_code(arguments, debug=len(arguments) < len(sys.argv) - 1))
+
+
+def _exit_code(arguments: list[str], *, debug: bool) -> int:
+    try:
+        result = faultbench.main(arguments, prog_name="faultbench", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _explained(Interrupted("interrupted; run the same command again to go on"), debug=debug)
+    except FaultbenchError as error:
+        return _explained(error, debug=debug)
+    return result if isinstance(result, int) else 0  # --help and --version give 0, a verb may give another
+
+
+def _explained(error: FaultbenchError, *, debug: bool) -> int:
+    if debug:
+        raise error
+    for line in str(error).splitlines():
+        click.echo(f"faultbench: {line}", err=True)
+    return error.exit_code

@@ -1,0 +1,96 @@
+"""The manifest of a results folder: what was asked for, and on what it was run."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from faultbench import __version__
+from faultbench.campaign import Campaign, Cell
+from faultbench.disk import replaced
+from faultbench.errors import FaultbenchError
+
+PACKAGES = ("torch", "torchvision", "numpy")
+"""Whose versions can change a result."""
+
+
+def check_same_campaign(folder: Path, campaign: Campaign) -> None:
+    """FaultbenchError unless the folder is new, empty or holds results of this campaign.
+
+    Axes and trial counts may have grown since; what every cell shares may not have changed.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise FaultbenchError(f"{folder}: is not empty and holds no faultbench results; use another -o")
+        return
+    try:
+        recorded = json.loads(path.read_bytes())
+        identity, spec = recorded["identity"], recorded["spec"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FaultbenchError(f"{path}: no faultbench manifest: {error}; use another -o, or --fresh") from error
+    if identity != campaign.identity:
+        raise FaultbenchError(
+            f"{folder}: holds results of another campaign of this name: {_difference(spec, campaign.spec)}; "
+            "use another name or -o, or --fresh to put the old results aside"
+        )
+
+
+def write_manifest(
+    folder: Path, campaign: Campaign, *, command: Sequence[str], execution: Mapping[str, Any], data: Mapping[str, Any]
+) -> None:
+    """Write manifest.json; execution says how the trials ran, data names weights and images by SHA-256."""
+    manifest = {
+        "faultbench": __version__,
+        "campaign": campaign.name,
+        "identity": campaign.identity,
+        "trials": campaign.trials,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(command),
+        "execution": dict(execution),
+        "environment": environment(),
+        "data": dict(data),
+        "spec": campaign.spec,
+        "cells": [_entry(cell) for cell in campaign.cells],
+    }
+    with replaced(folder / "manifest.json") as path:
+        path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def environment() -> dict[str, str]:
+    """Versions and machine that results may depend on."""
+    versions = {package: metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version(), "platform": platform.platform(), "processor": _processor(), **versions}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]} × {len(names)}" if names else platform.processor()
+
+
+def _entry(cell: Cell) -> dict[str, Any]:
+    subject = cell.subject
+    return {
+        "cell": cell.key,
+        "subject": subject.key,
+        "dataset": subject.dataset.label,
+        "model": subject.model.label,
+        "scheme": subject.scheme.label,
+        "guard": subject.guard.label,
+        "format": subject.format.label,
+        "fault": subject.fault.label,
+        "ber": cell.ber,
+    }
+
+
+def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    keys = ("seed", "images", "batch", "training")
+    found = [f"{key} {there.get(key)} there, {here.get(key)} here" for key in keys if there.get(key) != here.get(key)]
+    return "; ".join(found) or "it was made by another version of faultbench"

@@ -1,0 +1,60 @@
+"""Reading given weights into a network, without ever unpickling anything but tensors."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from faultbench.errors import FaultbenchError
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill a network from a safetensors file or a torch checkpoint of a state dict, in place.
+
+    A checkpoint may hold the state dict under "state_dict", its names all prefixed by "module.". FaultbenchError
+    when the file cannot be read or does not hold exactly this network's tensors.
+    """
+    given = read_weights(path)
+    _check_fit(path, given, model.state_dict())
+    model.load_state_dict(dict(given))
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Name → tensor of a weights file; FaultbenchError when it cannot be read."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)  # type: ignore[no-any-return]  # safetensors is untyped
+        return _state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise FaultbenchError(f"{path}: cannot be read as weights: {reason}; give safetensors or a state dict") from error
+
+
+def _state_dict(checkpoint: object) -> Mapping[str, Tensor]:
+    if isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict):
+        checkpoint = checkpoint["state_dict"]
+    if not isinstance(checkpoint, dict) or not all(isinstance(value, Tensor) for value in checkpoint.values()):
+        raise ValueError("it holds no state dict")
+    prefixed = all(name.startswith("module.") for name in checkpoint)
+    return {name.removeprefix("module.") if prefixed else name: value for name, value in checkpoint.items()}
+
+
+def _check_fit(path: Path, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    missing, unexpected = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
+    if missing or unexpected:
+        raise FaultbenchError(
+            f"{path}: not the weights of this network: {_some(missing)} missing, {_some(unexpected)} unexpected"
+        )
+    for name, tensor in wanted.items():
+        if given[name].shape != tensor.shape:
+            raise FaultbenchError(f"{path}: {name} is {tuple(given[name].shape)}, the network's is {tuple(tensor.shape)}")
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "none"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

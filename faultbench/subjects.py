@@ -1,0 +1,235 @@
+"""From a campaign's subject to the real thing: a trained, stored, protected network, ready for trials."""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import torch
+from joblib import cpu_count
+from torch import Tensor, nn
+
+from faultbench import registry
+from faultbench.activations import bounds_shape
+from faultbench.artifacts import Artifact, ArtifactStore
+from faultbench.campaign import Choice, Subject
+from faultbench.campaign.keys import LAW, digest
+from faultbench.datasets import Dataset, Images, Splits
+from faultbench.errors import FaultbenchError
+from faultbench.faults.space import FaultSpace
+from faultbench.formats.codec import Codec
+from faultbench.models.weights import load_weights
+from faultbench.network import Network, trace
+from faultbench.progress import Reporter
+from faultbench.schemes.scheme import Fitted, Fitting, Scheme, granularities, protected, store
+from faultbench.streams import seed_of
+from faultbench.training import RECIPES, train_classifier
+from faultbench.trial import Evaluation, fault_space
+
+
+PARALLEL_MACS = 1e9
+"""Multiply-accumulates of a training batch from which on training uses every core."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The plug-ins that a subject names, built but with nothing loaded, trained or fitted."""
+
+    subject: Subject
+    dataset: Dataset
+    codec: Codec
+    scheme: Scheme
+    fault: Any
+
+    def model(self) -> nn.Module:
+        """The architecture with arbitrary weights; FaultbenchError if it does not take the data set's images."""
+        return build(self.subject.model, shape=self.dataset.shape, n_classes=self.dataset.n_classes)  # type: ignore[no-any-return]  # plug-ins are untyped
+
+    @cached_property
+    def untrained(self) -> Network:
+        """The network with arbitrary weights and bounds of 0 at every bounded site: what can be counted is right."""
+        network = trace(self.model(), self.dataset.shape)
+        sites = {site.name: site for site in network.sites}
+        grains = granularities(network, self.scheme)
+        return protected(
+            network, self.scheme, {name: torch.zeros(bounds_shape(sites[name], grain)) for name, grain in grains.items()}
+        )
+
+    def fault_space(self, network: Network) -> FaultSpace:
+        """The memory of a network that the subject's fault model targets."""
+        return fault_space(network, self.codec, self.fault.targets)
+
+    @property
+    def n_images(self) -> int:
+        """Test images that a trial looks at."""
+        return self.dataset.n_test if self.subject.images is None else self.subject.images
+
+
+def build(choice: Choice, **supplied: Any) -> Any:
+    """The plug-in that a choice names, called with its options and with what else it takes."""
+    return registry.build(choice.kind, choice.name, choice.options, **supplied)
+
+
+def parts(subject: Subject) -> Parts:
+    """A subject's plug-ins; FaultbenchError when they do not go together."""
+    built = Parts(subject, *(build(c) for c in (subject.dataset, subject.format, subject.scheme, subject.fault)))
+    if built.n_images > built.dataset.n_test:
+        raise FaultbenchError(
+            f"images: {built.n_images} is more than the {built.dataset.n_test} test images of {subject.dataset.name}; "
+            f'give at most {built.dataset.n_test}, or "all"'
+        )
+    return built
+
+
+class Bench:
+    """Trains, fits and sets up the subjects of a campaign, keeping what it made as artifacts.
+
+    What is found in the store is taken from there; everything else is made, and made again equal if the same
+    machine makes it again.
+    """
+
+    def __init__(self, artifacts: ArtifactStore, reporter: Reporter) -> None:
+        self._artifacts = artifacts
+        self._reporter = reporter
+
+    def network(self, subject: Subject) -> Network:
+        """The unprotected network of a subject, trained or loaded, its parameters as memory holds them."""
+        built = parts(subject)
+        model = built.model()
+        if subject.weights is not None:
+            load_weights(model, subject.weights)
+        else:
+            model.load_state_dict(dict(self._trained(built, model).tensors))
+        network = trace(model, built.dataset.shape)
+        store(network, built.codec)
+        return network
+
+    def fitted(self, subject: Subject) -> tuple[Fitted, float]:
+        """The bounds of a subject and the seconds that fitting them took."""
+        name = f"bounds-{_bounds_key(subject)}"
+        artifact = self._artifacts.load(name) or self._fit(subject, name)
+        notes = artifact.notes
+        fitted = Fitted(artifact.tensors, int(notes["n_epochs"]), int(notes["n_injections"]))
+        return fitted, float(notes["fit_s"])
+
+    def protected(self, subject: Subject) -> Network:
+        """The protected network of a subject, bounds included as memory holds them."""
+        built = parts(subject)
+        network = protected(self.network(subject), built.scheme, self.fitted(subject)[0].bounds)
+        store(network, built.codec)
+        return network
+
+    def evaluation(self, subject: Subject) -> Evaluation:
+        """The subject with its golden run done, ready for trials."""
+        built, network = parts(subject), self.protected(subject)
+        images = splits(subject.dataset).test.first(subject.images)
+        return Evaluation(network, built.fault_space(network), images, batch=subject.batch)
+
+    def _trained(self, built: Parts, model: nn.Module) -> Artifact:
+        name = f"weights-{_weights_key(built.subject)}"
+        return self._artifacts.load(name) or self._train(built, model, name)
+
+    def _train(self, built: Parts, model: nn.Module, name: str) -> Artifact:
+        subject, recipe = built.subject, RECIPES[built.subject.schedule]
+        generator = torch.Generator().manual_seed(seed_of(subject.seed, name) % 2**63)
+        title = f"train {subject.model.label} on {subject.dataset.label}"
+        train = splits(subject.dataset).train
+        n_threads = _n_threads(built, recipe.batch)
+        with threads(n_threads), self._reporter.task(title, recipe.n_epochs, unit="epochs") as task:
+            train_classifier(model, train, built.dataset.augment, recipe, generator, task)
+        artifact = Artifact(model.state_dict(), {"made_from": title})
+        self._artifacts.save(name, artifact)
+        return artifact
+
+    def _fit(self, subject: Subject, name: str) -> Artifact:
+        built, data = parts(subject), splits(subject.dataset)
+        title = f"fit {subject.scheme.label} on {subject.model.label}, {subject.dataset.label}, {subject.format.label}"
+        fitting = Fitting(
+            network=self.network(subject),
+            train=data.train,
+            calibration=data.calibration,
+            augment=built.dataset.augment,
+            codec=built.codec,
+            batch=subject.batch,
+            schedule=subject.schedule,  # type: ignore[arg-type]  # checked when the campaign was read
+            seed=seed_of(subject.seed, name),
+            title=title,
+            reporter=self._reporter,
+        )
+        started = time.perf_counter()
+        with threads(_n_threads(built, RECIPES[subject.schedule].batch)):
+            fitted = built.scheme.fit(fitting)
+        notes = {
+            "made_from": title,
+            "fit_s": f"{time.perf_counter() - started:.3f}",
+            "n_epochs": str(fitted.n_epochs),
+            "n_injections": str(fitted.n_injections),
+        }
+        artifact = Artifact(fitted.bounds, notes)
+        self._artifacts.save(name, artifact)
+        return artifact
+
+
+@contextmanager
+def threads(n_threads: int) -> Iterator[None]:
+    """torch on so many threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def splits(dataset: Choice) -> Splits:
+    """The images of a data set, read once a process."""
+    return _splits(dataset.name, tuple(dataset.options.items()))
+
+
+@lru_cache(maxsize=4)
+def _splits(name: str, options: tuple[tuple[str, Any], ...]) -> Splits:
+    return registry.build("dataset", name, dict(options)).load()  # type: ignore[no-any-return]  # plug-ins are untyped
+
+
+def images_digest(images: Images) -> str:
+    """SHA-256 of pixels and labels, in hex."""
+    sha = hashlib.sha256(images.pixels.numpy().tobytes())
+    sha.update(images.labels.numpy().tobytes())
+    return sha.hexdigest()
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and values of tensors in the order of their names, in hex."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        sha.update(name.encode())
+        sha.update(tensor.detach().contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
+def _n_threads(built: Parts, batch: int) -> int:
+    """One thread for a small network, whose work does not pay for waking a second; every core for the others."""
+    return 1 if built.untrained.macs(built.dataset.shape) * batch < PARALLEL_MACS else cpu_count()
+
+
+def _weights_record(subject: Subject) -> dict[str, Any]:
+    return {
+        "law": LAW,
+        "dataset": subject.dataset.record,
+        "model": subject.model.record,
+        "seed": subject.seed,
+        "schedule": subject.schedule,
+        "weights": subject.weights_digest,
+    }
+
+
+def _weights_key(subject: Subject) -> str:
+    return digest(_weights_record(subject))
+
+
+def _bounds_key(subject: Subject) -> str:
+    parts_of_it = {"scheme": subject.scheme.record, "format": subject.format.record, "batch": subject.batch}
+    return digest({**_weights_record(subject), **parts_of_it})

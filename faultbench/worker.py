@@ -1,0 +1,93 @@
+"""What a worker does: a chunk of a subject's trials, with networks and images kept from chunk to chunk."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faultbench.artifacts import ArtifactStore
+from faultbench.campaign import Subject
+from faultbench.errors import EngineError
+from faultbench.progress import Silent
+from faultbench.records import Golden, Trial
+from faultbench.subjects import Bench, build
+from faultbench.trial import Evaluation
+
+N_KEPT = 4
+"""Subjects a worker keeps in memory."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial to run: its cell's key and BER, and its number."""
+
+    cell: str
+    ber: float
+    trial: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Trials of one subject, small enough to pickle: a worker finds the rest by key."""
+
+    subject: Subject
+    golden: Golden
+    artifacts: Path
+    jobs: tuple[Job, ...]
+
+
+_kept: OrderedDict[tuple[str, Path], Evaluation] = OrderedDict()
+
+
+def run_chunk(chunk: Chunk) -> list[Trial]:
+    """The chunk's trials in order, on one thread."""
+    torch.set_num_threads(1)
+    evaluation = _evaluation(chunk)
+    fault_model = build(chunk.subject.fault)
+    return [run_job(evaluation, fault_model, chunk.subject.seed, job) for job in chunk.jobs]
+
+
+def run_job(evaluation: Evaluation, fault_model: Any, seed: int, job: Job) -> Trial:
+    """One trial: a pure function of the cell and the trial's number."""
+    fault_map = fault_model.draw(evaluation.space, ber=job.ber, seed=seed, trial=job.trial)
+    outcome = evaluation.outcome(fault_map)
+    return Trial(
+        cell=job.cell,
+        trial=job.trial,
+        n_flips=len(fault_map),
+        n_images=evaluation.n_images,
+        n_correct=outcome.n_correct,
+        n_masked=outcome.n_masked,
+        n_sdc=outcome.n_sdc,
+        n_sdc_critical=outcome.n_sdc_critical,
+        n_due=outcome.n_due,
+        flips_digest=fault_map.digest,
+    )
+
+
+def golden_record(subject: Subject, evaluation: Evaluation) -> Golden:
+    """The golden run of a subject as it is recorded."""
+    return Golden(
+        subject=subject.key,
+        n_images=evaluation.n_images,
+        n_correct=evaluation.golden.n_correct,
+        n_bits=evaluation.space.n_bits,
+    )
+
+
+def _evaluation(chunk: Chunk) -> Evaluation:
+    key = (chunk.subject.key, chunk.artifacts)
+    if key not in _kept:
+        evaluation = Bench(ArtifactStore(chunk.artifacts), Silent()).evaluation(chunk.subject)
+        if golden_record(chunk.subject, evaluation) != chunk.golden:
+            raise EngineError(
+                f"subject {chunk.subject.key}: a worker's golden run differs from the recorded one; "
+                "its machine or libraries compute otherwise, or artifacts changed while it ran"
+            )
+        _kept[key] = evaluation
+        if len(_kept) > N_KEPT:
+            _kept.popitem(last=False)
+    _kept.move_to_end(key)
+    return _kept[key]
