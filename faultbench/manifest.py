@@ -40,7 +40,12 @@ def check_same_campaign(folder: Path, campaign: Campaign) -> None:
 
 
 def write_manifest(
-    folder: Path, campaign: Campaign, *, command: Sequence[str], execution: Mapping[str, Any], data: Mapping[str, Any]
+    folder: Path,
+    campaign: Campaign,
+    *,
+    command: Sequence[str],
+    execution: Mapping[str, Any],
+    data: Mapping[str, Any],
 ) -> None:
     """Write manifest.json; execution says how the trials ran, data names weights and images by SHA-256."""
     manifest = {
@@ -63,7 +68,12 @@ def write_manifest(
 def environment() -> dict[str, str]:
     """Versions and machine that results may depend on."""
     versions = {package: metadata.version(package) for package in PACKAGES}
-    return {"python": platform.python_version(), "platform": platform.platform(), "processor": _processor(), **versions}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        **versions,
+    }
 
 
 def _processor() -> str:

@@ -85,7 +85,7 @@ class Network:
         return int(counter.get_total_flops()) // 2
 
     def parameters(self) -> Iterator[Parameter]:
-        """What lies in memory, in order of execution: weights and biases of layers, bounds at sites; shared layers once."""
+        """What lies in memory, in order of execution: weights and biases of layers, bounds of sites; nothing twice."""
         seen: set[str] = set()
         sites = {_target(site.index): site for site in self.sites}
         for node in self.graph.graph.nodes:
@@ -107,32 +107,59 @@ class Network:
 def trace(model: nn.Module, shape: tuple[int, int, int]) -> Network:
     """Trace a classifier of images of this shape (channels, height, width); the model is put into eval mode.
 
-    The network shares the model's parameters. FaultbenchError when torch.fx cannot follow the model's
-    control flow, or when it calls no ReLU.
+    The network shares the model's parameters. FaultbenchError when the model gives no logits for such images,
+    when torch.fx cannot follow its control flow, or when it calls no ReLU.
     """
-    graph = _symbolic(model.eval())
+    _refuse_unfit(model.eval(), shape)
+    graph = _symbolic(model)
     nodes = tuple(node for node in graph.graph.nodes if _is_relu(graph, node))
     if not nodes:
         raise FaultbenchError(f"{type(model).__name__}: no ReLU is called, so there is nothing to bound")
+    for node in nodes:
+        _read_result(graph, node)
     with torch.no_grad():
-        ShapeProp(graph).propagate(torch.zeros(1, *shape))  # type: ignore[no-untyped-call]
+        ShapeProp(graph).propagate(torch.zeros(1, *shape))
     sites = tuple(_site(graph, node, index, nodes) for index, node in enumerate(nodes))
     for site, node in zip(sites, nodes, strict=True):
         _give_own_module(graph, node, site.index)
-    graph.graph.eliminate_dead_code()
+    # Dead code stays: torch.fx takes an in-place operation whose result nobody names for dead.
     graph.delete_all_unused_submodules()
     graph.recompile()
     return Network(graph, sites)
 
 
+@torch.no_grad()
+def _refuse_unfit(model: nn.Module, shape: tuple[int, int, int]) -> None:
+    name, size = type(model).__name__, "×".join(map(str, shape))
+    try:
+        logits = model(torch.zeros(1, *shape))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise FaultbenchError(f"{name} does not take images of {size}: {_first_line(error)}") from error
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise FaultbenchError(f"{name} gives {given} for one image of {size}; a classifier gives logits (1, n_classes)")
+
+
+class _Tracer(fx.Tracer):
+    """Takes every layer as one call, those of a model's own class too: their weights are what lies in memory."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, _LAYERS) or super().is_leaf_module(m, module_qualified_name)
+
+
 def _symbolic(model: nn.Module) -> fx.GraphModule:
     try:
-        return fx.symbolic_trace(model)
-    except (fx.proxy.TraceError, TypeError, RuntimeError, NotImplementedError) as error:
+        return fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
+    # The model ran on a tensor just now: whatever it raises on a proxy, it is the proxy that it cannot take.
+    except (TypeError, ValueError, RuntimeError, AttributeError, LookupError, AssertionError) as error:
         raise FaultbenchError(
-            f"{type(model).__name__} cannot be traced by torch.fx: {error}; "
+            f"{type(model).__name__} cannot be traced by torch.fx: {_first_line(error)}; "
             "its forward must not branch on the values of tensors"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _target(index: int) -> str:
@@ -145,6 +172,23 @@ def _is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
     return (node.op == "call_function" and node.target in _RELU_FUNCTIONS) or (
         node.op == "call_method" and node.target in _RELU_METHODS
     )
+
+
+def _read_result(graph: fx.GraphModule, node: fx.Node) -> None:
+    """Let what reads the input of an in-place ReLU after it, and so sees the ReLU, read the ReLU's own output."""
+    if _is_in_place(graph, node):
+        _input(node).replace_all_uses_with(node, delete_user_cb=lambda user: node < user)
+
+
+def _is_in_place(graph: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return bool(graph.get_submodule(str(node.target)).inplace)
+    by_name = node.target in (F.relu_, torch.relu_, "relu_")
+    return by_name or bool(node.kwargs.get("inplace", len(node.args) > 1 and node.args[1]))
+
+
+def _input(node: fx.Node) -> fx.Node:
+    return node.args[0] if node.args else node.kwargs["input"]  # type: ignore[return-value]  # a ReLU's input is a tensor
 
 
 def _is_layer(graph: fx.GraphModule, node: fx.Node) -> bool:
@@ -190,6 +234,6 @@ def _feeding(graph: fx.GraphModule, node: fx.Node, nodes: tuple[fx.Node, ...]) -
 def _give_own_module(graph: fx.GraphModule, node: fx.Node, index: int) -> None:
     graph.add_submodule(_target(index), nn.ReLU())
     with graph.graph.inserting_after(node):
-        own = graph.graph.call_module(_target(index), (node.args[0] if node.args else node.kwargs["input"],))
+        own = graph.graph.call_module(_target(index), (_input(node),))
     node.replace_all_uses_with(own)
     graph.graph.erase_node(node)

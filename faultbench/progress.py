@@ -7,8 +7,16 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
-from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 PLAIN_INTERVAL_S = 30.0
 
@@ -107,7 +115,9 @@ class _RichTask:
         self._bars, self._bar, self._unit = bars, bar, unit
 
     def advance(self, n_done: int = 1, note: str = "") -> None:
-        self._bars.update(self._bar, advance=n_done, **({"note": note} if note else {}))
+        self._bars.update(self._bar, advance=n_done)
+        if note:
+            self._bars.update(self._bar, note=note)
         speed = self._bars.tasks[0].speed
         if self._unit and speed:
             self._bars.update(self._bar, rate=f"{speed:.1f} {self._unit}/s")
@@ -118,7 +128,9 @@ def reporter(kind: str | None = None, *, is_terminal: bool) -> Reporter:
     return Rich() if (kind or ("rich" if is_terminal else "plain")) == "rich" else Plain()
 
 
-def _columns() -> list[SpinnerColumn | TextColumn | BarColumn | MofNCompleteColumn | TimeElapsedColumn | TimeRemainingColumn]:
+def _columns() -> list[
+    SpinnerColumn | TextColumn | BarColumn | MofNCompleteColumn | TimeElapsedColumn | TimeRemainingColumn
+]:
     return [
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -114,7 +114,8 @@ def catalogue(kind: str) -> Mapping[str, Entry]:
 
 def find(kind: str, text: str) -> tuple[Entry, dict[str, str]]:
     """The plug-in that text names and its placeholders' values; FaultbenchError with a suggestion if none."""
-    for entry in catalogue(kind).values():
+    exact_names_first = sorted(catalogue(kind).values(), key=lambda entry: "<" in entry.name)
+    for entry in exact_names_first:
         placeholders = entry.match(text)
         if placeholders is not None:
             return entry, placeholders
@@ -162,13 +163,24 @@ def _declared(path: Path, kind: str) -> Iterator[Entry]:
 def _options(node: ast.FunctionDef | ast.ClassDef) -> Iterator[tuple[str, Option]]:
     if isinstance(node, ast.ClassDef):
         for item in node.body:
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and item.value:
-                if not _is_class_variable(item.annotation):
-                    yield item.target.id, _option(item.annotation, item.value)
+            if not isinstance(item, ast.AnnAssign) or _is_class_variable(item.annotation):
+                continue
+            if isinstance(item.target, ast.Name) and item.value:
+                yield item.target.id, _option(item.annotation, item.value)
     else:
-        for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-            if default is not None and argument.annotation is not None:
-                yield argument.arg, _option(argument.annotation, default)
+        for argument, default in _defaulted(node.args):
+            if argument.annotation is None:
+                raise ValueError(f"{node.name}: option {argument.arg!r} needs an annotation")
+            yield argument.arg, _option(argument.annotation, default)
+
+
+def _defaulted(arguments: ast.arguments) -> Iterator[tuple[ast.arg, ast.expr]]:
+    positional = [*arguments.posonlyargs, *arguments.args]
+    n_without = len(positional) - len(arguments.defaults)
+    yield from zip(positional[n_without:], arguments.defaults, strict=True)
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        if default is not None:
+            yield argument, default
 
 
 def _is_class_variable(annotation: ast.expr) -> bool:

@@ -83,9 +83,7 @@ def run(
 class Runner:
     """One run over a locked results folder; every method does what is missing and nothing else."""
 
-    def __init__(
-        self, campaign: Campaign, folder: Path, journal: Journal, engine: Engine, reporter: Reporter
-    ) -> None:
+    def __init__(self, campaign: Campaign, folder: Path, journal: Journal, engine: Engine, reporter: Reporter) -> None:
         self._campaign, self._folder, self._journal = campaign, folder, journal
         self._engine, self._reporter = engine, reporter
         self._artifacts = ArtifactStore(folder / "artifacts")
@@ -144,8 +142,9 @@ class Runner:
             self._journal.append(golden.to_record())
         elif known != golden:
             raise FaultbenchError(
-                f"subject {subject.key} ({subject.scheme.label}): recorded with another golden run: {known.n_correct:,} "
-                f"of {known.n_images:,} correct then, {golden.n_correct:,} now; use another -o, or --fresh"
+                f"subject {subject.key} ({subject.scheme.label}): recorded with another golden run: "
+                f"{known.n_correct:,} of {known.n_images:,} correct then, {golden.n_correct:,} now; "
+                "use another -o, or --fresh"
             )
         return Prepared(subject, golden, evaluation.golden_s)
 
@@ -154,7 +153,8 @@ class Runner:
         jobs = [job for cell in cells for job in self._missing(cell, n_trials)]
         size = max(1, min(MAX_CHUNK, round(CHUNK_S / max(prepared.trial_s, 1e-6))))
         for start in range(0, len(jobs), size):
-            yield Chunk(prepared.subject, prepared.golden, self._artifacts.folder, tuple(jobs[start : start + size]))
+            chosen = tuple(jobs[start : start + size])
+            yield Chunk(prepared.subject, prepared.golden, self._artifacts.folder, chosen)
 
     def _missing(self, cell: Cell, n_trials: int) -> Iterator[Job]:
         for trial in range(n_trials):
@@ -170,7 +170,9 @@ def locked(folder: Path) -> FileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise FaultbenchError(f"{folder}: another faultbench run is writing here; wait for it or use another -o") from error
+        raise FaultbenchError(
+            f"{folder}: another faultbench run is writing here; wait for it or use another -o"
+        ) from error
     return lock
 
 

@@ -29,7 +29,6 @@ from faultbench.streams import seed_of
 from faultbench.training import RECIPES, train_classifier
 from faultbench.trial import Evaluation, fault_space
 
-
 PARALLEL_MACS = 1e9
 """Multiply-accumulates of a training batch from which on training uses every core."""
 
@@ -55,12 +54,19 @@ class Parts:
         sites = {site.name: site for site in network.sites}
         grains = granularities(network, self.scheme)
         return protected(
-            network, self.scheme, {name: torch.zeros(bounds_shape(sites[name], grain)) for name, grain in grains.items()}
+            network,
+            self.scheme,
+            {name: torch.zeros(bounds_shape(sites[name], grain)) for name, grain in grains.items()},
         )
 
     def fault_space(self, network: Network) -> FaultSpace:
         """The memory of a network that the subject's fault model targets."""
         return fault_space(network, self.codec, self.fault.targets)
+
+    @property
+    def n_bits(self) -> int:
+        """Bits of the fault space."""
+        return self.fault_space(self.untrained).n_bits
 
     @property
     def n_images(self) -> int:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from faultbench.datasets import Augment, Images
 from faultbench.progress import Task
 
+
 @dataclass(frozen=True)
 class Recipe:
     """How long an unprotected network is trained, on batches of how many images, at which peak learning rate."""
@@ -39,7 +40,10 @@ def train_classifier(
     initialise(model, generator)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
     optimiser = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
     model.train()
     descend(
@@ -85,7 +89,7 @@ def shuffled(
     images: Images, batch: int, augment: Augment, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of augmented batches of pixels and labels in random order."""
-    for chosen in torch.randperm(len(images), generator=generator).split(batch):
+    for chosen in torch.split(torch.randperm(len(images), generator=generator), batch):
         yield augment(images.pixels[chosen], generator), images.labels[chosen]
 
 

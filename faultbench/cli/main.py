@@ -8,6 +8,7 @@ import click
 
 from faultbench import __version__
 from faultbench.errors import FaultbenchError, Interrupted
+from faultbench.registry import suggest
 
 _NO_VERBS = {"__init__", "main", "options"}
 
@@ -19,10 +20,11 @@ class Verbs(click.Group):
         """Every file of this folder is a verb."""
         return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The verb's `command`; click names what is close to an unknown one."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """The verb's `command`; FaultbenchError with a suggestion for an unknown one."""
+        verbs = self.list_commands(ctx)
+        if cmd_name not in verbs:
+            raise FaultbenchError(f"unknown command {suggest(cmd_name, dict.fromkeys(verbs))}")
         return importlib.import_module(f"faultbench.cli.{cmd_name}").command  # type: ignore[no-any-return]
 
 

@@ -41,9 +41,7 @@ def command(
 
     chosen = build("engine", engine, {}, n_workers=n_workers or cpu_count())
     try:
-        folder = run(
-            campaign, root, engine=chosen, reporter=shown, limit=limit, fresh=fresh, command=sys.argv
-        )
+        folder = run(campaign, root, engine=chosen, reporter=shown, limit=limit, fresh=fresh, command=sys.argv)
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; to go on: {shlex.join(sys.argv)}") from stop
     _show(folder)

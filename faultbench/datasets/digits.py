@@ -29,8 +29,8 @@ class Digits:
         """Grey values scaled from 0..16 to 0..1, split by a fixed seed."""
         images = _read()
         order = torch.from_numpy(np.random.default_rng(SPLIT_SEED).permutation(len(images)))
-        test, calibration, train = order.split([self.n_test, N_CALIBRATION, len(images) - self.n_test - N_CALIBRATION])
-        return Splits(*(Images(images.pixels[part], images.labels[part]) for part in (train, calibration, test)))
+        test, calibration, train = torch.tensor_split(order, (self.n_test, self.n_test + N_CALIBRATION))
+        return Splits(*(images.chosen(part) for part in (train, calibration, test)))
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Shift by at most one pixel; a mirrored digit would be another sign."""

@@ -29,9 +29,13 @@ class Images:
         """The first n images in the data set's own order; all of them for None."""
         return Images(self.pixels[:n_images], self.labels[:n_images])
 
+    def chosen(self, indices: Tensor) -> "Images":
+        """The images at these indices, in their order."""
+        return Images(self.pixels[indices], self.labels[indices])
+
     def batches(self, batch: int) -> list["Images"]:
         """Consecutive batches; the last may be smaller."""
-        pixels, labels = self.pixels.split(batch), self.labels.split(batch)
+        pixels, labels = torch.split(self.pixels, batch), torch.split(self.labels, batch)
         return [Images(*pair) for pair in zip(pixels, labels, strict=True)]
 
 
@@ -71,3 +75,9 @@ def shifted(pixels: Tensor, generator: torch.Generator, *, margin: int) -> Tenso
     columns = offsets[1, :, None] + torch.arange(width)
     image = torch.arange(n_images)[:, None, None]
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def mirrored(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image mirrored left to right, or not, with even chances."""
+    chosen = torch.rand(len(pixels), generator=generator) < 0.5
+    return torch.where(chosen[:, None, None, None], pixels.flip(3), pixels)

@@ -9,7 +9,7 @@ from faultbench.registry import model
 
 @model("digits_cnn")
 def digits_cnn(shape: tuple[int, int, int], n_classes: int) -> nn.Module:
-    """Small VGG-like CNN for tiny images: 4 convolutions, 2 linear layers, no batch norm (133 k parameters on digits)."""
+    """Small VGG-like CNN for tiny images: 4 convolutions, 2 linear layers, 133 k parameters on digits."""
     channels, height, width = shape
     features = nn.Sequential(*_block(channels, 32), *_block(32, 64), nn.Flatten())
     n_features = 64 * (height // 4) * (width // 4)

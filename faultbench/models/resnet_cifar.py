@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faultbench.errors import FaultbenchError
+from faultbench.models.shapes import require_32x32
 from faultbench.registry import model
 
 
@@ -21,8 +21,7 @@ class ResNet(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], n_classes: int, *, n_blocks: int) -> None:
         super().__init__()
-        if shape[1:] != (32, 32):
-            raise FaultbenchError(f"resnet20 takes 32×32 images; given {shape[1]}×{shape[2]}; digits_cnn takes small ones")
+        require_32x32("resnet20", shape)
         self.conv1 = nn.Conv2d(shape[0], 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = _stage(16, 16, n_blocks)

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from faultbench.errors import FaultbenchError
 
+_UNUSED = "num_batches_tracked"
+"""A counter of batch norms that inference does not read; old checkpoints have none."""
+
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Fill a network from a safetensors file or a torch checkpoint of a state dict, in place.
@@ -19,19 +22,30 @@ def load_weights(model: nn.Module, path: Path) -> None:
     when the file cannot be read or does not hold exactly this network's tensors.
     """
     given = read_weights(path)
-    _check_fit(path, given, model.state_dict())
-    model.load_state_dict(dict(given))
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_UNUSED)}
+    _check_fit(path, {name: tensor for name, tensor in given.items() if not name.endswith(_UNUSED)}, wanted)
+    model.load_state_dict(dict(given), strict=False)
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
     """Name → tensor of a weights file; FaultbenchError when it cannot be read."""
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)  # type: ignore[no-any-return]  # safetensors is untyped
+            return load_file(path)
         return _state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+    ) as error:
         reason = str(error).partition("\n")[0]
-        raise FaultbenchError(f"{path}: cannot be read as weights: {reason}; give safetensors or a state dict") from error
+        raise FaultbenchError(
+            f"{path}: cannot be read as weights: {reason}; give safetensors or a state dict"
+        ) from error
 
 
 def _state_dict(checkpoint: object) -> Mapping[str, Tensor]:
@@ -51,7 +65,9 @@ def _check_fit(path: Path, given: Mapping[str, Tensor], wanted: Mapping[str, Ten
         )
     for name, tensor in wanted.items():
         if given[name].shape != tensor.shape:
-            raise FaultbenchError(f"{path}: {name} is {tuple(given[name].shape)}, the network's is {tuple(tensor.shape)}")
+            raise FaultbenchError(
+                f"{path}: {name} is {tuple(given[name].shape)}, the network's is {tuple(tensor.shape)}"
+            )
 
 
 def _some(names: list[str]) -> str:

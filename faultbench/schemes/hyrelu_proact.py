@@ -114,9 +114,7 @@ class Progressive:
             descend(
                 lambda pixels, labels: self._loss(pixels, labels, trained),
                 torch.optim.AdamW(trained, lr=learning_rate, weight_decay=decay),
-                batches=lambda: shuffled(
-                    self._fitting.train, self._recipe.batch, self._fitting.augment, generator
-                ),
+                batches=lambda: shuffled(self._fitting.train, self._recipe.batch, self._fitting.augment, generator),
                 n_epochs=n_epochs,
                 n_flat_epochs=min(N_FLAT_EPOCHS, n_epochs // 3),
                 task=task,

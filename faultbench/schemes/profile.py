@@ -15,8 +15,7 @@ N_IMAGES = 3000
 def profiled_bounds(fitting: Fitting, granularities: dict[str, Granularity]) -> dict[str, Tensor]:
     """Site name → the largest activation of each layer, channel or neuron over seeded training images."""
     chosen = torch.randperm(len(fitting.train), generator=fitting.generator("profile"))[:N_IMAGES]
-    images = Images(fitting.train.pixels[chosen], fitting.train.labels[chosen])
-    maxima = profile(fitting.network, images, batch=fitting.batch)
+    maxima = profile(fitting.network, fitting.train.chosen(chosen), batch=fitting.batch)
     return {name: reduce_bounds(maxima[name], granularity) for name, granularity in granularities.items()}
 
 

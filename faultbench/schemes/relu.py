@@ -14,7 +14,7 @@ from faultbench.schemes.scheme import Fitted, Fitting
 class Relu:
     """No protection: plain ReLU everywhere."""
 
-    def granularity_at(self, site: Site, *, is_last: bool) -> None:  # noqa: ARG002 - the protocol's
+    def granularity_at(self, site: Site, *, is_last: bool) -> None:
         """No bounds."""
 
     def activation(self, bounds: Tensor) -> nn.Module:  # noqa: ARG002 - the protocol's

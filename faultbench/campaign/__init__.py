@@ -1,0 +1,20 @@
+"""Campaign files: YAML with positions → checked values → cells with keys. Imports no torch."""
+
+from faultbench.campaign.cells import Campaign, Cell, Subject
+from faultbench.campaign.choices import Choice
+from faultbench.campaign.keys import LAW, canonical, digest
+from faultbench.campaign.loading import load_campaign, parse_campaign
+from faultbench.campaign.problems import CampaignError
+
+__all__ = [
+    "LAW",
+    "Campaign",
+    "CampaignError",
+    "Cell",
+    "Choice",
+    "Subject",
+    "canonical",
+    "digest",
+    "load_campaign",
+    "parse_campaign",
+]

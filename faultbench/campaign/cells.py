@@ -1,0 +1,89 @@
+"""A campaign's grid: cells, the protected networks that they put faults into, and what identifies each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from faultbench.campaign.choices import Choice
+from faultbench.campaign.keys import LAW, digest
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The protected network that faults are put into: a cell without its BER."""
+
+    dataset: Choice
+    model: Choice
+    scheme: Choice
+    guard: Choice
+    format: Choice
+    fault: Choice
+    images: int | None
+    """Test images a trial looks at; None is all of them."""
+    batch: int
+    """Images a forward pass; rows of a linear layer can differ with it in their last bits."""
+    seed: int
+    schedule: str
+    weights: Path | None
+    """A file of weights to load instead of training, absolute."""
+    weights_digest: str | None
+    """SHA-256 of that file in hex, as it was when the campaign was read."""
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """All that changes what a trial of the subject means."""
+        return {
+            "law": LAW,
+            "dataset": self.dataset.record,
+            "model": self.model.record,
+            "scheme": self.scheme.record,
+            "guard": self.guard.record,
+            "format": self.format.record,
+            "fault": self.fault.record,
+            "images": self.images,
+            "batch": self.batch,
+            "seed": self.seed,
+            "schedule": self.schedule,
+            "weights": self.weights_digest,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """32 hex digits, equal for subjects that mean the same."""
+        return digest(self.record)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A subject at one bit error rate."""
+
+    subject: Subject
+    ber: float
+
+    @cached_property
+    def key(self) -> str:
+        """32 hex digits, equal for cells that mean the same."""
+        return digest({**self.subject.record, "ber": self.ber})
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A checked campaign: every name exists, every value is in range, and no two cells are the same."""
+
+    name: str
+    source: Path
+    trials: int
+    seed: int
+    spec: Mapping[str, Any] = field(hash=False)
+    """The campaign with every default written out, in plain JSON values; itself a campaign file."""
+    cells: tuple[Cell, ...]
+    """In the order of the file; the data set changes slowest, then model, scheme, guard, format, fault."""
+    identity: str
+    """32 hex digits of what may not change in a results folder; axes and trial counts may grow."""
+
+    @cached_property
+    def subjects(self) -> tuple[Subject, ...]:
+        """The subjects of the cells, each once, in order."""
+        return tuple(dict.fromkeys(cell.subject for cell in self.cells))

@@ -1,0 +1,79 @@
+"""The entries of an axis → plug-ins with every option written out."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from faultbench import registry
+from faultbench.campaign.complaints import complaints
+from faultbench.campaign.problems import LONGEST_QUOTE, Where
+from faultbench.campaign.source import Document
+from faultbench.campaign.spec import Entry
+from faultbench.errors import FaultbenchError
+
+_GUARDS = {"none": registry.Entry("guard", "none", "No weight guard.", "", "")}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One entry of an axis: a plug-in by its name in the registry, with the value of each of its options.
+
+    options are plain JSON values, sorted by name, defaults filled in. label, what tables and plots print, is
+    no part of the identity.
+    """
+
+    kind: str
+    name: str
+    options: Mapping[str, Any] = field(hash=False)
+    label: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What identifies the choice within its axis."""
+        return {"name": self.name, "options": dict(self.options)}
+
+
+def known(kind: str) -> Mapping[str, registry.Entry]:
+    """The plug-ins of a kind by name, guards included, of which the registry has no folder yet."""
+    return _GUARDS if kind == "guard" else registry.catalogue(kind)
+
+
+def read_choice(kind: str, entry: Entry, where: Where, document: Document) -> Choice | None:
+    """The choice that an entry makes; None, with the reasons reported to the document, if it makes none."""
+    try:
+        plug_in = _plug_in(kind, entry.name)
+    except FaultbenchError as error:
+        document.report(where, str(error), document.place((*where, "name")))
+        return None
+    options = _options(plug_in, entry, where, document)
+    return None if options is None else Choice(kind, entry.name, options, entry.printed)
+
+
+def options_model(plug_in: registry.Entry) -> type[BaseModel]:
+    """A pydantic model of a plug-in's options: their types, ranges and defaults, and no others."""
+    fields: dict[str, Any] = {name: (option.annotation, option.default) for name, option in plug_in.options.items()}
+    config = ConfigDict(extra="forbid", strict=True, validate_default=True, protected_namespaces=())
+    return create_model(plug_in.name, __config__=config, **fields)
+
+
+def _plug_in(kind: str, name: str) -> registry.Entry:
+    if kind == "guard" and name not in _GUARDS:
+        raise FaultbenchError(f"unknown guard {registry.suggest(name[:LONGEST_QUOTE], _GUARDS)}")
+    return _GUARDS[name] if kind == "guard" else registry.find(kind, name[:LONGEST_QUOTE])[0]
+
+
+def _options(plug_in: registry.Entry, entry: Entry, where: Where, document: Document) -> dict[str, Any] | None:
+    model = options_model(plug_in)
+    keys = {**model.model_fields, **type(entry).model_fields}
+    try:
+        # Through JSON, where a list may stand for a tuple and nothing else for another type.
+        options = model.model_validate_json(json.dumps(entry.options))
+    except ValidationError as error:
+        for complaint in complaints(error, entry.options, lambda _: keys):
+            at = None if complaint.key is None else document.key_places.get((*where, complaint.key))
+            document.report((*where, *complaint.where), complaint.message, at)
+        return None
+    return dict(sorted(options.model_dump(mode="json").items()))

@@ -1,0 +1,119 @@
+"""What a campaign file may say: keys, types, ranges, defaults; `choices` checks the names of plug-ins."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+MAX_ENTRIES = 1000
+"""Of one axis; with far more, a slip of a script is likelier than a campaign."""
+
+_MAX_COUNT = 10**9
+
+AXES = {
+    "datasets": "dataset",
+    "models": "model",
+    "schemes": "scheme",
+    "guards": "guard",
+    "formats": "number_format",
+    "faults": "fault_model",
+}
+"""Key of a campaign → kind of plug-in that its entries name; bers, the seventh axis, holds numbers."""
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("label", "must be one line of printable text")
+    return text
+
+
+def _built(trials: Any) -> Any:
+    if isinstance(trials, dict):
+        raise PydanticCustomError(
+            "trials", "the form {max, min, until} is not built yet; write a whole number of at least 1"
+        )
+    return trials
+
+
+Ber = Annotated[float, Field(gt=0, le=0.5)]
+Count = Annotated[int, Field(ge=1, le=_MAX_COUNT)]
+Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)]
+
+
+class When(BaseModel):
+    """The part of the grid that a model is for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    dataset: str | Annotated[list[str], Field(min_length=1)] = Field(description="names or labels of data sets")
+
+
+class Entry(BaseModel):
+    """One entry of an axis: a name, or a mapping with a name, a label and the plug-in's options."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    name: str = Field(description="as `faultbench list` prints it")
+    label: Label | None = Field(None, description="what tables and plots print; the name by default")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"name": given}
+        if not isinstance(given, dict):
+            raise PydanticCustomError("entry", "must be a name, or a mapping with a name")
+        return given
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is given beyond the keys of every entry."""
+        return self.model_extra or {}
+
+    @property
+    def printed(self) -> str:
+        """What tables and plots print."""
+        return self.label or self.name
+
+
+class ModelEntry(Entry):
+    """An entry of `models`."""
+
+    weights: str | None = Field(None, description="a file of weights to load instead of training")
+    when: When | None = Field(None, description="the data sets it is for; all by default")
+
+
+class Training(BaseModel):
+    """How networks and bounds are trained."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    schedule: Literal["paper", "fast"] = Field(default="fast", description="the papers' epochs and images, or few")
+
+
+def _axis(description: str, default: str | None = None) -> Any:
+    given: dict[str, Any] = {} if default is None else {"default": [{"name": default}], "validate_default": True}
+    return Field(min_length=1, max_length=MAX_ENTRIES, description=description, **given)
+
+
+class CampaignSpec(BaseModel):
+    """A campaign file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="letters and digits; also the results folder",
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="of everything random")
+    datasets: list[Entry] = _axis("data sets, such as [digits]")
+    models: list[ModelEntry] = _axis("networks, such as [digits_cnn]")
+    schemes: list[Entry] = _axis("activation schemes, such as [relu, clip_act]; relu is the unprotected network")
+    guards: list[Entry] = _axis("weight guards", "none")
+    formats: list[Entry] = _axis("number formats of the weight memory", "q15.16")
+    faults: list[Entry] = _axis("fault models", "bernoulli")
+    bers: list[Ber] = _axis("bit error rates above 0 and at most 0.5, such as [1e-7, 1e-6]")
+    trials: Annotated[Count, BeforeValidator(_built)] = Field(100, description="trials a cell")
+    images: Count | Literal["all"] = Field("all", description="test images a trial looks at")
+    batch: Count = Field(250, description="images a forward pass of a trial; part of every cell's identity")
+    training: Training = Field(default_factory=Training, description="how networks and bounds are trained")

@@ -1,0 +1,25 @@
+"""`faultbench plot`: the plots of a results folder."""
+
+from pathlib import Path
+
+import click
+
+from faultbench.results_folder import find_results
+
+
+@click.command("plot")
+@click.argument("path", metavar="RESULTS", type=click.Path(path_type=Path))
+@click.option("--only", metavar="PLOT", multiple=True, help="Draw this plot and no other; may be repeated.")
+def command(path: Path, only: tuple[str, ...]) -> None:
+    """PDF, SVG and PNG in plots/ of the results folder. RESULTS is results/<campaign>, or a folder of such."""
+    folders = find_results(path)
+
+    from faultbench.plots import write_plots
+    from faultbench.tables import read_results
+
+    for folder in folders:
+        results = read_results(folder)
+        for written in write_plots(results, folder / "plots", only):
+            click.echo(written)
+        for remark in results.remarks:
+            click.echo(remark, err=True)

@@ -1,0 +1,20 @@
+"""`faultbench validate`: check a campaign file and say how large the campaign is."""
+
+from pathlib import Path
+
+import click
+
+from faultbench.campaign import load_campaign
+from faultbench.campaign.spec import AXES
+from faultbench.cli.options import campaign_arguments
+
+
+@click.command("validate")
+@campaign_arguments
+def command(file: Path, overrides: tuple[str, ...]) -> None:
+    """Check a campaign file without running anything."""
+    campaign = load_campaign(file, overrides)
+    axes = ", ".join(f"{key} {len(campaign.spec[key])}" for key in (*AXES, "bers"))
+    n_cells = len(campaign.cells)
+    n_trials = n_cells * campaign.trials
+    click.echo(f"{click.format_filename(file)}: ok: {n_cells:,} cells ({axes}), {n_trials:,} trials")

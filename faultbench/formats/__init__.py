@@ -1,0 +1,1 @@
+"""How memory holds a value: number formats, one family a file."""

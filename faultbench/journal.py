@@ -1,0 +1,174 @@
+"""The append-only journal of a results folder: one file of JSON lines a writer, a CRC-32 a line.
+
+A line is the record as JSON, a tab, the eight hex digits of the JSON bytes' CRC-32, a newline. JSON escapes
+tabs and newlines, so neither occurs inside a record, and a line is whole exactly when its CRC is right. A
+process killed in mid-write leaves one torn line; the next writer of that file starts on a new line, and
+readers drop and count what is torn. Files from several machines are merged by putting them into one folder.
+"""
+
+import errno
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from faultbench.disk import disk_errors
+from faultbench.errors import FaultbenchError
+from faultbench.records import Golden, Overhead, Record, Trial
+
+SYNC_EVERY_S = 1.0
+"""A power cut loses at most the records of so many seconds; they are run again on resuming."""
+
+K = TypeVar("K")
+R = TypeVar("R", Trial, Golden)
+
+_WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_KINDS: tuple[type[Trial | Golden | Overhead], ...] = (Trial, Golden, Overhead)
+
+
+class Journal:
+    """The file that one writer appends to; a context manager.
+
+    folder is the journal folder itself and is made when missing; writer names the file in it and must be
+    unique among processes that write at the same time. A full or read-only disk is an EngineError.
+    """
+
+    def __init__(self, folder: Path, writer: str) -> None:
+        if not _WRITER.fullmatch(writer):
+            raise ValueError(f"a writer's name must match {_WRITER.pattern}, not {writer!r}")
+        self.path = folder / f"{writer}.jsonl"
+        with disk_errors(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: int | None = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._torn = _ends_torn(self._file)
+        self._synced_at_s = perf_counter()
+
+    def append(self, record: Record) -> None:
+        """Add a record; it survives the death of this process from here on."""
+        if self._file is None:
+            raise ValueError(f"{self.path} is closed")
+        with disk_errors(self.path):
+            self._write(self._file, _line(record))
+            if perf_counter() - self._synced_at_s >= SYNC_EVERY_S:
+                os.fsync(self._file)
+                self._synced_at_s = perf_counter()
+
+    def close(self) -> None:
+        """Bring everything to the disk and close the file; closing twice is allowed."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        with disk_errors(self.path):
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, file: int, line: bytes) -> None:
+        data = b"\n" + line if self._torn else line
+        self._torn = True
+        if os.write(file, data) != len(data):
+            # A disk that fills up takes the first part of a line and says so only by the count.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn = False
+
+
+@dataclass(frozen=True)
+class JournalContents:
+    """What a journal folder holds, merged over its files.
+
+    goldens and overheads go by subject, trials by cell and number; `n_damaged` lines were torn, altered or of
+    no known kind.
+    """
+
+    goldens: Mapping[str, Golden] = field(default_factory=dict)
+    trials: Mapping[tuple[str, int], Trial] = field(default_factory=dict)
+    overheads: Mapping[str, Overhead] = field(default_factory=dict)
+    n_damaged: int = 0
+
+
+def read_journal(folder: Path) -> JournalContents:
+    """Everything that the files of a journal folder hold; a missing folder holds nothing.
+
+    Equal golden runs and trials merge; two that differ for one name are a FaultbenchError, since a trial is a
+    function of its cell and number. An overhead is a measurement: the last one in the order of files wins.
+    """
+    goldens: dict[str, Golden] = {}
+    trials: dict[tuple[str, int], Trial] = {}
+    overheads: dict[str, Overhead] = {}
+    n_damaged = 0
+    for path, line in _lines(folder):
+        try:
+            record = _parse(line)
+        except ValueError:
+            n_damaged += 1
+            continue
+        match record:
+            case Trial():
+                _merge(trials, (record.cell, record.trial), record, path)
+            case Golden():
+                _merge(goldens, record.subject, record, path)
+            case Overhead():
+                overheads[record.subject] = record
+    return JournalContents(goldens, trials, overheads, n_damaged)
+
+
+def _line(record: Record) -> bytes:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return b"%s\t%08x\n" % (text, zlib.crc32(text))
+
+
+def _lines(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise FaultbenchError(f"{path}: cannot be read: {error.strerror}") from error
+        # An empty line is what a writer leaves that met a full disk before its first byte.
+        yield from ((path, line) for line in data.split(b"\n") if line)
+
+
+def _parse(line: bytes) -> Trial | Golden | Overhead:
+    text, _, digits = line.rpartition(b"\t")
+    if digits != b"%08x" % zlib.crc32(text):
+        raise ValueError("the line's CRC-32 is wrong")
+    record: Any = json.loads(text)
+    for kind in _KINDS if isinstance(record, dict) else ():
+        if record.get("kind") == kind.KIND:
+            return kind.from_record(record)
+    raise ValueError("no record of a known kind")
+
+
+def _merge(known: dict[K, R], name: K, record: R, path: Path) -> None:
+    earlier = known.setdefault(name, record)
+    if earlier == record:
+        return
+    changes = (
+        f"{entry.name} {getattr(earlier, entry.name)} before, {getattr(record, entry.name)} here"
+        for entry in fields(record)
+        if getattr(earlier, entry.name) != getattr(record, entry.name)
+    )
+    where = f"cell {record.cell} trial {record.trial}" if isinstance(record, Trial) else f"subject {record.subject}"
+    raise FaultbenchError(
+        f"{path}: {record.KIND} of {where} recorded twice with different outcomes: {'; '.join(changes)}; "
+        "results of different machines or versions do not mix: remove one of the files or use another folder"
+    )
+
+
+def _ends_torn(file: int) -> bool:
+    size = os.fstat(file).st_size
+    return size > 0 and os.pread(file, 1, size - 1) != b"\n"

@@ -1,0 +1,69 @@
+"""Results as Markdown tables, for READMEs and pull requests."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from faultbench.blocks import Block, blocks, shared_count
+from faultbench.results_folder import ber_text
+from faultbench.tables import Results
+
+
+def markdown(results: Results) -> str:
+    """A table for each block of the results: schemes down, BERs across, golden accuracy first.
+
+    A cell is the mean accuracy of its trials and its interval, in per cent; one with fewer trials than the
+    campaign asks for says LIMITED and how many it has, one without any is a dash.
+    """
+    parts = [f"# {_plain(results.manifest.campaign)}"]
+    for block in blocks(results):
+        parts += [
+            f"## {_plain(block.name)}",
+            _caption(block),
+            "\n".join(_table(block, results.manifest.trials)),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _caption(block: Block) -> str:
+    cells = pd.concat([line.cells for line in block.lines])
+    return (
+        f"Mean accuracy in % and its 95% interval, over {shared_count(cells.trials)} trials a cell, "
+        f"{shared_count(cells.images)} images a trial."
+    )
+
+
+def _table(block: Block, n_asked: int) -> Iterator[str]:
+    bers = sorted({ber for line in block.lines for ber in line.cells.ber})
+    yield _row(["scheme", "golden", *(f"BER {ber_text(ber)}" for ber in bers)])
+    yield _row(["---", *["---:"] * (len(bers) + 1)])
+    for line in block.lines:
+        cells = {cell["ber"]: _cell(cell, n_asked) for cell in line.cells.to_dict("records")}
+        golden = line.cells.golden_accuracy.iloc[0]
+        yield _row([_plain(line.label), _percent(golden), *(cells.get(ber, "") for ber in bers)])
+
+
+def _cell(cell: Mapping[Any, Any], n_asked: int) -> str:
+    if not cell["trials"]:
+        return _percent(math.nan)
+    # The interval is rounded outwards, so that what is printed holds too.
+    low = math.floor(1000 * cell["accuracy_ci_low"]) / 10
+    high = math.ceil(1000 * cell["accuracy_ci_high"]) / 10
+    text = f"{_percent(cell['accuracy_mean'])} [{low:.1f}, {high:.1f}]"
+    return f"{text} LIMITED {cell['trials']}/{n_asked}" if cell["limited"] else text
+
+
+def _percent(accuracy: float) -> str:
+    return "-" if math.isnan(accuracy) else f"{100 * accuracy:.1f}"
+
+
+def _row(fields: Iterable[str]) -> str:
+    return f"| {' | '.join(fields)} |"
+
+
+def _plain(label: str) -> str:
+    """The label as Markdown prints it letter by letter: a bar would end the table's cell."""
+    return re.sub(r"([\\`*|<])", r"\\\1", label)

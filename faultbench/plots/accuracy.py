@@ -1,0 +1,44 @@
+"""Accuracy against BER: the mean over trials with its interval, and the golden accuracy apart from them."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from faultbench.blocks import shared_count
+from faultbench.plots.ber_axis import draw_ber_axis, golden_places, side_by_side
+from faultbench.plots.panels import panels
+from faultbench.plots.style import Look
+from faultbench.tables import Results
+
+
+def draw(results: Results) -> Figure:
+    """One panel a block; a cell without trials has no point, one with fewer than asked for a hollow one."""
+    figure, found = panels(results, ylabel="Accuracy (%)", caption=_caption(results))
+    bers = sorted(set(results.cells.ber))
+    for panel in found:
+        panel.axes.set_ylim(-2, 102)
+        draw_ber_axis(panel.axes, bers, golden=True)
+        places, shifts = golden_places(bers, len(panel.lines)), side_by_side(bers, len(panel.lines))
+        for (line, look), place, shift in zip(panel.lines, places, shifts, strict=True):
+            panel.axes.plot(place, 100 * line.cells.golden_accuracy.iloc[0], **look.points)
+            # Bands can lie over each other; the bars of a single BER cannot.
+            _draw_line(panel.axes, line.cells, look, shift=shift if len(bers) == 1 else 1.0)
+    return figure
+
+
+def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look, *, shift: float) -> None:
+    ber, limited = cells.ber * shift, cells.limited
+    low, mean, high = (100 * cells[f"accuracy_{name}"] for name in ("ci_low", "mean", "ci_high"))
+    axes.fill_between(ber, low, high, color=look.colour, alpha=0.13, linewidth=0)
+    # A point between two empty cells has no band; its interval shows all the same.
+    axes.vlines(ber, low, high, color=look.colour, alpha=0.5, linewidth=0.6)
+    axes.plot(ber, mean, **look.line, **look.points)
+    axes.plot(ber[limited], mean[limited], linestyle="", **look.hollow_points)
+
+
+def _caption(results: Results) -> str:
+    cells = results.cells
+    counts = f"{shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial"
+    hollow = f" Hollow: fewer trials than the {results.manifest.trials:,} asked for." if cells.limited.any() else ""
+    intervals = "bands and bars: 95% betting intervals over trials"
+    return f"Mean accuracy over {counts}; {intervals}. Golden: without faults.{hollow}"

@@ -1,0 +1,181 @@
+"""How every plot looks: fonts, sizes, one colour and marker a scheme; and how figures become files."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.textpath import text_to_path
+
+from faultbench.disk import replaced
+
+COLUMN_IN = 3.5
+"""Width of a column of a two-column paper, in inches."""
+PAGE_IN = 7.16
+"""Width of its text block."""
+
+SMALL_PT = 6.5
+"""Letters of captions and of values beside bars."""
+
+GREY = "#4D4D4D"
+
+_RIM = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+_SIZES = {"P": 5.2, "X": 5.2, "^": 4.8, "v": 4.8, "<": 4.8, ">": 4.8, "D": 3.9, "*": 6.5}
+"""Marker → points, where the usual size would look smaller or larger than a circle's."""
+
+_RC: dict[Any, Any] = {
+    "font.family": ["STIXGeneral", "DejaVu Sans"],  # both come with matplotlib: the same on every machine
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": "black",
+    "axes.axisbelow": True,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.minor.size": 1.8,
+    "ytick.minor.size": 1.8,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.5,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.columnspacing": 1.1,
+    "legend.handlelength": 1.7,
+    "legend.handletextpad": 0.45,
+    "legend.borderaxespad": 0.1,
+    "legend.labelspacing": 0.25,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,  # TrueType: publishers refuse the Type 3 fonts of the default
+    "svg.hashsalt": "faultbench",  # names of clip paths and markers are random without it
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour and marker of a scheme in every plot, line style of a guard."""
+
+    colour: str
+    marker: str
+    dashes: tuple[float, ...] = ()
+
+    def dashed(self, index: int) -> "Look":
+        """The same with another line style; 0 is solid."""
+        return replace(self, dashes=_DASHES[index % len(_DASHES)])
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Arguments of `Axes.plot` for a line of this look."""
+        return {"color": self.colour, "linewidth": 1.1, "linestyle": (0, self.dashes) if self.dashes else "-"}
+
+    @property
+    def points(self) -> dict[str, Any]:
+        """Arguments of `Axes.plot` for its markers, rimmed so that they stand apart where lines meet."""
+        return {
+            "marker": self.marker,
+            "markerfacecolor": self.colour,
+            **_RIM,
+            "markersize": _SIZES.get(self.marker, 4.2),
+        }
+
+    @property
+    def hollow_points(self) -> dict[str, Any]:
+        """The same for points that rest on fewer trials than asked for."""
+        points = self.points
+        rim = {
+            "markeredgecolor": self.colour,
+            "markeredgewidth": 0.8,
+            "markersize": points["markersize"] - 0.6,
+        }
+        return {**points, "markerfacecolor": "white", **rim}
+
+
+_DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.2, 1.2), (5, 1.2, 1.2, 1.2))
+_LOOKS = {
+    # Okabe and Ito's palette, which colour-blind readers can tell apart; the unprotected network stays grey.
+    "relu": Look(GREY, "o"),
+    "clip_act": Look("#E69F00", "s"),
+    "ranger": Look("#56B4E9", "^"),
+    "ft_clipact": Look("#D55E00", "D"),
+    "fitact": Look("#009E73", "v"),
+    "hyrelu_proact": Look("#0072B2", "P"),
+}
+_SPARE = (
+    Look("#CC79A7", "X"),
+    Look("#882255", "<"),
+    Look("#999933", ">"),
+    Look("#332288", "p"),
+    Look("#AA4499", "h"),
+    Look("#117733", "*"),
+)
+
+
+def looks(names: Mapping[str, str]) -> dict[str, Look]:
+    """Label → look, given label → scheme: a known scheme has the same look in every plot.
+
+    Of several labels for one scheme, the one that is its name or else the first has it. Others, and schemes
+    that are not known, take spare looks in turn.
+    """
+    owners: dict[str, str] = {}
+    for label, name in sorted(names.items(), key=lambda item: item[0] != item[1]):
+        owners.setdefault(name, label)
+    spare = cycle(_SPARE)
+    return {
+        label: _LOOKS[name] if name in _LOOKS and owners[name] == label else next(spare)
+        for label, name in names.items()
+    }
+
+
+def width_in(label: str, size_pt: float = 7.5) -> float:
+    """How many inches wide a label is in the plots' font."""
+    font = FontProperties(family=_RC["font.family"], size=size_pt)
+    width_pt, _, _ = text_to_path.get_text_width_height_descent(label, font, ismath=False)
+    return float(width_pt) / 72
+
+
+def plain(label: str) -> str:
+    """A label as matplotlib prints it letter by letter: a dollar sign would start a formula."""
+    return label.replace("$", r"\$")
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Figures drawn and saved inside have this look, whatever the user's matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        yield
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write stem.pdf, stem.svg and stem.png, byte for byte the same for the same figure; gives their paths."""
+    undated: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    ConstrainedLayoutEngine().execute(figure)  # once, for all three
+    paths = []
+    for kind, metadata in undated.items():
+        path = stem.with_name(f"{stem.name}.{kind}")
+        with replaced(path) as temporary:
+            figure.savefig(temporary, format=kind, metadata=metadata)
+        paths.append(path)
+    return paths

@@ -1,0 +1,148 @@
+"""The three kinds of record that a journal holds: trials, golden runs and overheads, as counts.
+
+`to_record` gives the plain JSON form, `from_record` reads it back; both constructors and `from_record` raise
+ValueError for anything that no run can have produced, so whoever holds one of these holds a sound one.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """To and from the plain JSON form: the fields, plus `kind`."""
+
+    KIND: ClassVar[str]
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields and `kind`, as JSON holds them."""
+        return {"kind": self.KIND, **{field.name: getattr(self, field.name) for field in fields(self)}}
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        """What the record holds; another kind, a missing or a foreign field is a ValueError."""
+        values = {name: value for name, value in record.items() if name != "kind"}
+        if record.get("kind") != cls.KIND or values.keys() != {field.name for field in fields(cls)}:
+            raise ValueError(f"no {cls.KIND} record: {dict(record)}")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Trial(_Recorded):
+    """One trial of a cell: what its flips did to the images.
+
+    Every image is masked, an SDC (finite logits, another top-1 than the golden run) or a DUE (logits not all
+    finite); an SDC is critical when the golden run was right. `flips_digest` names the fault map.
+    """
+
+    KIND: ClassVar[str] = "trial"
+    cell: str
+    trial: int
+    n_flips: int
+    n_images: int
+    n_correct: int
+    n_masked: int
+    n_sdc: int
+    n_sdc_critical: int
+    n_due: int
+    flips_digest: str
+
+    def __post_init__(self) -> None:
+        _check_text(self, "cell", "flips_digest")
+        _check_counts(self, "trial", "n_flips", "n_images", "n_correct", "n_masked", "n_sdc", "n_sdc_critical", "n_due")
+        _check_at_least_one(self, "n_images")
+        _check_at_most(self, "n_correct", "n_images")
+        _check_at_most(self, "n_sdc_critical", "n_sdc")
+        if self.n_masked + self.n_sdc + self.n_due != self.n_images:
+            raise ValueError(f"masked + SDC + DUE must be the {self.n_images} images: {self}")
+        if self.n_flips == 0 and self.n_masked != self.n_images:
+            raise ValueError(f"without flips every image must be masked: {self}")
+
+
+@dataclass(frozen=True)
+class Golden(_Recorded):
+    """The golden run of a subject, and the size of the fault space that its trials draw from."""
+
+    KIND: ClassVar[str] = "golden"
+    subject: str
+    n_images: int
+    n_correct: int
+    n_bits: int
+
+    def __post_init__(self) -> None:
+        _check_text(self, "subject")
+        _check_counts(self, "n_images", "n_correct", "n_bits")
+        _check_at_least_one(self, "n_images", "n_bits")
+        _check_at_most(self, "n_correct", "n_images")
+
+
+@dataclass(frozen=True)
+class Overhead(_Recorded):
+    """What protecting a subject costs against the unprotected network.
+
+    `latency_ratio` and its interval are None where latency was not measured; `macs` counts the multiply-
+    accumulates of one image; `fit_injections` the trials that fitting the bounds took.
+    """
+
+    KIND: ClassVar[str] = "overhead"
+    subject: str
+    parameters: int
+    bounds: int
+    extra_bits: int
+    macs: int
+    latency_ratio: float | None
+    latency_ratio_ci_low: float | None
+    latency_ratio_ci_high: float | None
+    fit_seconds: float
+    fit_epochs: int
+    fit_injections: int
+
+    def __post_init__(self) -> None:
+        _check_text(self, "subject")
+        _check_counts(self, "parameters", "bounds", "extra_bits", "macs", "fit_epochs", "fit_injections")
+        _check_at_least_one(self, "parameters")
+        _check_amount("fit_seconds", self.fit_seconds)
+        self._check_latency()
+
+    def _check_latency(self) -> None:
+        given = (self.latency_ratio_ci_low, self.latency_ratio, self.latency_ratio_ci_high)
+        interval = [value for value in given if value is not None]
+        for value in interval:
+            _check_amount("latency_ratio", value)
+        if len(interval) not in (0, len(given)) or interval != sorted(interval):
+            raise ValueError(f"a latency ratio must lie inside its interval, low, ratio, high, not {given}")
+
+
+def _check_text(record: object, *names: str) -> None:
+    for name in names:
+        value = getattr(record, name)
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"{name} must be a text that is not empty, not {value!r}")
+
+
+def _check_counts(record: object, *names: str) -> None:
+    # A numpy integer is refused here rather than by json, far from the place that made it.
+    for name in names:
+        value = getattr(record, name)
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name} must be a whole number, at least 0, not {value!r}")
+
+
+def _check_at_least_one(record: object, *names: str) -> None:
+    for name in names:
+        if getattr(record, name) < 1:
+            raise ValueError(f"{name} must be at least 1, not {getattr(record, name)}")
+
+
+def _check_at_most(record: object, name: str, limit: str) -> None:
+    if getattr(record, name) > getattr(record, limit):
+        raise ValueError(f"{name} must be at most {limit}: {record}")
+
+
+def _check_amount(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a finite number, at least 0, not {value!r}")

@@ -1,0 +1,149 @@
+"""A results folder as it was recorded: the manifest, which says what was asked for, and the journal.
+
+Needs neither torch nor pandas, so that `status` answers at once.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from faultbench.errors import FaultbenchError
+from faultbench.journal import JournalContents, read_journal
+from faultbench.records import Trial
+
+LABELS = ("dataset", "model", "scheme", "guard", "format", "fault")
+"""What tables and plots call a cell by, besides its BER; `CellEntry` has a field of each name."""
+
+
+class CellEntry(BaseModel):
+    """One cell of the manifest: its keys, and its labels as tables print them."""
+
+    model_config = ConfigDict(frozen=True)
+    cell: str
+    subject: str
+    dataset: str
+    model: str
+    scheme: str
+    guard: str
+    format: str
+    fault: str
+    ber: float = Field(gt=0, allow_inf_nan=False)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of `LABELS`."""
+        return tuple(getattr(self, label) for label in LABELS)
+
+
+class SchemeEntry(BaseModel):
+    """One entry of the campaign's schemes: its name in the registry, and the label that cells bear."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+    label: str
+
+
+class Spec(BaseModel):
+    """The campaign with every default written out; other keys are kept as attributes."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    schemes: tuple[SchemeEntry, ...]
+
+
+class Manifest(BaseModel):
+    """What a campaign asked for, cells in the order of its file; other keys are kept as attributes."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    campaign: str
+    trials: int = Field(ge=1)
+    cells: tuple[CellEntry, ...] = Field(min_length=1)
+    spec: Spec
+
+    @property
+    def scheme_names(self) -> dict[str, str]:
+        """The name of the scheme behind each label, in the order of the cells."""
+        names = {entry.label: entry.name for entry in self.spec.schemes}
+        return {entry.scheme: names.get(entry.scheme, entry.scheme) for entry in self.cells}
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """The manifest and the merged journal of one campaign."""
+
+    path: Path
+    manifest: Manifest
+    journal: JournalContents
+
+    @cached_property
+    def trials(self) -> dict[str, list[Trial]]:
+        """The trials of each cell of the manifest, none left out, in the order of their numbers."""
+        trials: dict[str, list[Trial]] = {entry.cell: [] for entry in self.manifest.cells}
+        for (cell, _), trial in sorted(self.journal.trials.items()):
+            if cell in trials:
+                trials[cell].append(trial)
+        return trials
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader should know about rows that are not in the tables, a sentence each."""
+        n_unlisted = len(self.journal.trials) - sum(map(len, self.trials.values()))
+        found = {
+            "torn or damaged journal lines left out": self.journal.n_damaged,
+            "trials left out, of cells that the manifest does not list": n_unlisted,
+        }
+        return [f"{self.path}: {count:,} {what}" for what, count in found.items() if count]
+
+
+def find_results(path: Path) -> list[Path]:
+    """The results folders at path: path itself, or every one directly inside it, sorted; never none."""
+    if _is_results(path):
+        return [path]
+    # `run --fresh` puts old results aside as <campaign>~1; no campaign's name holds a tilde.
+    children = (child for child in path.iterdir() if "~" not in child.name) if path.is_dir() else ()
+    inside = sorted(child for child in children if _is_results(child))
+    if not inside:
+        what = "holds no results" if path.is_dir() else "is no folder" if path.exists() else "does not exist"
+        raise FaultbenchError(
+            f"{path}: {what}; a results folder holds manifest.json and journal/, "
+            "as `faultbench run CAMPAIGN` writes them to results/<campaign>/"
+        )
+    return inside
+
+
+def read_folder(path: Path) -> ResultsFolder:
+    """The one results folder at path; FaultbenchError if there are several or none."""
+    folder, *others = find_results(path)
+    if others:
+        names = ", ".join(child.name for child in (folder, *others))
+        raise FaultbenchError(f"{path}: holds the results of several campaigns; name one of {names}")
+    return ResultsFolder(folder, _read_manifest(folder / "manifest.json"), read_journal(folder / "journal"))
+
+
+def varying(entries: Sequence[CellEntry], labels: Sequence[str] = LABELS) -> list[str]:
+    """Those of the labels that tell some of the entries apart."""
+    return [label for label in labels if len({getattr(entry, label) for entry in entries}) > 1]
+
+
+def ber_text(ber: float) -> str:
+    """A BER as people write it: 1e-6, 2.5e-7."""
+    digits, _, exponent = f"{ber:e}".partition("e")
+    return f"{float(digits):g}e{int(exponent)}"
+
+
+def _is_results(path: Path) -> bool:
+    return (path / "manifest.json").is_file()
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate(json.loads(path.read_bytes()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise FaultbenchError(f"{path}: no faultbench manifest: {where}: {first['msg']}") from error
+    except (OSError, ValueError) as error:
+        raise FaultbenchError(f"{path}: no faultbench manifest: {error}") from error

@@ -1,0 +1,111 @@
+"""The command as a user meets it: exit codes, one clear line, nothing written on bad input."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GOOD = """
+name: tiny
+datasets: [digits]
+models: [digits_cnn]
+schemes: [relu, clip_act]
+bers: [1e-8, 1e-6]
+trials: 2
+"""
+
+
+def faultbench(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "faultbench", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=250)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "good.yaml").write_text(GOOD, encoding="utf-8")
+    return tmp_path
+
+
+BAD = {
+    "unknown scheme": (GOOD.replace("clip_act", "clipact"), "did you mean 'clip_act'?"),
+    "BER of 10": (GOOD.replace("1e-8", "10"), "10"),
+    "BER of -1": (GOOD.replace("1e-8", "-1"), "-1"),
+    "empty axis": (GOOD.replace("[relu, clip_act]", "[]"), "schemes"),
+    "not YAML": ("name: [", "bad.yaml:1:"),
+    "unreadable weights": (GOOD.replace("[digits_cnn]", "[{name: digits_cnn, weights: bad.yaml}]"), "weights"),
+    "missing weights": (GOOD.replace("[digits_cnn]", "[{name: digits_cnn, weights: no.pt}]"), "no.pt"),
+    "network for other images": (GOOD.replace("digits_cnn", "resnet20"), "takes 32×32 images; given 8×8"),
+    "more images than there are": (GOOD + "images: 501", "500 test images"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_bad_campaign_gets_one_line_exit_code_2_and_writes_nothing(verb: str, case: str, folder: Path) -> None:
+    text, message = BAD[case]
+    (folder / "bad.yaml").write_text(text, encoding="utf-8")
+    result = faultbench(verb, "bad.yaml", cwd=folder)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("faultbench: ")
+    assert message in line
+    assert result.stdout == ""
+    assert {path.name for path in folder.iterdir()} == {"good.yaml", "bad.yaml"}
+
+
+@pytest.mark.parametrize("given", ["missing.yaml", "."])
+def test_a_campaign_that_is_no_file_is_exit_code_2(given: str, folder: Path) -> None:
+    result = faultbench("run", given, cwd=folder)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_campaign_runs_and_prints_its_table(folder: Path) -> None:
+    result = faultbench("run", "good.yaml", "--workers", 1, "-s", "schemes=[relu]", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "| relu |" in result.stdout
+    assert (folder / "results" / "tiny" / "tables" / "cells.csv").exists()
+    other = faultbench("run", "good.yaml", "-s", "seed=1", cwd=folder)
+    assert other.returncode == 2
+    assert "another campaign of this name: seed 0 there, 1 here" in other.stderr
+
+
+def test_plan_counts_and_warns_where_a_cell_expects_less_than_one_flip(folder: Path) -> None:
+    result = faultbench("plan", "good.yaml", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "4,267,328" in result.stdout  # 133,354 words of 32 bits
+    assert "4,267,488" in result.stdout  # and one bound at each of 5 sites
+    assert "8 of 8 trials missing" in result.stdout
+    assert "warning: 2 cells expect less than one flip a trial (BER 1e-08)" in result.stderr
+    assert not (folder / "results").exists()
+
+
+def test_an_unknown_verb_is_exit_code_2(folder: Path) -> None:
+    result = faultbench("rnu", cwd=folder)
+    assert result.returncode == 2
+    assert "unknown command 'rnu'; did you mean 'run'?" in result.stderr
+
+
+def test_debug_shows_the_traceback_and_nothing_else_does(folder: Path) -> None:
+    assert "Traceback" not in faultbench("validate", "missing.yaml", cwd=folder).stderr
+    assert "Traceback" in faultbench("validate", "missing.yaml", "--debug", cwd=folder).stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["validate", "good.yaml"], ["list", "schemes"], ["schema"]])
+def test_light_verbs_import_nothing_heavy(arguments: list[str], folder: Path) -> None:
+    code = (
+        "import sys; from faultbench.cli.main import _exit_code; "
+        f"code = _exit_code({arguments!r}, debug=False); "
+        "sys.exit(code or bool({'torch', 'pandas', 'matplotlib', 'scipy'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_verb_explains_itself(folder: Path) -> None:
+    verbs = faultbench("--help", cwd=folder).stdout.split("Commands:")[1].split("\n")
+    names = [line.split()[0] for line in verbs if line.startswith("  ") and line[2] != " "]
+    assert {"run", "plan", "validate", "schema", "list", "export", "plot", "status"} <= set(names)
+    for name in names:
+        assert f"faultbench {name}" in faultbench(name, "--help", cwd=folder).stdout

@@ -1,0 +1,273 @@
+import math
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from made_results import Made, a_golden, a_trial, an_overhead, write_journal
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+
+from faultbench.errors import FaultbenchError
+from faultbench.plots import accuracy, catalogue, overhead, sdc, write_plots
+from faultbench.plots.ber_axis import golden_places, side_by_side
+from faultbench.plots.style import GREY, looks, save, styled, width_in
+from faultbench.tables import Results, read_results
+
+SIX = ("relu", "clip_act", "ranger", "ft_clipact", "fitact", "hyrelu_proact")
+LONG = (*SIX, "Clip-Act (channel)")
+BERS = (1e-7, 1e-6, 3e-6, 1e-5, 3e-5)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Seven schemes, one of them with a long label, at five BERs on one network."""
+    return read_results(Made(schemes=LONG, bers=BERS, trials=4).write(tmp_path_factory.mktemp("results")))
+
+
+def drawn(plot, results: Results) -> Figure:
+    with styled():
+        return plot.draw(results)
+
+
+def lines_of(axes: Axes, colour: str) -> list[Line2D]:
+    return [line for line in axes.lines if to_hex(line.get_color()).upper() == colour.upper()]
+
+
+def laid_out(figure: Figure, tmp_path: Path) -> Figure:
+    """The figure after saving, when everything has its place."""
+    with styled():
+        save(figure, tmp_path / "figure")
+        FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def test_every_plot_of_the_folder_is_found():
+    assert sorted(catalogue()) == ["accuracy", "overhead", "sdc"]
+
+
+def test_every_plot_becomes_pdf_svg_and_png(results: Results, tmp_path: Path):
+    paths = list(write_plots(results, tmp_path / "plots"))
+    assert {path.name for path in paths} == {f"{name}.{kind}" for name in catalogue() for kind in ("pdf", "svg", "png")}
+    starts = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG"}
+    for path in paths:
+        assert path.read_bytes().startswith(starts[path.suffix[1:]])
+    assert sorted((tmp_path / "plots").iterdir()) == sorted(paths)
+
+
+def test_only_the_plots_asked_for_are_drawn_and_a_wrong_name_is_told(results: Results, tmp_path: Path):
+    assert {path.stem for path in write_plots(results, tmp_path, ["sdc"])} == {"sdc"}
+    with pytest.raises(FaultbenchError, match=r"unknown plot 'accuraci'; did you mean 'accuracy'\?"):
+        list(write_plots(results, tmp_path, ["sdc", "accuraci"]))
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_the_same_results_give_the_same_bytes_whatever_the_users_settings(results: Results, tmp_path: Path, name: str):
+    first = [path.read_bytes() for path in write_plots(results, tmp_path / "first", [name])]
+    with mpl.rc_context({"font.size": 20, "lines.linewidth": 9, "svg.hashsalt": "other"}):
+        second = [path.read_bytes() for path in write_plots(results, tmp_path / "second", [name])]
+        assert mpl.rcParams["font.size"] == 20
+    assert first == second
+    pdf, svg, _ = first
+    assert b"CreationDate" not in pdf
+    assert b"dc:date" not in svg
+
+
+def test_pdf_fonts_are_embedded_truetype(results: Results, tmp_path: Path):
+    pdf = next(write_plots(results, tmp_path, ["accuracy"])).read_bytes()
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+
+
+def test_a_known_scheme_looks_the_same_in_every_plot():
+    assert looks({"relu": "relu"})["relu"].colour == GREY
+    alone = {name: looks({name: name})[name] for name in SIX}
+    assert looks(dict.fromkeys(reversed(SIX)) | {name: name for name in reversed(SIX)}) == alone
+    assert len({look.colour for look in alone.values()}) == len({look.marker for look in alone.values()}) == 6
+
+
+def test_of_several_labels_the_schemes_own_name_has_its_look_and_others_differ():
+    named = {"Clip-Act (channel)": "clip_act", "clip_act": "clip_act", "mine": "mine", "yours": "yours"}
+    found = looks(named)
+    assert found["clip_act"] == looks({"clip_act": "clip_act"})["clip_act"]
+    assert len({look.colour for look in found.values()}) == 4
+    assert looks({"Clip-Act": "clip_act"})["Clip-Act"] == found["clip_act"]
+
+
+def test_accuracy_draws_the_means_of_the_table_in_per_cent(results: Results):
+    (axes,) = drawn(accuracy, results).axes
+    for label, look in looks(results.manifest.scheme_names).items():
+        cells = results.cells[results.cells.scheme == label]
+        mean = next(line for line in lines_of(axes, look.colour) if len(line.get_xdata()) == len(BERS))
+        assert mean.get_xdata().tolist() == list(BERS)
+        assert mean.get_ydata().tolist() == (100 * cells.accuracy_mean).tolist()
+    assert axes.get_xscale() == "log"
+
+
+def test_accuracy_draws_the_intervals_of_the_table(results: Results):
+    (axes,) = drawn(accuracy, results).axes
+    cells = results.cells[results.cells.scheme == "relu"]
+    band, bars = axes.collections[:2]
+    corners = {tuple(corner) for corner in band.get_paths()[0].vertices}
+    for ber, low, high in zip(BERS, 100 * cells.accuracy_ci_low, 100 * cells.accuracy_ci_high, strict=True):
+        assert {(ber, low), (ber, high)} <= corners
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
+        [low, high] for low, high in zip(100 * cells.accuracy_ci_low, 100 * cells.accuracy_ci_high, strict=True)
+    ]
+
+
+def test_accuracy_marks_each_golden_accuracy_left_of_all_bers(results: Results):
+    (axes,) = drawn(accuracy, results).axes
+    golden = [line for line in axes.lines if len(line.get_xdata()) == 1]
+    assert len(golden) == len(LONG)
+    assert all(line.get_xdata()[0] < min(BERS) and line.get_ydata()[0] == pytest.approx(98) for line in golden)
+
+
+def test_cells_without_trials_have_no_point_and_limited_cells_a_hollow_one(tmp_path: Path):
+    made = Made(schemes=["relu"], bers=BERS, trials=3)
+    folder = made.write_manifest(tmp_path)
+    n_trials = dict(zip(BERS, (3, 0, 2, 3, 0), strict=True))
+    write_journal(
+        folder / "journal",
+        "one",
+        [a_golden(subject=made.cells[0]["subject"])]
+        + [a_trial(cell=cell["cell"], trial=k) for cell in made.cells for k in range(n_trials[cell["ber"]])],
+    )
+    (axes,) = drawn(accuracy, read_results(folder)).axes
+    mean = next(line for line in axes.lines if len(line.get_xdata()) == len(BERS))
+    hollow = next(line for line in axes.lines if line.get_markeredgecolor() == GREY and line.get_marker() == "o")
+    assert [math.isnan(value) for value in mean.get_ydata()] == [n_trials[ber] == 0 for ber in BERS]
+    assert hollow.get_markerfacecolor() == "white"
+    shown = [ber for ber, value in zip(hollow.get_xdata(), hollow.get_ydata(), strict=True) if not math.isnan(value)]
+    assert shown == [3e-6]
+
+
+def test_results_without_any_trial_still_show_the_golden_accuracies(tmp_path: Path):
+    folder = Made().write_manifest(tmp_path)
+    subjects = {cell["subject"] for cell in Made().cells}
+    write_journal(folder / "journal", "one", [a_golden(subject=subject) for subject in subjects])
+    paths = list(write_plots(read_results(folder), tmp_path / "plots"))
+    assert {path.stem for path in paths} == {"accuracy"}
+
+
+def test_there_is_a_panel_for_each_dataset_model_format_and_fault_model(tmp_path: Path):
+    made = Made(datasets=["digits", "cifar10"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"], trials=1)
+    figure = drawn(accuracy, read_results(made.write(tmp_path)))
+    titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    assert titles[0] == "digits, digits_cnn, q15.16, bernoulli"
+    assert len(set(titles)) == 8
+
+
+def test_guards_of_one_scheme_differ_in_their_lines(tmp_path: Path):
+    figure = drawn(accuracy, read_results(Made(schemes=["relu"], guards=["none", "secded"]).write(tmp_path)))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["relu", "relu + secded"]
+    assert [line.is_dashed() for line in legend.get_lines()] == [False, True]
+
+
+def test_sdc_draws_the_mean_rate_of_wrong_images_in_per_cent(results: Results):
+    (axes,) = drawn(sdc, results).axes
+    cells = results.cells[results.cells.scheme == "relu"]
+    mean = next(line for line in lines_of(axes, GREY) if line.get_marker() == "o")
+    assert mean.get_ydata() == pytest.approx((100 * (cells.sdc_rate + cells.due_rate)).to_numpy())
+    dotted = next(line for line in lines_of(axes, GREY) if line.is_dashed())
+    assert dotted.get_ydata() == pytest.approx((100 * cells.due_rate).to_numpy())
+
+
+def test_sdc_shows_rates_of_zero(tmp_path: Path):
+    made = Made(schemes=["relu"], bers=[1e-6, 1e-5], trials=3)
+    folder = made.write_manifest(tmp_path)
+    harmless = {"n_masked": 200, "n_sdc": 0, "n_sdc_critical": 0, "n_due": 0}
+    trials = [a_trial(cell=cell["cell"], trial=k, **harmless) for cell in made.cells for k in range(3)]
+    write_journal(folder / "journal", "one", trials)
+    (axes,) = drawn(sdc, read_results(folder)).axes
+    low, high = axes.get_ylim()
+    mean = next(line for line in axes.lines if line.get_marker() == "o")
+    assert mean.get_ydata().tolist() == [0, 0]
+    assert low < 0 < 100 < high
+
+
+@pytest.mark.parametrize("bers", [(1e-6,), (1e-6, 1.1e-6, 1e-5), BERS])
+@pytest.mark.parametrize("n_lines", [1, 7, 30])
+def test_what_is_set_side_by_side_stays_nearer_to_its_ber_than_to_the_next(bers: tuple[float, ...], n_lines: int):
+    shifts = side_by_side(bers, n_lines)
+    assert shifts == sorted(set(shifts))
+    assert math.prod(shifts) == pytest.approx(1)
+    for low, high in pairwise(bers):
+        assert low * shifts[-1] < math.sqrt(low * high) < high * shifts[0]
+    assert max(golden_places(bers, min(n_lines, 12))) < min(bers)
+
+
+def test_overhead_draws_a_bar_a_scheme_with_its_value(results: Results):
+    memory, latency = drawn(overhead, results).axes
+    assert [label.get_text() for label in memory.get_yticklabels()] == list(LONG)
+    assert [bar.get_width() for bar in memory.patches] == [0, *(pytest.approx(0.1 * k) for k in range(1, 7))]
+    assert [text.get_text() for text in memory.texts] == ["0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6"]
+    assert [to_hex(bar.get_facecolor()).upper() for bar in memory.patches][:2] == [GREY, "#E69F00"]
+    assert [bar.get_width() for bar in latency.patches] == [1.1] * 7
+    assert latency.collections[0].get_segments()[0][:, 0].tolist() == [1.05, 1.2]
+    assert memory.get_ylim()[0] > memory.get_ylim()[1], "the first scheme is on top"
+
+
+def test_overhead_without_bounds_or_latency_says_so(tmp_path: Path):
+    made = Made(schemes=["relu"])
+    folder = made.write_manifest(tmp_path)
+    unmeasured = {"latency_ratio": None, "latency_ratio_ci_low": None, "latency_ratio_ci_high": None}
+    cost = an_overhead(subject=made.cells[0]["subject"], bounds=0, extra_bits=0, **unmeasured)
+    write_journal(folder / "journal", "one", [cost])
+    memory, latency = drawn(overhead, read_results(folder)).axes
+    assert [text.get_text() for text in (*memory.texts, *latency.texts)] == ["0", "not measured"]
+
+
+@pytest.mark.parametrize("plot", [accuracy, sdc])
+def test_legend_panel_and_caption_do_not_overlap(results: Results, tmp_path: Path, plot):
+    figure = laid_out(drawn(plot, results), tmp_path)
+    (axes,) = figure.axes
+    boxes = [figure.legends[0].get_window_extent(), axes.get_tightbbox(), figure._supxlabel.get_window_extent()]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert all(inside(figure.bbox, box) for box in boxes)
+    texts = [text.get_window_extent() for text in figure.legends[0].get_texts()]
+    assert not any(one.overlaps(other) for one, other in combinations(texts, 2))
+    ticks = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert not any(one.overlaps(other) for one, other in combinations(ticks, 2))
+
+
+def test_labels_and_values_of_the_bars_do_not_overlap(tmp_path: Path):
+    made = Made(schemes=LONG)
+    folder = made.write_manifest(tmp_path)
+    subjects = list(dict.fromkeys(cell["subject"] for cell in made.cells))
+    costs = [
+        an_overhead(subject=subject, parameters=10**7, bounds=3 * 10**index, extra_bits=0)
+        for index, subject in enumerate(subjects)
+    ]
+    write_journal(folder / "journal", "one", costs)
+    figure = laid_out(drawn(overhead, read_results(folder)), tmp_path)
+    memory, latency = figure.axes
+    assert not memory.get_tightbbox().overlaps(latency.get_tightbbox())
+    labels = [*memory.get_yticklabels(), *memory.texts, *latency.texts, *memory.get_xticklabels()]
+    boxes = [label.get_window_extent() for label in labels]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert all(inside(figure.bbox, box) for box in boxes)
+
+
+def inside(outer: Bbox, inner: Bbox) -> bool:
+    # Half a pixel for the rounding of the two ways to measure a text.
+    return (
+        inner.x0 >= outer.x0 - 0.5
+        and inner.y0 >= outer.y0 - 0.5
+        and inner.x1 <= outer.x1 + 0.5
+        and inner.y1 <= outer.y1 + 0.5
+    )
+
+
+def test_a_label_with_dollar_signs_is_printed_letter_by_letter(tmp_path: Path):
+    folder = Made(schemes=["a $5 scheme, $\\frac$"], trials=1).write(tmp_path)
+    assert list(write_plots(read_results(folder), tmp_path / "plots"))
+
+
+def test_a_longer_label_is_wider():
+    assert 0.5 < width_in("hyrelu_proact") < width_in("Clip-Act (channel)") < 1.2

@@ -1,0 +1,212 @@
+"""Running campaigns: what is missing is done, nothing else; the same rows whoever does it."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+from faultbench.artifacts import ArtifactStore
+from faultbench.campaign import Campaign, load_campaign
+from faultbench.engines.engine import Engine, R, T
+from faultbench.engines.local import Local
+from faultbench.engines.serial import Serial
+from faultbench.errors import FaultbenchError
+from faultbench.journal import read_journal
+from faultbench.progress import Silent
+from faultbench.runner import run
+from faultbench.tables import read_results, write_tables
+
+CAMPAIGN = """
+name: small
+seed: 7
+datasets: [digits]
+models: [digits_cnn]
+schemes: [relu, clip_act, {name: ranger, granularity: neuron}]
+bers: [1e-7, 1e-5]
+trials: 5
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished results folder, whose artifacts spare the other runs the training."""
+    root = tmp_path_factory.mktemp("trained")
+    return run(campaign(root), root, engine=Serial(1), reporter=Silent())
+
+
+@pytest.fixture
+def root(trained: Path, tmp_path: Path) -> Path:
+    """A folder for results with the artifacts of `small` and a manifest, but no trial yet."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    shutil.copytree(trained / "artifacts", folder / "artifacts")
+    shutil.copy(trained / "manifest.json", folder)
+    return tmp_path
+
+
+def campaign(folder: Path, *overrides: str, text: str = CAMPAIGN) -> Campaign:
+    path = folder / "small.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_campaign(path, overrides)
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """cells.csv and trials.csv, which the same campaign always gives byte for byte."""
+    paths = write_tables(read_results(folder), folder / "tables")
+    return {path.name: path.read_bytes() for path in paths if path.name != "overhead.csv"}
+
+
+@dataclass
+class Counting:
+    """The serial engine, counting trials; interrupted like by Ctrl-C after so many chunks."""
+
+    n_workers: int = 1
+    n_jobs: int = 0
+    n_chunks_left: int | None = None
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        for task in tasks:
+            if self.n_chunks_left == 0:
+                raise KeyboardInterrupt
+            self.n_chunks_left = None if self.n_chunks_left is None else self.n_chunks_left - 1
+            self.n_jobs += len(task.jobs)  # type: ignore[attr-defined]
+            yield function(task)
+
+
+@pytest.mark.parametrize("engine", [Local(1), Local(2)], ids=["1 worker", "2 workers"])
+def test_workers_change_no_byte_of_the_tables(engine: Engine, trained: Path, root: Path) -> None:
+    folder = run(campaign(root), root, engine=engine, reporter=Silent())
+    assert tables(folder) == tables(trained)
+
+
+def test_an_interrupted_run_goes_on_where_it_was_and_ends_the_same(trained: Path, root: Path, monkeypatch) -> None:
+    monkeypatch.setattr("faultbench.runner.MAX_CHUNK", 4)
+    stopped = Counting(n_chunks_left=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(campaign(root), root, engine=stopped, reporter=Silent())
+    resumed = Counting()
+    folder = run(campaign(root), root, engine=resumed, reporter=Silent())
+    assert 0 < stopped.n_jobs < 30
+    assert stopped.n_jobs + resumed.n_jobs == 30  # 3 schemes × 2 BERs × 5 trials, none twice
+    assert tables(folder) == tables(trained)
+
+
+def test_a_finished_campaign_run_again_does_nothing(trained: Path) -> None:
+    before = (trained / "journal").stat().st_mtime_ns, [p.read_bytes() for p in (trained / "journal").iterdir()]
+    again = Counting()
+    run(campaign(trained.parent), trained.parent, engine=again, reporter=Silent())
+    assert again.n_jobs == 0
+    assert before[1] == [p.read_bytes() for p in (trained / "journal").iterdir()]
+
+
+def test_more_trials_bers_and_schemes_keep_the_rows_there_are(trained: Path, root: Path) -> None:
+    shutil.copytree(trained / "journal", root / "small" / "journal")
+    more = Counting()
+    grown = campaign(root, "trials=6", "bers=[1e-7, 1e-6, 1e-5]", "schemes=[relu, clip_act]")
+    folder = run(grown, root, engine=more, reporter=Silent())
+    assert more.n_jobs == 2 * (1 + 6 + 1)
+    assert set(read_journal(trained / "journal").trials.items()) < set(read_journal(folder / "journal").trials.items())
+
+
+def test_a_damaged_line_is_run_again(trained: Path, root: Path) -> None:
+    journal = shutil.copytree(trained / "journal", root / "small" / "journal")
+    path = next(journal.iterdir())
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = next(number for number, line in enumerate(lines) if b'"trial"' in line)
+    lines[damaged] = lines[damaged].replace(b"n_flips", b"n_flipz")
+    path.write_bytes(b"".join(lines))
+    again = Counting()
+    folder = run(campaign(root), root, engine=again, reporter=Silent())
+    assert again.n_jobs == 1
+    assert tables(folder) == tables(trained)
+
+
+def test_limit_ends_every_cell_early_and_the_table_says_so(root: Path) -> None:
+    folder = run(campaign(root), root, engine=Serial(1), reporter=Silent(), limit=2)
+    cells = read_results(folder).cells
+    assert (cells.trials == 2).all()
+    assert cells.limited.all()
+
+
+def test_deleted_artifacts_are_made_again_equal(trained: Path, root: Path) -> None:
+    shutil.rmtree(root / "small" / "artifacts")
+    shutil.copytree(trained / "journal", root / "small" / "journal")
+    run(campaign(root), root, engine=Serial(1), reporter=Silent())  # another golden run would be refused
+    stores = ArtifactStore(trained / "artifacts"), ArtifactStore(root / "small" / "artifacts")
+    for path in stores[0].folder.iterdir():
+        old, new = (store.load(path.stem) for store in stores)
+        assert old is not None
+        assert new is not None
+        assert old.tensors.keys() == new.tensors.keys()
+        assert all(torch.equal(old.tensors[name], new.tensors[name]) for name in old.tensors)
+
+
+def test_another_campaign_of_the_same_name_is_refused_and_nothing_is_written(trained: Path, root: Path) -> None:
+    before = sorted(root.rglob("*"))
+    with pytest.raises(FaultbenchError, match="another campaign of this name: seed 7 there, 8 here"):
+        run(campaign(root, "seed=8"), root, engine=Serial(1), reporter=Silent())
+    assert sorted(root.rglob("*")) == sorted([*before, root / "small.yaml"])
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "thesis.tex").touch()
+    with pytest.raises(FaultbenchError, match="holds no faultbench results"):
+        run(campaign(tmp_path), tmp_path, engine=Serial(1), reporter=Silent())
+
+
+def test_a_second_run_on_the_same_folder_is_refused_at_once(root: Path) -> None:
+    with FileLock(root / "small" / ".lock"), pytest.raises(FaultbenchError, match="another faultbench run"):
+        run(campaign(root), root, engine=Serial(1), reporter=Silent())
+
+
+def test_a_golden_run_that_differs_from_the_recorded_one_is_refused(trained: Path, root: Path) -> None:
+    shutil.copytree(trained / "journal", root / "small" / "journal")
+    weights = next((root / "small" / "artifacts").glob("weights-*"))
+    damaged = bytearray(weights.read_bytes())
+    damaged[-40_000:] = bytes(40_000)  # still a sound file, of another network
+    weights.write_bytes(damaged)
+    with pytest.raises(FaultbenchError, match="recorded with another golden run"):
+        run(campaign(root), root, engine=Serial(1), reporter=Silent())
+
+
+def test_fresh_puts_the_old_results_aside_and_loses_none(trained: Path, root: Path) -> None:
+    shutil.copytree(trained / "journal", root / "small" / "journal")
+    run(campaign(root, "schemes=[relu]", "trials=1"), root, engine=Serial(1), reporter=Silent(), fresh=True)
+    assert len(read_journal(root / "small" / "journal").trials) == 2
+    assert read_journal(root / "small~1" / "journal").trials == read_journal(trained / "journal").trials
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("images=501", "more than the 500 test images of digits"),
+        ("models=[resnet20]", "resnet20 takes 32×32 images; given 8×8"),
+    ],
+)
+def test_what_cannot_run_is_found_before_anything_is_written(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(FaultbenchError, match=message):
+        run(campaign(tmp_path, override), tmp_path / "results", engine=Serial(1), reporter=Silent())
+    assert not (tmp_path / "results").exists()
+
+
+def test_trials_of_all_schemes_meet_the_same_weight_flips_and_nested_ones(trained: Path) -> None:
+    trials = read_results(trained).trials
+    flips = trials[trials.scheme.isin(["relu"])].pivot_table(index="trial", columns="ber", values="n_flips")
+    assert (flips[1e-7] <= flips[1e-5]).all()
+    protected = trials[trials.scheme == "clip_act"].pivot_table(index="trial", columns="ber", values="n_flips")
+    assert (protected[1e-5] >= flips[1e-5]).all()  # the same, and those in the bounds
+
+
+def test_the_manifest_names_everything_that_the_numbers_depend_on(trained: Path) -> None:
+    manifest = json.loads((trained / "manifest.json").read_text())
+    assert manifest["spec"]["training"] == {"schedule": "fast"}  # a default, written out
+    assert set(manifest["environment"]) >= {"python", "torch", "processor"}
+    assert len(manifest["data"]["test images"]["digits"]) == 64
+    assert len(manifest["data"]["stored weights"]["digits/digits_cnn/q15.16"]) == 64
+    assert len(manifest["cells"]) == 6

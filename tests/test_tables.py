@@ -1,0 +1,296 @@
+import csv
+import math
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_results import Made, a_golden, a_trial, an_overhead, write_journal
+
+from faultbench.errors import EngineError, FaultbenchError
+from faultbench.markdown import markdown
+from faultbench.results_folder import ber_text, find_results
+from faultbench.stats import mean_interval
+from faultbench.tables import read_results, write_tables
+
+COLUMNS = {
+    "cells": (
+        "campaign dataset model scheme guard format fault ber n_bits trials images golden_accuracy accuracy_mean "
+        "accuracy_ci_low accuracy_ci_high accuracy_median accuracy_q05 accuracy_min sdc_rate sdc_critical_rate "
+        "due_rate masked_rate flips_mean limited"
+    ),
+    "trials": (
+        "campaign cell dataset model scheme guard format fault ber trial n_flips n_images n_correct n_masked n_sdc "
+        "n_sdc_critical n_due flips_digest"
+    ),
+    "overhead": (
+        "dataset model scheme guard parameters bounds extra_bits memory_overhead_pct macs latency_ratio "
+        "latency_ratio_ci_low latency_ratio_ci_high fit_seconds fit_epochs fit_injections"
+    ),
+}
+"""Other people's scripts lean on these names."""
+
+ONE_CELL = Made(schemes=["relu"], bers=[1e-6], trials=4)
+CELL = ONE_CELL.cells[0]["cell"]
+SUBJECT = ONE_CELL.cells[0]["subject"]
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    paths = write_tables(read_results(folder), folder / "tables")
+    return {path.stem: path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_the_columns_are_those_that_scripts_lean_on(tmp_path: Path, table: str):
+    folder = Made().write(tmp_path)
+    header = written(folder)[table].decode().partition("\n")[0]
+    assert header.split(",") == COLUMNS[table].split()
+    assert list(getattr(read_results(folder), table).columns) == COLUMNS[table].split()
+
+
+def test_a_cell_is_what_its_trials_say_worked_by_hand(tmp_path: Path):
+    folder = ONE_CELL.write_manifest(tmp_path)
+    n_correct = [196, 190, 196, 50]
+    wrong = [(0, 0, 0), (6, 6, 0), (1, 0, 0), (100, 96, 50)]  # SDC, of these critical, DUE
+    trials = [
+        a_trial(
+            cell=CELL, trial=k, n_flips=10 * k, n_correct=n_correct[k], n_masked=200 - wrong[k][0] - wrong[k][2],
+            n_sdc=wrong[k][0], n_sdc_critical=wrong[k][1], n_due=wrong[k][2],
+        )
+        for k in range(4)
+    ]  # fmt: skip
+    write_journal(folder / "journal", "one", [*trials, a_golden(subject=SUBJECT, n_correct=196, n_bits=32_000)])
+    (row,) = read_results(folder).cells.to_dict("records")
+    interval = mean_interval([0.98, 0.95, 0.98, 0.25])
+    assert row == {
+        "campaign": "made",
+        "dataset": "digits",
+        "model": "digits_cnn",
+        "scheme": "relu",
+        "guard": "none",
+        "format": "q15.16",
+        "fault": "bernoulli",
+        "ber": 1e-6,
+        "n_bits": 32_000,
+        "trials": 4,
+        "images": 200,
+        "golden_accuracy": 0.98,
+        "accuracy_mean": pytest.approx((0.98 + 0.95 + 0.98 + 0.25) / 4, abs=1e-15),
+        "accuracy_ci_low": interval.low,
+        "accuracy_ci_high": interval.high,
+        "accuracy_median": pytest.approx((0.98 + 0.95) / 2),
+        # Linear between the two lowest: 0.05 of the way along three steps is 0.15 of the first.
+        "accuracy_q05": pytest.approx(0.25 + 0.15 * (0.95 - 0.25)),
+        "accuracy_min": 0.25,
+        "sdc_rate": pytest.approx(107 / 800),
+        "sdc_critical_rate": pytest.approx(102 / 800),
+        "due_rate": pytest.approx(50 / 800),
+        "masked_rate": pytest.approx((800 - 157) / 800),
+        "flips_mean": 15.0,
+        "limited": False,
+    }
+
+
+def test_a_cell_without_trials_is_a_row_of_unknowns(tmp_path: Path):
+    folder = Made().write_manifest(tmp_path)
+    relu = [record for record in Made().records if "/relu/" in getattr(record, "cell", "/relu/")]
+    write_journal(folder / "journal", "one", relu)
+    results = read_results(folder)
+    assert len(results.cells) == len(Made().cells)
+    empty = results.cells[results.cells.scheme == "clip_act"]
+    assert (empty.trials == 0).all()
+    assert empty.limited.all()
+    assert empty.filter(regex="accuracy_|rate|flips").isna().all(axis=None)
+    assert (empty.golden_accuracy == 0.98).all()
+    rows = list(csv.DictReader(written(folder)["cells"].decode().splitlines()))
+    assert {row["accuracy_mean"] for row in rows if row["scheme"] == "clip_act"} == {""}
+
+
+def test_a_folder_without_a_journal_is_all_rows_of_unknowns(tmp_path: Path):
+    results = read_results(Made().write_manifest(tmp_path))
+    assert results.cells.trials.tolist() == [0] * 6
+    assert results.cells.n_bits.isna().all()
+    assert len(results.trials) == len(results.overhead) == 0
+
+
+def test_a_cell_with_fewer_trials_than_asked_for_is_limited(tmp_path: Path):
+    folder = ONE_CELL.write_manifest(tmp_path)
+    write_journal(folder / "journal", "one", [a_trial(cell=CELL, trial=k) for k in range(3)])
+    assert read_results(folder).cells.limited.tolist() == [True]
+    write_journal(folder / "journal", "one", [a_trial(cell=CELL, trial=3)])
+    assert read_results(folder).cells.limited.tolist() == [False]
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 4))
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_tables_are_the_same_bytes_whatever_the_files_and_their_order(
+    tmp_path: Path, order: random.Random, n_files: int
+):
+    made = Made(trials=40)
+    if not (tmp_path / "whole").exists():
+        made.write(tmp_path / "whole")
+    expected = written(tmp_path / "whole" / "made")
+    folder = made.write_manifest(tmp_path / f"{order.random()}")
+    records = [*made.records, *made.records[:30]]
+    order.shuffle(records)
+    for number in range(n_files):
+        write_journal(folder / "journal", f"writer{order.random()}", records[number::n_files])
+    assert written(folder) == expected
+
+
+def test_rows_are_sorted_by_label_then_ber_then_trial(tmp_path: Path):
+    made = Made(datasets=["digits", "cifar10"], schemes=["relu", "Clip-Act (channel)", "fitact"], bers=[1e-4, 1e-6])
+    results = read_results(made.write(tmp_path))
+    labels = ["dataset", "model", "scheme", "guard", "format", "fault"]
+    cells = list(results.cells[[*labels, "ber"]].itertuples(index=False, name=None))
+    trials = list(results.trials[[*labels, "ber", "trial"]].itertuples(index=False, name=None))
+    assert cells == sorted(cells)
+    assert trials == sorted(trials)
+    assert len(trials) == 12 * 5
+
+
+def test_fractions_in_csv_read_back_bit_for_bit(tmp_path: Path):
+    folder = Made(trials=7).write(tmp_path)
+    rows = list(csv.DictReader(written(folder)["cells"].decode().splitlines()))
+    floats = read_results(folder).cells.select_dtypes("float64")
+    for name in floats:
+        assert [float(row[name]) for row in rows] == floats[name].tolist()
+    assert len(floats.columns) == 13
+
+
+def test_memory_overhead_is_bounds_in_per_cent_of_parameters(tmp_path: Path):
+    folder = ONE_CELL.write_manifest(tmp_path)
+    # FitAct on the AlexNet for CIFAR-10: 0.284 %.
+    alexnet = an_overhead(subject=SUBJECT, parameters=23_272_266, bounds=66_176, extra_bits=32 * 66_176)
+    write_journal(folder / "journal", "one", [alexnet])
+    assert read_results(folder).overhead.memory_overhead_pct.tolist() == [pytest.approx(0.284, abs=5e-4)]
+
+
+def test_a_network_has_one_overhead_row_whatever_formats_and_fault_models_it_was_tried_with(tmp_path: Path):
+    results = read_results(Made(formats=["q15.16", "float32"], faults=["bernoulli", "exact"]).write(tmp_path))
+    assert results.overhead.scheme.tolist() == ["clip_act", "relu"]
+
+
+def test_a_latency_that_was_not_measured_is_unknown(tmp_path: Path):
+    folder = ONE_CELL.write_manifest(tmp_path)
+    unmeasured = an_overhead(subject=SUBJECT, latency_ratio=None, latency_ratio_ci_low=None, latency_ratio_ci_high=None)
+    write_journal(folder / "journal", "one", [unmeasured])
+    assert math.isnan(read_results(folder).overhead.latency_ratio[0])
+    assert b",,,," in written(folder)["overhead"]
+
+
+def test_damaged_lines_and_trials_of_unlisted_cells_are_told(tmp_path: Path):
+    folder = ONE_CELL.write(tmp_path)
+    assert read_results(folder).remarks == ()
+    path = write_journal(folder / "journal", "two", [a_trial(cell="unlisted", trial=k) for k in range(3)])
+    path.write_bytes(path.read_bytes()[:-5])
+    damaged, unlisted = read_results(folder).remarks
+    assert "1 torn or damaged" in damaged
+    assert "2 trials left out" in unlisted
+    assert len(read_results(folder).trials) == 4
+
+
+def test_trials_of_one_cell_with_different_numbers_of_images_are_an_error(tmp_path: Path):
+    folder = ONE_CELL.write_manifest(tmp_path)
+    fewer = a_trial(cell=CELL, trial=1, n_images=100, n_masked=80, n_correct=80)
+    write_journal(folder / "journal", "one", [a_trial(cell=CELL, trial=0), fewer])
+    with pytest.raises(FaultbenchError, match=r"\[100, 200\] images"):
+        read_results(folder)
+
+
+def test_the_folder_of_one_campaign_stands_for_it(tmp_path: Path):
+    Made().write(tmp_path)
+    (tmp_path / "notes").mkdir()
+    assert read_results(tmp_path).folder == tmp_path / "made"
+
+
+def test_several_campaigns_are_found_but_not_read_as_one(tmp_path: Path):
+    for name in ("second", "first", "first~1"):
+        Made(name=name).write(tmp_path)
+    assert find_results(tmp_path) == [tmp_path / "first", tmp_path / "second"]
+    with pytest.raises(FaultbenchError, match="name one of first, second"):
+        read_results(tmp_path)
+    assert read_results(tmp_path / "first~1").manifest.campaign == "first~1"
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [(Path.mkdir, "holds no results"), (Path.touch, "is no folder"), (lambda _: None, "does not exist")],
+)
+def test_what_is_no_results_folder_is_told_with_what_one_is(tmp_path: Path, make, told: str):
+    make(tmp_path / "other")
+    with pytest.raises(FaultbenchError, match=rf"other: {told}.*manifest\.json"):
+        read_results(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"campaign": "x", "trials": 0, "cells": [], "spec": {"schemes": []}}', "\xff"]
+)
+def test_a_foreign_manifest_is_an_error_that_names_it(tmp_path: Path, text: str):
+    (tmp_path / "manifest.json").write_text(text, encoding="latin-1")
+    with pytest.raises(FaultbenchError, match=r"manifest\.json: no faultbench manifest"):
+        read_results(tmp_path)
+
+
+def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = Made().write(tmp_path)
+    before = written(folder)
+
+    def full_disk(frame: pd.DataFrame, path: Path, **_: object) -> None:
+        path.write_text("campaign,data")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full_disk)
+    with pytest.raises(EngineError, match=r"cells\.csv.*No space left"):
+        written(folder)
+    assert {path.stem: path.read_bytes() for path in (folder / "tables").iterdir()} == before
+
+
+def test_markdown_has_schemes_down_and_bers_across(tmp_path: Path):
+    made = Made(schemes=["relu", "Clip|Act"], bers=[1e-6, 2.5e-5], trials=3)
+    folder = made.write_manifest(tmp_path)
+    cells = {(cell["scheme"], cell["ber"]): cell["cell"] for cell in made.cells}
+    perfect = {"n_correct": 200, "n_masked": 200, "n_sdc": 0, "n_sdc_critical": 0, "n_due": 0}
+    records = [a_golden(subject=made.cells[0]["subject"], n_correct=197)]
+    records += [a_trial(cell=cells["relu", 1e-6], trial=k, n_correct=190) for k in range(3)]
+    records += [a_trial(cell=cells["Clip|Act", 2.5e-5], trial=k, **perfect) for k in range(2)]
+    write_journal(folder / "journal", "one", records)
+    low = math.floor(1000 * mean_interval([0.95] * 3).low) / 10
+    assert markdown(read_results(folder)) == (
+        "# made\n\n"
+        "## digits, digits_cnn, q15.16\n\n"
+        "Mean accuracy in % and its 95% interval, over 0 to 3 trials a cell, 200 images a trial.\n\n"
+        "| scheme | golden | BER 1e-6 | BER 2.5e-5 |\n"
+        "| --- | ---: | ---: | ---: |\n"
+        f"| relu | 98.5 | 95.0 [{low}, 100.0] | - |\n"
+        "| Clip\\|Act | - | - | 100.0 [0.0, 100.0] LIMITED 2/3 |\n"
+    )
+
+
+def test_markdown_has_a_table_for_each_dataset_model_format_and_fault_model(tmp_path: Path):
+    made = Made(datasets=["digits", "cifar10"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"])
+    text = markdown(read_results(made.write(tmp_path)))
+    titles = [line for line in text.splitlines() if line.startswith("## ")]
+    assert titles[:3] == [
+        "## digits, digits_cnn, q15.16, bernoulli",
+        "## digits, digits_cnn, q15.16, exact",
+        "## digits, digits_cnn, float32, bernoulli",
+    ]
+    assert len(titles) == 8
+    assert text.count("\n| relu |") == 8
+
+
+def test_markdown_names_the_guard_of_a_guarded_scheme(tmp_path: Path):
+    text = markdown(read_results(Made(schemes=["relu"], guards=["none", "secded"]).write(tmp_path)))
+    assert "\n| relu |" in text
+    assert "\n| relu + secded |" in text
+
+
+@pytest.mark.parametrize(
+    ("ber", "text"), [(1e-6, "1e-6"), (2.5e-7, "2.5e-7"), (0.5, "5e-1"), (3e-05, "3e-5"), (1e-10, "1e-10")]
+)
+def test_a_ber_is_written_as_people_write_it(ber: float, text: str):
+    assert ber_text(ber) == text
+    assert float(text) == ber
