@@ -61,5 +61,5 @@ def _digest(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> str:
     hashed = blake2b(repr(sorted(notes.items())).encode(), digest_size=16)
     for key, tensor in sorted(tensors.items()):
         hashed.update(repr((key, tensor.dtype, tuple(tensor.shape))).encode())
-        hashed.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return hashed.hexdigest()

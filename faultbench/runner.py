@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,15 +70,33 @@ def run(
     folder = root / campaign.name
     if fresh:
         put_aside(folder)
-    check_same_campaign(folder, campaign)
-    with locked(folder), Journal(folder / "journal", _writer_name()) as journal:
-        runner = Runner(campaign, folder, journal, engine, reporter)
-        runner.write_manifest(command, data={})
+    with opened(campaign, folder, engine, reporter, command) as runner:
         prepared = runner.prepare()
         runner.write_manifest(command, data=runner.data())
         runner.run_trials(prepared, campaign.trials if limit is None else min(limit, campaign.trials))
         runner.measure_overheads()
     return folder
+
+
+def measure(campaign: Campaign, root: Path, *, engine: Engine, reporter: Reporter, command: Sequence[str] = ()) -> Path:
+    """Train and fit what is missing of a campaign in root/<campaign> and measure its overheads, but run no trial."""
+    check(campaign)
+    folder = root / campaign.name
+    with opened(campaign, folder, engine, reporter, command) as runner:
+        runner.measure_overheads()
+    return folder
+
+
+@contextmanager
+def opened(
+    campaign: Campaign, folder: Path, engine: Engine, reporter: Reporter, command: Sequence[str]
+) -> Iterator["Runner"]:
+    """A runner over the folder, locked and with its manifest written; FaultbenchError if it is another campaign's."""
+    check_same_campaign(folder, campaign)
+    with locked(folder), Journal(folder / "journal", _writer_name()) as journal:
+        runner = Runner(campaign, folder, journal, engine, reporter)
+        runner.write_manifest(command, data={})
+        yield runner
 
 
 class Runner:

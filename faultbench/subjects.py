@@ -1,6 +1,7 @@
 """From a campaign's subject to the real thing: a trained, stored, protected network, ready for trials."""
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from faultbench import registry
 from faultbench.activations import bounds_shape
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Choice, Subject
-from faultbench.campaign.keys import LAW, digest
+from faultbench.campaign.keys import LAW, canonical, digest
 from faultbench.datasets import Dataset, Images, Splits
 from faultbench.errors import FaultbenchError
 from faultbench.faults.space import FaultSpace
@@ -45,19 +46,16 @@ class Parts:
 
     def model(self) -> nn.Module:
         """The architecture with arbitrary weights; FaultbenchError if it does not take the data set's images."""
-        return build(self.subject.model, shape=self.dataset.shape, n_classes=self.dataset.n_classes)  # type: ignore[no-any-return]  # plug-ins are untyped
+        return _model(self.subject.model, self.dataset)
 
     @cached_property
     def untrained(self) -> Network:
         """The network with arbitrary weights and bounds of 0 at every bounded site: what can be counted is right."""
-        network = trace(self.model(), self.dataset.shape)
+        network = _untrained(self.subject.dataset, self.subject.model)
         sites = {site.name: site for site in network.sites}
         grains = granularities(network, self.scheme)
-        return protected(
-            network,
-            self.scheme,
-            {name: torch.zeros(bounds_shape(sites[name], grain)) for name, grain in grains.items()},
-        )
+        bounds = {name: torch.zeros(bounds_shape(sites[name], grain)) for name, grain in grains.items()}
+        return protected(network, self.scheme, bounds)
 
     def fault_space(self, network: Network) -> FaultSpace:
         """The memory of a network that the subject's fault model targets."""
@@ -77,6 +75,17 @@ class Parts:
 def build(choice: Choice, **supplied: Any) -> Any:
     """The plug-in that a choice names, called with its options and with what else it takes."""
     return registry.build(choice.kind, choice.name, choice.options, **supplied)
+
+
+def _model(model: Choice, dataset: Dataset) -> nn.Module:
+    return build(model, shape=dataset.shape, n_classes=dataset.n_classes)  # type: ignore[no-any-return]  # plug-ins are untyped
+
+
+@lru_cache(maxsize=1)
+def _untrained(dataset: Choice, model: Choice) -> Network:
+    # One is kept: the schemes of a network come one after another, and initialising takes most of the time.
+    images: Dataset = build(dataset)
+    return trace(_model(model, images), images.shape)
 
 
 def parts(subject: Subject) -> Parts:
@@ -192,12 +201,12 @@ def threads(n_threads: int) -> Iterator[None]:
 
 def splits(dataset: Choice) -> Splits:
     """The images of a data set, read once a process."""
-    return _splits(dataset.name, tuple(dataset.options.items()))
+    return _splits(dataset.name, canonical(dataset.options))
 
 
 @lru_cache(maxsize=4)
-def _splits(name: str, options: tuple[tuple[str, Any], ...]) -> Splits:
-    return registry.build("dataset", name, dict(options)).load()  # type: ignore[no-any-return]  # plug-ins are untyped
+def _splits(name: str, options: str) -> Splits:
+    return registry.build("dataset", name, json.loads(options)).load()  # type: ignore[no-any-return]  # plug-ins are untyped
 
 
 def images_digest(images: Images) -> str:

@@ -48,7 +48,7 @@ def test_a_bad_campaign_gets_one_line_exit_code_2_and_writes_nothing(verb: str, 
     result = faultbench(verb, "bad.yaml", cwd=folder)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
-    assert line.startswith("faultbench: ")
+    assert line.startswith(("faultbench: ", "bad.yaml:"))
     assert message in line
     assert result.stdout == ""
     assert {path.name for path in folder.iterdir()} == {"good.yaml", "bad.yaml"}

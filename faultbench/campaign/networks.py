@@ -35,13 +35,13 @@ def read_network(entry: ModelEntry, where: Where, datasets: Sequence[Entry], doc
     weights = digest = labels = None
     if entry.weights is not None:
         weights = (Path(document.source).parent / entry.weights).absolute()
-        digest = _file_digest(weights, (*where, "weights"), document)
+        digest = _file_digest(weights, entry.weights, (*where, "weights"), document)
     if entry.when is not None:
         labels = _labels(entry.when, (*where, "when", "dataset"), datasets, document)
     return Network(weights, digest, labels)
 
 
-def _file_digest(path: Path, where: Where, document: Document) -> str | None:
+def _file_digest(path: Path, given: str, where: Where, document: Document) -> str | None:
     try:
         if path.is_file():
             with path.open("rb") as file:
@@ -49,7 +49,7 @@ def _file_digest(path: Path, where: Where, document: Document) -> str | None:
         reason = "not a file" if path.exists() else "no such file"
     except OSError as error:
         reason = error.strerror or "cannot be read"
-    document.report(where, f"{reason}; given {quoted(str(path))}; relative paths start at the campaign file's folder")
+    document.report(where, f"{reason}; given {quoted(given)}; relative paths start at the campaign file's folder")
     return None
 
 

@@ -59,6 +59,10 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int:
 def _explained(error: FaultbenchError, *, debug: bool) -> int:
     if debug:
         raise error
+    from faultbench.campaign import CampaignError
+
+    # A campaign's problems begin with file:line:column, which editors recognise at the start of a line only.
+    prefix = "" if isinstance(error, CampaignError) else "faultbench: "
     for line in str(error).splitlines():
-        click.echo(f"faultbench: {line}", err=True)
+        click.echo(f"{prefix}{line}", err=True)
     return error.exit_code

@@ -40,7 +40,7 @@ def _show(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) ->
         column.justify = "right"
     for row in rows:
         table.add_row(*row)
-    Console(width=max(100, Console().width), highlight=False).print(table)
+    Console(width=max(130, Console().width), highlight=False).print(table)
     n_missing = sum(int(row[-1]) for row in rows)
     click.echo(f"{len(rows)} cells, {n_missing:,} of {len(rows) * campaign.trials:,} trials missing")
     _warn_of_idle_cells(campaign, n_bits)

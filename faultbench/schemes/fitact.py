@@ -1,9 +1,10 @@
 """FitAct: one bound a neuron, all trained together after the weights."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,9 +38,9 @@ class FitAct:
     """
 
     deploy: Literal["smooth", "hard"] = "smooth"
-    zeta: float = 4e-9
-    learning_rate: float = 1e-3
-    weight_decay: float = 4e-9
+    zeta: Annotated[float, Field(ge=0)] = 4e-9
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 4e-9
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
         """One bound a neuron."""

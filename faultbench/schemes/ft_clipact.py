@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from faultbench.activations import ClipToZero, Granularity
@@ -30,11 +32,17 @@ class FtClipAct:
     accuracy curve. Faults hit the layers that feed the site, the other sites are unbounded.
     """
 
-    iterations: int = 4
-    min_iterations: int = 3
-    delta: float = 0.2
-    injections: int | None = None
-    rates: tuple[float, ...] = (1e-7, 1e-6, 3e-6, 1e-5, 3e-5)
+    iterations: Annotated[int, Field(ge=1)] = 4
+    min_iterations: Annotated[int, Field(ge=1)] = 3
+    delta: Annotated[float, Field(ge=0)] = 0.2
+    injections: Annotated[int, Field(ge=1)] | None = None
+    rates: Annotated[tuple[Annotated[float, Field(gt=0, le=0.5)], ...], Field(min_length=2)] = (
+        1e-7,
+        1e-6,
+        3e-6,
+        1e-5,
+        3e-5,
+    )
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
         """One threshold a layer."""
@@ -61,7 +69,9 @@ class FtClipAct:
         """The threshold in 0..highest that maximises auc, by narrowing an interval of four points."""
         low, high = 0.0, highest
         for iteration in range(1, self.iterations + 1):
-            points = np.linspace(low, high, 4).tolist()  # gives both ends back exactly, so that they are known
+            points: list[float] = np.linspace(
+                low, high, 4
+            ).tolist()  # gives both ends back exactly, so that they are known
             areas = [auc(point) for point in points]
             best = int(np.argmax(areas))
             low, high = points[max(best - 1, 0)], points[min(best + 1, 3)]

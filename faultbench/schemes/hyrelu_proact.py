@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,7 +56,7 @@ class HyreluProact:
 
     deploy: Literal["smooth", "hard"] = "smooth"
     mode: Literal["isolated", "cumulative"] = "isolated"
-    tolerance: float = 0.015
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.015
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
         """Neuron-wise at the last activation before the classifier, layer-wise elsewhere."""
