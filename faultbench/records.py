@@ -65,16 +65,20 @@ class Trial(_Recorded):
 
 @dataclass(frozen=True)
 class Golden(_Recorded):
-    """The golden run of a subject, and the size of the fault space that its trials draw from."""
+    """The golden run of a subject, and the size of the fault space that its trials draw from.
+
+    `top1_digest` names the class that each image was put into: trials are judged against these.
+    """
 
     KIND: ClassVar[str] = "golden"
     subject: str
     n_images: int
     n_correct: int
     n_bits: int
+    top1_digest: str
 
     def __post_init__(self) -> None:
-        _check_text(self, "subject")
+        _check_text(self, "subject", "top1_digest")
         _check_counts(self, "n_images", "n_correct", "n_bits")
         _check_at_least_one(self, "n_images", "n_bits")
         _check_at_most(self, "n_correct", "n_images")

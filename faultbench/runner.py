@@ -162,8 +162,8 @@ class Runner:
         elif known != golden:
             raise FaultbenchError(
                 f"subject {subject.key} ({subject.scheme.label}): recorded with another golden run: "
-                f"{known.n_correct:,} of {known.n_images:,} correct then, {golden.n_correct:,} now; "
-                "use another -o, or --fresh"
+                f"{known.n_correct:,} of {known.n_images:,} correct then, {golden.n_correct:,} now, and classes "
+                f"{known.top1_digest} then, {golden.top1_digest} now; use another -o, or --fresh"
             )
         return Prepared(subject, golden, evaluation.golden_s)
 

@@ -74,6 +74,7 @@ def golden_record(subject: Subject, evaluation: Evaluation) -> Golden:
         n_images=evaluation.n_images,
         n_correct=evaluation.golden.n_correct,
         n_bits=evaluation.space.n_bits,
+        top1_digest=evaluation.top1_digest,
     )
 
 

@@ -33,7 +33,9 @@ def a_trial(**changes: Any) -> Trial:
 
 def a_golden(**changes: Any) -> Golden:
     """A golden run with 196 of 200 images right; any field may be given."""
-    return replace(Golden(subject="s" * 32, n_images=N_IMAGES, n_correct=196, n_bits=32_000), **changes)
+    return replace(
+        Golden(subject="s" * 32, n_images=N_IMAGES, n_correct=196, n_bits=32_000, top1_digest="d" * 16), **changes
+    )
 
 
 def an_overhead(**changes: Any) -> Overhead:

@@ -74,7 +74,8 @@ def test_a_trial_without_flips_that_masks_every_image_is_sound():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"n_correct": 201}, {"n_images": 0, "n_correct": 0}, {"n_bits": 0}, {"subject": ""}]
+    "changes",
+    [{"n_correct": 201}, {"n_images": 0, "n_correct": 0}, {"n_bits": 0}, {"subject": ""}, {"top1_digest": ""}],
 )
 def test_a_golden_run_that_no_run_can_produce_is_refused(changes: dict[str, Any]):
     with pytest.raises(ValueError):  # noqa: PT011 - as above

@@ -23,7 +23,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     given = read_weights(path)
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_UNUSED)}
     _check_fit(path, {name: tensor for name, tensor in given.items() if not name.endswith(_UNUSED)}, wanted)
-    model.load_state_dict(dict(given), strict=False)
+    model.load_state_dict({name: given[name] for name in wanted}, strict=False)
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:

@@ -17,6 +17,7 @@ def draw(results: Results) -> Figure:
     bers = sorted(set(results.cells.ber))
     for panel in found:
         panel.axes.set_ylim(-2, 102)
+        panel.axes.set_yticks(range(0, 101, 20))
         draw_ber_axis(panel.axes, bers, golden=True)
         places, shifts = golden_places(bers, len(panel.lines)), side_by_side(bers, len(panel.lines))
         for (line, look), place, shift in zip(panel.lines, places, shifts, strict=True):

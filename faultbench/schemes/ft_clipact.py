@@ -69,9 +69,8 @@ class FtClipAct:
         """The threshold in 0..highest that maximises auc, by narrowing an interval of four points."""
         low, high = 0.0, highest
         for iteration in range(1, self.iterations + 1):
-            points: list[float] = np.linspace(
-                low, high, 4
-            ).tolist()  # gives both ends back exactly, so that they are known
+            # linspace gives both ends back exactly, so that they are known already.
+            points: list[float] = np.linspace(low, high, 4).tolist()
             areas = [auc(point) for point in points]
             best = int(np.argmax(areas))
             low, high = points[max(best - 1, 0)], points[min(best + 1, 3)]

@@ -1,0 +1,69 @@
+"""What a scheme is given to fit its bounds, made small enough for tests."""
+
+from typing import Any
+
+import torch
+from made_networks import SHAPE, Residual, some_images
+from torch import Tensor
+
+from faultbench.datasets import Images, Splits
+from faultbench.datasets.digits import Digits
+from faultbench.formats.fixed import FixedPoint
+from faultbench.network import Network, trace
+from faultbench.progress import Silent
+from faultbench.schemes.scheme import Fitting
+
+
+def on_digits(network: Network, digits: Splits, *, n_train: int, **changes: Any) -> Fitting:
+    """Fitting on the first training digits and on all calibration digits; any field may be given."""
+    fields: dict[str, Any] = {
+        "network": network,
+        "train": digits.train.first(n_train),
+        "calibration": digits.calibration,
+        "augment": Digits().augment,
+        "codec": FixedPoint(15, 16),
+        "batch": 250,
+        "schedule": "fast",
+        "seed": 5,
+        "title": "fit",
+        "reporter": Silent(),
+    }
+    return Fitting(**{**fields, **changes})
+
+
+def on_noise(n_images: int = 40, **changes: Any) -> Fitting:
+    """Fitting a random residual network with batch norm on noise, labelled as the network sees it; no augmentation."""
+    network = balanced()
+    fields: dict[str, Any] = {
+        "network": network,
+        "train": _labelled(network, n_images, seed=1),
+        "calibration": _labelled(network, n_images, seed=2),
+        "augment": as_it_is,
+        "codec": FixedPoint(15, 16),
+        "batch": 20,
+        "schedule": "fast",
+        "seed": 5,
+        "title": "fit",
+        "reporter": Silent(),
+    }
+    return Fitting(**{**fields, **changes})
+
+
+def balanced() -> Network:
+    """The residual network with biases such that it puts noise into all classes."""
+    model = Residual()
+    network = trace(model, SHAPE)
+    with torch.no_grad():
+        model.linear.bias -= network(some_images(500, seed=3)).mean(dim=0)
+    return network
+
+
+@torch.no_grad()
+def _labelled(network: Network, n_images: int, *, seed: int) -> Images:
+    pixels = some_images(n_images, seed=seed)
+    return Images(pixels, network(pixels).argmax(dim=1))
+
+
+def as_it_is(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """No augmentation."""
+    return pixels
