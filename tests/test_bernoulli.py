@@ -85,6 +85,8 @@ def test_seed_trial_and_name_give_other_flips_and_the_same_ones_again() -> None:
 
 def test_the_streams_are_those_that_recorded_results_were_made_with() -> None:
     # If this fails, every result changes: trials recorded before can no longer be replayed.
+    large = Bernoulli().draw(space_of({"fc.weight": 10**6}), ber=1e-5, seed=2024, trial=7)
+    assert (len(large), large.digest) == (318, "ead6f7c8d6c172a8")
     space = space_of({"conv.weight": 1000})
     assert drawn(space, ber=2e-4, seed=2024, trial=7) == [3612, 8469, 21955, 23490, 26659, 29829]
 

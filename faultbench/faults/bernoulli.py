@@ -15,8 +15,6 @@ from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.registry import fault_model
 
-_FIRST_BLOCK = 64
-
 
 @fault_model("bernoulli")
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Bernoulli:
         for item, bits in zip(space.stored, space.slices, strict=True):
             # The name comes last: it may hold any character, and still no two triples give the same text.
             rng = _stream(f"bernoulli/{seed}/{trial}/{item.name}")
-            hits.extend(bits.start + block for block in _hits(item.n_bits, ber, rng))
+            hits.extend(bits.start + block for block in _hits(bits.stop - bits.start, ber, rng))
         addresses = np.concatenate(hits)
         addresses.sort()  # np.unique hashes first and takes four times as long
         return FaultMap(addresses[np.diff(addresses, prepend=-1) > 0])
@@ -73,12 +71,14 @@ def _hits(n_bits: int, ber: float, rng: np.random.Generator) -> Iterator[NDArray
     so the waits between hits are standard exponentials over n_bits. The number of flips is thus exactly
     binomial, at a cost that grows with the flips and not with the memory.
     """
-    horizon = -math.log1p(-ber) * n_bits
-    now, size = 0.0, _FIRST_BLOCK
-    # Blocks of times and bits alternate in the stream, so their sizes must not depend on ber.
-    while now < horizon:
-        times = now + rng.standard_exponential(size).cumsum()
-        n_hits = int(times.searchsorted(horizon))
+    time_left = -math.log1p(-ber) * n_bits
+    # Blocks of times and bits alternate in the stream, so their sizes must not depend on ber. The first one is
+    # enough for a ber of 2e-6, and costs little where there is no flip.
+    size = 64 + n_bits // 2**19
+    while time_left > 0:
+        times = rng.standard_exponential(size).cumsum()
+        n_hits = int(times.searchsorted(time_left))
         if n_hits:
             yield rng.integers(n_bits, size=size)[:n_hits]
-        now, size = float(times[-1]), 2 * size
+        time_left -= times[-1]
+        size *= 2

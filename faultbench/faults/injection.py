@@ -39,8 +39,8 @@ class _Hit(NamedTuple):
 def _hits(space: FaultSpace, fault_map: FaultMap) -> Iterator[_Hit]:
     tensor, word, bit = space.locate(fault_map.addresses)
     # One word hit twice needs one merged mask: an indexed write keeps only the last. Addresses ascend, so the
-    # flips of a word are neighbours.
-    first = np.flatnonzero(np.diff(word, prepend=-1) | np.diff(tensor, prepend=-1))
+    # flips of a word are neighbours; they share the address of its bit 0.
+    first = np.flatnonzero(np.diff(fault_map.addresses - bit, prepend=-1))
     masks = np.bitwise_or.reduceat(1 << bit, first).astype(np.int32)  # 1 << 31 wraps to the sign bit
     tensor, word = tensor[first], word[first]
     starts = np.flatnonzero(np.diff(tensor, prepend=-1))

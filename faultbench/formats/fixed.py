@@ -12,9 +12,9 @@ from faultbench.registry import number_format
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Qm.n: the word w of value v is v·2^n truncated toward zero, saturated at ±2^m; NaN is stored as 0.
+    """Qm.n: the word of value v is v·2^n truncated toward zero; NaN is stored as 0.
 
-    Flipping bit b moves a value by 2^(b-n), the sign bit by 2^m.
+    Values saturate at -2^m and 2^m - 2^-n. Flipping bit b moves a value by 2^(b-n), the sign bit by 2^m.
     """
 
     integer: int
@@ -27,17 +27,17 @@ class FixedPoint:
 
     def encode(self, values: Tensor) -> Tensor:
         """Words of float32 or float64 values; ±Inf saturates."""
-        largest = 2 ** (self.bits - 1) - 1
-        # float64 holds every float32 times 2^31 and every 32-bit word exactly: only `trunc` loses anything.
-        scaled = torch.trunc(values.to(torch.float64) * 2.0**self.fraction)
-        whole = scaled.nan_to_num(0.0, posinf=largest, neginf=-largest - 1).clamp(-largest - 1, largest)
-        unused = 32 - self.bits
-        return whole.to(torch.int32) & (0xFFFFFFFF >> unused if unused else -1)
+        limit = 2 ** (self.bits - 1)
+        # float64 holds every scaled float32 and every word exactly; the cast to integers truncates toward zero.
+        scaled = values.to(torch.float64) * 2.0**self.fraction
+        words = scaled.clamp(-limit, limit - 1).nan_to_num(0.0).to(torch.int32)
+        return words if self.bits == 32 else words & (2**self.bits - 1)
 
     def decode(self, words: Tensor) -> Tensor:
         """Values of words as float64."""
         unused = 32 - self.bits
-        return ((words << unused) >> unused).to(torch.float64) * 2.0**-self.fraction  # >> copies the sign bit
+        signed = (words << unused) >> unused if unused else words  # >> copies the sign bit
+        return signed.to(torch.float64) * 2.0**-self.fraction
 
 
 @number_format("q<integer>.<fraction>")

@@ -1,0 +1,107 @@
+"""Profiles: the exact maximum of every neuron over seeded training images."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from made_fittings import on_noise
+from made_networks import SHAPE, Residual, some_images, state_of, unchanged
+from torch import Tensor
+
+from faultbench.activations import Granularity
+from faultbench.datasets import Images, Splits
+from faultbench.network import Network, trace
+from faultbench.schemes import profile as profile_module
+from faultbench.schemes.profile import profile, profiled_bounds
+
+
+def in_one_batch(network: Network, pixels: Tensor) -> dict[str, Tensor]:
+    """The oracle: hooks on the activations, all images at once, the maximum at the end."""
+    outputs: dict[str, Tensor] = {}
+    hooks = [
+        network.at(site).register_forward_hook(lambda _, __, output, name=site.name: outputs.update({name: output}))
+        for site in network.sites
+    ]
+    with torch.inference_mode():
+        network(pixels)
+    for hook in hooks:
+        hook.remove()
+    return {name: output.max(dim=0).values for name, output in outputs.items()}
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64, 100])
+def test_the_profile_is_the_maximum_over_all_images_whatever_the_batch_size(batch: int) -> None:
+    network = trace(Residual(), SHAPE)
+    images = Images(some_images(100), torch.zeros(100, dtype=torch.int64))
+    maxima, expected = profile(network, images, batch=batch), in_one_batch(network, images.pixels)
+    assert list(maxima) == [site.name for site in network.sites]
+    for site in network.sites:
+        assert maxima[site.name].shape == site.shape
+        assert maxima[site.name].dtype == torch.float32
+        # Convolutions of another batch size may round otherwise.
+        torch.testing.assert_close(maxima[site.name], expected[site.name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_profile_of_a_trained_network_is_the_oracles(digits_cnn: Network, digits: Splits) -> None:
+    images = digits.train.first(120)
+    maxima, expected = profile(digits_cnn, images, batch=50), in_one_batch(digits_cnn, images.pixels)
+    for name, values in maxima.items():
+        torch.testing.assert_close(values, expected[name], rtol=1e-5, atol=1e-5)
+
+
+def test_a_neuron_that_never_fires_has_a_maximum_of_0() -> None:
+    model = Residual()
+    torch.nn.init.constant_(model.bn1.bias, -100.0)
+    maxima = profile(trace(model, SHAPE), Images(some_images(), torch.zeros(4).long()), batch=3)
+    assert not maxima["relu"].any()
+
+
+def test_profiling_leaves_the_network_as_it_is() -> None:
+    network = trace(Residual(), SHAPE)
+    before, modules = state_of(network), [network.at(site) for site in network.sites]
+    profile(network, Images(some_images(), torch.zeros(4).long()), batch=2)
+    assert unchanged(network, before)
+    assert [network.at(site) for site in network.sites] == modules
+
+
+def grains(network: Network, granularity: Granularity) -> dict[str, Granularity]:
+    return {site.name: granularity for site in network.sites}
+
+
+def test_profiled_bounds_are_the_largest_of_their_layer_channel_or_neuron() -> None:
+    fitting = on_noise()
+    expected = in_one_batch(fitting.network, fitting.train.pixels)
+    for granularity, axes in (("layer", (0, 1, 2)), ("channel", (1, 2)), ("neuron", ())):
+        bounds = profiled_bounds(fitting, grains(fitting.network, granularity))  # type: ignore[arg-type]
+        for name, values in expected.items():
+            oracle = values.amax(dim=axes, keepdim=granularity == "channel") if axes else values
+            torch.testing.assert_close(bounds[name], oracle, rtol=1e-5, atol=1e-6)
+
+
+def test_only_the_sites_asked_for_have_bounds() -> None:
+    fitting = on_noise()
+    assert list(profiled_bounds(fitting, {"relu#1": "layer"})) == ["relu#1"]
+
+
+def test_training_images_are_profiled_and_no_calibration_images() -> None:
+    fitting = on_noise()
+    loud = Images(100 * fitting.calibration.pixels, fitting.calibration.labels)
+    first = profiled_bounds(fitting, grains(fitting.network, "neuron"))
+    other = profiled_bounds(replace(fitting, calibration=loud), grains(fitting.network, "neuron"))
+    assert all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_no_more_images_than_said_are_profiled_and_the_seed_chooses_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profile_module, "N_IMAGES", 6)
+    fitting = on_noise(40)
+    each = torch.stack([in_one_batch(fitting.network, image[None])["relu"] for image in fitting.train.pixels])
+
+    def chosen(seed: int) -> Tensor:
+        bounds = profiled_bounds(replace(fitting, seed=seed), grains(fitting.network, "neuron"))["relu"]
+        within = (each <= bounds + 1e-5).all(dim=(1, 2, 3))  # the images that were profiled, and hardly any other
+        torch.testing.assert_close(each[within].amax(dim=0), bounds, rtol=1e-5, atol=1e-6)
+        return within
+
+    assert 6 <= int(chosen(0).sum()) < 12
+    assert torch.equal(chosen(0), chosen(0))
+    assert not torch.equal(chosen(0), chosen(1))
