@@ -44,6 +44,10 @@ class ArtifactStore:
         recorded = notes.pop(_DIGEST, None)
         return Artifact(tensors, notes) if recorded == _digest(tensors, notes) else None
 
+    def remove(self, name: str) -> None:
+        """Delete the artifact if there is one."""
+        self.path(name).unlink(missing_ok=True)
+
     def save(self, name: str, artifact: Artifact) -> None:
         """Write the artifact whole or not at all; EngineError when the disk refuses."""
         # Copies, because safetensors refuses tensors that share memory, as those of a layer used twice do.

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from faultbench.results_folder import CellEntry, varying
-from faultbench.tables import Results
+from faultbench.tables import NETWORK, Results
 
 BLOCK = ("dataset", "model", "format", "fault")
 LINE = ("scheme", "guard")
+COSTS = ("dataset", "model", "format")
+"""Overheads are compared within one of each; fault models share them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,8 @@ class Block:
 
     name: str
     lines: tuple[Line, ...]
+    costs: tuple[str, ...]
+    """Which of `overheads` its lines have: the values of `COSTS`."""
 
 
 def blocks(results: Results) -> list[Block]:
@@ -43,7 +48,16 @@ def blocks(results: Results) -> list[Block]:
         grouped.setdefault(block, {})[line] = Line(entry.scheme, entry.guard, by_line[block + line])
     named = ("dataset", "model", "format", *varying(entries, ["fault"]))
     names = {_values(entry, BLOCK): ", ".join(_values(entry, named)) for entry in entries}
-    return [Block(names[block], tuple(lines.values())) for block, lines in grouped.items()]
+    costs = {_values(entry, BLOCK): _values(entry, COSTS) for entry in entries}
+    return [Block(names[block], tuple(lines.values()), costs[block]) for block, lines in grouped.items()]
+
+
+def overheads(results: Results) -> dict[tuple[str, ...], pd.DataFrame]:
+    """Values of `COSTS` → the rows of `Results.overhead` in the order of the campaign file; none without rows."""
+    recorded = results.overhead.set_index([*NETWORK])
+    order = dict.fromkeys(_values(entry, NETWORK) for entry in results.manifest.cells)
+    rows = recorded.loc[[network for network in order if network in recorded.index]].reset_index()
+    return {tuple(map(str, costs)): found for costs, found in rows.groupby([*COSTS], sort=False)}
 
 
 def protection(scheme: str, guard: str) -> str:
@@ -58,6 +72,11 @@ def shared_count(column: pd.Series) -> str:
         return "no"
     low, high = int(known.min()), int(known.max())
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def overhead_text(percent: float) -> str:
+    """A memory overhead with three digits that count, and without an exponent: 0.0000883."""
+    return np.format_float_positional(percent, precision=3, fractional=False, trim="-")
 
 
 def _values(entry: CellEntry, labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ def write_manifest(
         "execution": dict(execution),
         "environment": environment(),
         "data": dict(data),
+        "plugins": {module.name: list(module.sources) for module in campaign.plugins},
         "spec": campaign.spec,
         "cells": [_entry(cell) for cell in campaign.cells],
     }

@@ -7,24 +7,33 @@ from typing import Any
 
 import pandas as pd
 
-from faultbench.blocks import Block, blocks, shared_count
+from faultbench.blocks import Block, blocks, overhead_text, overheads, protection, shared_count
 from faultbench.results_folder import ber_text
 from faultbench.tables import Results
+
+_COSTS_CAPTION = (
+    "Overheads: bounds, and their memory in % of the parameters; time of an inference in relation to the unprotected "
+    "network, and its 95% interval; fitting in seconds, epochs of training and fault injections."
+)
 
 
 def markdown(results: Results) -> str:
     """A table for each block of the results: schemes down, BERs across, golden accuracy first.
 
     A cell is the mean accuracy of its trials and its interval, in per cent; one with fewer trials than the
-    campaign asks for says LIMITED and how many it has, one without any is a dash.
+    campaign asks for says LIMITED and how many it has, one without any is a dash. The overheads of the block's
+    networks follow, where they are recorded; blocks that differ in the fault model alone share them.
     """
     parts = [f"# {_plain(results.manifest.campaign)}"]
+    costs = overheads(results)
     for block in blocks(results):
         parts += [
             f"## {_plain(block.name)}",
             _caption(block),
             "\n".join(_table(block, results.manifest.trials)),
         ]
+        if block.costs in costs:
+            parts += [_COSTS_CAPTION, "\n".join(_costs_table(costs.pop(block.costs)))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -54,6 +63,23 @@ def _cell(cell: Mapping[Any, Any], n_asked: int) -> str:
     high = math.ceil(1000 * cell["accuracy_ci_high"]) / 10
     text = f"{_percent(cell['accuracy_mean'])} [{low:.1f}, {high:.1f}]"
     return f"{text} LIMITED {cell['trials']}/{n_asked}" if cell["limited"] else text
+
+
+def _costs_table(rows: pd.DataFrame) -> Iterator[str]:
+    yield _row(["scheme", "bounds", "memory (%)", "latency", "fitting (s)", "epochs", "injections"])
+    yield _row(["---", *["---:"] * 6])
+    for row in rows.to_dict("records"):
+        label, memory = _plain(protection(row["scheme"], row["guard"])), overhead_text(row["memory_overhead_pct"])
+        fitting = (f"{row['fit_seconds']:,.1f}", f"{row['fit_epochs']:,}", f"{row['fit_injections']:,}")
+        yield _row([label, f"{row['bounds']:,}", memory, _latency(row), *fitting])
+
+
+def _latency(row: Mapping[Any, Any]) -> str:
+    if math.isnan(row["latency_ratio"]):
+        return "-"
+    low = math.floor(100 * row["latency_ratio_ci_low"]) / 100
+    high = math.ceil(100 * row["latency_ratio_ci_high"]) / 100
+    return f"{row['latency_ratio']:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _percent(accuracy: float) -> str:

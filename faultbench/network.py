@@ -15,10 +15,18 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from faultbench.errors import FaultbenchError
+from faultbench.symbolic import LAYERS, activations_called, first_line, symbolic
 
 _RELU_FUNCTIONS = (F.relu, F.relu_, torch.relu, torch.relu_)
 _RELU_METHODS = ("relu", "relu_")
-_LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+_LAYER_KINDS = {"weight": "weights", "bias": "biases"}
+_NORM_KINDS = {
+    "weight": "norm_parameters",
+    "bias": "norm_parameters",
+    "running_mean": "norm_statistics",
+    "running_var": "norm_statistics",
+}
 
 
 @dataclass(frozen=True)
@@ -37,9 +45,10 @@ class Site:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A stored tensor; kind is the fault target it belongs to: weights, biases or bounds.
+    """A stored tensor; kind is the fault target it belongs to.
 
-    name is the state-dict name of a weight or bias and "bounds.<site>" of bounds; owner the layer's or site's name.
+    Kinds are weights and biases of convolutions and linear layers, bounds of sites, norm_parameters and
+    norm_statistics. name is the state-dict name, or "bounds.<site>"; owner the layer's or site's name.
     """
 
     name: str
@@ -85,7 +94,7 @@ class Network:
         return int(counter.get_total_flops()) // 2
 
     def parameters(self) -> Iterator[Parameter]:
-        """What lies in memory, in order of execution: weights and biases of layers, bounds of sites; nothing twice."""
+        """What lies in memory, in order of execution: of layers, norms and sites; nothing twice."""
         seen: set[str] = set()
         sites = {_target(site.index): site for site in self.sites}
         for node in self.graph.graph.nodes:
@@ -98,10 +107,16 @@ class Network:
         module = self.graph.get_submodule(target)
         if site is not None:
             yield from (Parameter(f"bounds.{site.name}", "bounds", site.name, p) for p in module.parameters())
-        elif isinstance(module, _LAYERS):
-            yield Parameter(f"{target}.weight", "weights", target, module.weight)
-            if module.bias is not None:
-                yield Parameter(f"{target}.bias", "biases", target, module.bias)
+        else:
+            yield from _parameters_of(target, module)
+
+
+def _parameters_of(target: str, module: nn.Module) -> Iterator[Parameter]:
+    kinds = _LAYER_KINDS if isinstance(module, LAYERS) else _NORM_KINDS if isinstance(module, _NORMS) else {}
+    for attribute, kind in kinds.items():
+        tensor = getattr(module, attribute, None)
+        if tensor is not None:
+            yield Parameter(f"{target}.{attribute}", kind, target, tensor)
 
 
 def trace(model: nn.Module, shape: tuple[int, int, int]) -> Network:
@@ -111,10 +126,13 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> Network:
     when torch.fx cannot follow its control flow, or when it calls no ReLU.
     """
     _refuse_unfit(model.eval(), shape)
-    graph = _symbolic(model)
+    graph = symbolic(model)
     nodes = tuple(node for node in graph.graph.nodes if _is_relu(graph, node))
     if not nodes:
-        raise FaultbenchError(f"{type(model).__name__}: no ReLU is called, so there is nothing to bound")
+        raise FaultbenchError(
+            f"{type(model).__name__}: no ReLU is called, so there is nothing to bound "
+            f"(it calls {activations_called(graph)}); take a network whose activations are ReLUs"
+        )
     for node in nodes:
         _read_result(graph, node)
     with torch.no_grad():
@@ -133,33 +151,13 @@ def _refuse_unfit(model: nn.Module, shape: tuple[int, int, int]) -> None:
     name, size = type(model).__name__, "×".join(map(str, shape))
     try:
         logits = model(torch.zeros(1, *shape))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise FaultbenchError(f"{name} does not take images of {size}: {_first_line(error)}") from error
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        raise FaultbenchError(
+            f"{name} does not take images of {size}: {first_line(error)}; take another network, or other images"
+        ) from error
     if not isinstance(logits, Tensor) or logits.dim() != 2:
         given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise FaultbenchError(f"{name} gives {given} for one image of {size}; a classifier gives logits (1, n_classes)")
-
-
-class _Tracer(fx.Tracer):
-    """Takes every layer as one call, those of a model's own class too: their weights are what lies in memory."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, _LAYERS) or super().is_leaf_module(m, module_qualified_name)
-
-
-def _symbolic(model: nn.Module) -> fx.GraphModule:
-    try:
-        return fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
-    # The model ran on a tensor just now: whatever it raises on a proxy, it is the proxy that it cannot take.
-    except (TypeError, ValueError, RuntimeError, AttributeError, LookupError, AssertionError) as error:
-        raise FaultbenchError(
-            f"{type(model).__name__} cannot be traced by torch.fx: {_first_line(error)}; "
-            "its forward must not branch on the values of tensors"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _target(index: int) -> str:
@@ -192,7 +190,7 @@ def _input(node: fx.Node) -> fx.Node:
 
 
 def _is_layer(graph: fx.GraphModule, node: fx.Node) -> bool:
-    return node.op == "call_module" and isinstance(graph.get_submodule(str(node.target)), _LAYERS)
+    return node.op == "call_module" and isinstance(graph.get_submodule(str(node.target)), LAYERS)
 
 
 def _site(graph: fx.GraphModule, node: fx.Node, index: int, nodes: tuple[fx.Node, ...]) -> Site:

@@ -58,8 +58,8 @@ class _SilentTask:
 class Plain:
     """A line when a task ends, and one every 30 s of a long task."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
 
     @contextmanager
     def task(self, description: str, total: int, unit: str = "") -> Iterator[Task]:

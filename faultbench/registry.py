@@ -1,26 +1,46 @@
-"""Name → plug-in, for everything a campaign file can name: one file each, found by a folder scan.
+"""Name → plug-in, for everything a campaign file can name: faultbench's own, and those of a lab's modules.
 
 A plug-in is a function or a class under one of the decorators below. Its parameters (for a class: its
 annotated fields) with a default are the options that a campaign file may set; the others are supplied by
-faultbench or by `<placeholders>` in the plug-in's name. The scan reads the *source*, not the module, so that
-`faultbench list` and `validate` know every name, option and default without importing torch.
+faultbench or by `<placeholders>` in the plug-in's name. What there is is read from *source*: from every file of
+a kind's folder, and from the modules that a campaign names under `plugins`. So `faultbench list` and `validate`
+know every name, option and default without importing torch, or anything of a lab's.
 """
 
-import ast
 import difflib
-import importlib
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import Field
+from pydantic import TypeAdapter, ValidationError
 
+from faultbench.declarations import Entry, MisdeclaredError, Option, declared
 from faultbench.errors import FaultbenchError
+from faultbench.plugin_modules import PluginModule, blaming
+from faultbench.sources import parse
+
+__all__ = [
+    "FOLDERS",
+    "Entry",
+    "Option",
+    "build",
+    "catalogue",
+    "dataset",
+    "declarations",
+    "engine",
+    "fault_model",
+    "find",
+    "model",
+    "number_format",
+    "scheme",
+    "suggest",
+]
 
 T = TypeVar("T", bound=Callable[..., Any])
+
+Modules = tuple[PluginModule, ...]
 
 FOLDERS = {
     "dataset": "datasets",
@@ -31,42 +51,6 @@ FOLDERS = {
     "engine": "engines",
 }
 """Kind → folder of the package that holds its plug-ins; the folder is also the plural users read."""
-
-_ANNOTATIONS = {"Annotated": Annotated, "Literal": Literal, "Field": Field}
-"""What an option's annotation may use besides the builtins."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a plug-in: its type (as pydantic reads it) and its default."""
-
-    annotation: Any
-    default: Any
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One plug-in as its source declares it, not imported yet."""
-
-    kind: str
-    name: str
-    summary: str
-    module: str
-    attribute: str
-    options: Mapping[str, Option] = field(default_factory=dict)
-
-    def match(self, text: str) -> dict[str, str] | None:
-        """The placeholders' values when text is this name, None when it is not."""
-        parts = re.split(r"<(\w+)>", self.name)
-        pattern = "".join(
-            f"(?P<{part}>.+?)" if odd else re.escape(part) for part, odd in zip(parts, _alternate(), strict=False)
-        )
-        found = re.fullmatch(pattern, text)
-        return found.groupdict() if found else None
-
-    def load(self) -> Any:
-        """The plug-in itself; imports its module."""
-        return getattr(importlib.import_module(self.module), self.attribute)
 
 
 def dataset(name: str) -> Callable[[T], T]:
@@ -100,32 +84,51 @@ def engine(name: str) -> Callable[[T], T]:
 
 
 @cache
-def catalogue(kind: str) -> Mapping[str, Entry]:
-    """All plug-ins of a kind by name, sorted; a name taken twice raises ValueError."""
-    folder = Path(__file__).parent / FOLDERS[kind]
-    entries: dict[str, Entry] = {}
-    for path in sorted(folder.glob("*.py")):
-        for entry in _declared(path, kind):
-            if entry.name in entries:
-                raise ValueError(f"{kind} {entry.name!r}: declared by {entries[entry.name].module} and {entry.module}")
+def catalogue(kind: str, modules: Modules = ()) -> Mapping[str, Entry]:
+    """All plug-ins of a kind by name, sorted: faultbench's own and those of a lab's modules.
+
+    A name taken twice raises FaultbenchError; among faultbench's own, where it is our mistake, ValueError.
+    """
+    entries = dict(catalogue(kind)) if modules else _own(kind)
+    for module in modules:
+        for entry in declarations(module, kind):
+            if other := next((one for one in entries.values() if one.match(entry.name) is not None), None):
+                raise FaultbenchError(
+                    f"{_words(kind)} {entry.name!r} of {entry.module} is declared by {other.module} too, as "
+                    f"{other.name!r}; give yours another name"
+                )
             entries[entry.name] = entry
     return dict(sorted(entries.items()))
 
 
-def find(kind: str, text: str) -> tuple[Entry, dict[str, str]]:
+@cache
+def declarations(module: PluginModule, kind: str) -> Sequence[Entry]:
+    """The plug-ins of a kind that a lab's module declares; FaultbenchError where its source cannot be read."""
+    try:
+        return tuple(declared(parse(module.file), kind, module.name, module))
+    except MisdeclaredError as error:
+        raise FaultbenchError(f"{module.file}:{error.line}: {error}") from error
+
+
+def find(kind: str, text: str, modules: Modules = ()) -> tuple[Entry, dict[str, Any]]:
     """The plug-in that text names and its placeholders' values; FaultbenchError with a suggestion if none."""
-    exact_names_first = sorted(catalogue(kind).values(), key=lambda entry: "<" in entry.name)
-    for entry in exact_names_first:
+    known = catalogue(kind, modules)
+    for entry in sorted(known.values(), key=_precedence):
         placeholders = entry.match(text)
         if placeholders is not None:
-            return entry, placeholders
-    raise FaultbenchError(f"unknown {kind.replace('_', ' ')} {suggest(text, catalogue(kind))}")
+            return entry, {name: _value(entry, text, name, given) for name, given in placeholders.items()}
+    raise FaultbenchError(f"unknown {_words(kind)} {suggest(text, known)}")
 
 
-def build(kind: str, text: str, options: Mapping[str, Any], **supplied: Any) -> Any:
-    """Call the plug-in that text names with its options and with what faultbench supplies."""
-    entry, placeholders = find(kind, text)
-    return entry.load()(**placeholders, **options, **supplied)
+def build(kind: str, text: str, options: Mapping[str, Any], modules: Modules = (), **supplied: Any) -> Any:
+    """Call the plug-in that text names with its options and with what faultbench supplies.
+
+    FaultbenchError, whatever it was, when the code of a lab's plug-in fails.
+    """
+    entry, placeholders = find(kind, text, modules)
+    plug_in = entry.load()
+    with nullcontext() if entry.origin is None else blaming(f"{_words(kind)} {text!r}", entry.origin.file):
+        return plug_in(**placeholders, **options, **supplied)
 
 
 def suggest(given: str, known: Mapping[str, Any]) -> str:
@@ -136,57 +139,39 @@ def suggest(given: str, known: Mapping[str, Any]) -> str:
 
 
 def _marker(name: str) -> Callable[[T], T]:
-    # The decorator leaves its target alone: `_declared` reads name and options from the source.
+    # The decorator leaves its target alone: `declared` reads name and options from the source.
     if not name:
         raise ValueError("a plug-in needs a name")
     return lambda target: target
 
 
-def _alternate() -> Iterator[bool]:
-    while True:
-        yield False
-        yield True
+def _own(kind: str) -> dict[str, Entry]:
+    folder = Path(__file__).parent / FOLDERS[kind]
+    entries: dict[str, Entry] = {}
+    for path in sorted(folder.glob("*.py")):
+        for entry in declared(parse(path), kind, f"faultbench.{folder.name}.{path.stem}"):
+            if entry.name in entries:
+                raise ValueError(f"{kind} {entry.name!r}: declared by {entries[entry.name].module} and {entry.module}")
+            entries[entry.name] = entry
+    return entries
 
 
-def _declared(path: Path, kind: str) -> Iterator[Entry]:
-    module = f"faultbench.{path.parent.name}.{path.stem}"
-    for node in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
-            continue
-        for decorator in node.decorator_list:
-            if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", None) == kind:
-                name = ast.literal_eval(decorator.args[0])
-                summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                yield Entry(kind, name, summary, module, node.name, dict(_options(node)))
+def _precedence(entry: Entry) -> tuple[bool, bool]:
+    """Exact names first, then faultbench's own, so that no `<placeholder>` takes over a name that means something."""
+    return "<" in entry.name, entry.origin is not None
 
 
-def _options(node: ast.FunctionDef | ast.ClassDef) -> Iterator[tuple[str, Option]]:
-    if isinstance(node, ast.ClassDef):
-        for item in node.body:
-            if not isinstance(item, ast.AnnAssign) or _is_class_variable(item.annotation):
-                continue
-            if isinstance(item.target, ast.Name) and item.value:
-                yield item.target.id, _option(item.annotation, item.value)
-    else:
-        for argument, default in _defaulted(node.args):
-            if argument.annotation is None:
-                raise ValueError(f"{node.name}: option {argument.arg!r} needs an annotation")
-            yield argument.arg, _option(argument.annotation, default)
+def _value(entry: Entry, text: str, name: str, given: str) -> Any:
+    """What stands in a placeholder's place, as its type; only one spelling of a value is taken."""
+    try:
+        value = TypeAdapter(entry.placeholders.get(name, str)).validate_python(given)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].replace("Input should", "must", 1)
+        raise FaultbenchError(f"{_words(entry.kind)} {text!r}: {name} {reason}; given {given!r}") from error
+    if str(value) != given:
+        raise FaultbenchError(f"{_words(entry.kind)} {text!r}: {name} is written {value}; given {given!r}")
+    return value
 
 
-def _defaulted(arguments: ast.arguments) -> Iterator[tuple[ast.arg, ast.expr]]:
-    positional = [*arguments.posonlyargs, *arguments.args]
-    n_without = len(positional) - len(arguments.defaults)
-    yield from zip(positional[n_without:], arguments.defaults, strict=True)
-    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        if default is not None:
-            yield argument, default
-
-
-def _is_class_variable(annotation: ast.expr) -> bool:
-    return ast.unparse(annotation).startswith("ClassVar")
-
-
-def _option(annotation: ast.expr, default: ast.expr) -> Option:
-    expression = compile(ast.Expression(annotation), "<annotation>", "eval")
-    return Option(eval(expression, dict(_ANNOTATIONS)), ast.literal_eval(default))  # our own source
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")

@@ -1,9 +1,10 @@
 """From a campaign's subject to the real thing: a trained, stored, protected network, ready for trials."""
 
+import fnmatch
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -24,7 +25,9 @@ from faultbench.faults.space import FaultSpace
 from faultbench.formats.codec import Codec
 from faultbench.models.weights import load_weights
 from faultbench.network import Network, trace
+from faultbench.plugin_modules import PluginModule
 from faultbench.progress import Reporter
+from faultbench.registry import suggest
 from faultbench.schemes.scheme import Fitted, Fitting, Scheme, granularities, protected, store
 from faultbench.streams import seed_of
 from faultbench.training import RECIPES, train_classifier
@@ -59,12 +62,23 @@ class Parts:
 
     def fault_space(self, network: Network) -> FaultSpace:
         """The memory of a network that the subject's fault model targets."""
-        return fault_space(network, self.codec, self.fault.targets)
+        fault, n_bits = self.fault, self.codec.bits
+        if fault.bits is not None and not fault.bits[0] <= fault.bits[1] < n_bits:
+            raise FaultbenchError(
+                f"bits: {list(fault.bits)} of {self.subject.format.name} words, which have bits 0 to {n_bits - 1}; "
+                "give the first and the last one to hit"
+            )
+        owners = matching(network, fault.layers)
+        space = fault_space(network, self.codec, fault.targets, owners=owners, bits=fault.bits)
+        if not space.n_target_bits:
+            wanted = f"targets {list(fault.targets)} in layers {list(fault.layers)}"
+            raise FaultbenchError(f"{self.subject.model.label} keeps nothing of {wanted}")
+        return space
 
     @property
     def n_bits(self) -> int:
-        """Bits of the fault space."""
-        return self.fault_space(self.untrained).n_bits
+        """Bits of the fault space that faults can hit."""
+        return self.fault_space(self.untrained).n_target_bits
 
     @property
     def n_images(self) -> int:
@@ -72,9 +86,21 @@ class Parts:
         return self.dataset.n_test if self.subject.images is None else self.subject.images
 
 
+def matching(network: Network, patterns: Iterable[str]) -> set[str]:
+    """Names of layers and sites that the shell patterns match; FaultbenchError for a pattern that matches none."""
+    names = list(dict.fromkeys(parameter.owner for parameter in network.parameters()))
+    names += [site.name for site in network.sites if site.name not in names]
+    found = {pattern: fnmatch.filter(names, pattern) for pattern in patterns}
+    for pattern, matches in found.items():
+        if not matches:
+            raise FaultbenchError(f"layers: {suggest(pattern, dict.fromkeys(names))} matches no layer or site")
+    return {name for matches in found.values() for name in matches}
+
+
 def build(choice: Choice, **supplied: Any) -> Any:
     """The plug-in that a choice names, called with its options and with what else it takes."""
-    return registry.build(choice.kind, choice.name, choice.options, **supplied)
+    modules = () if choice.origin is None else (choice.origin,)
+    return registry.build(choice.kind, choice.name, choice.options, modules, **supplied)
 
 
 def _model(model: Choice, dataset: Dataset) -> nn.Module:
@@ -85,7 +111,11 @@ def _model(model: Choice, dataset: Dataset) -> nn.Module:
 def _untrained(dataset: Choice, model: Choice) -> Network:
     # One is kept: the schemes of a network come one after another, and initialising takes most of the time.
     images: Dataset = build(dataset)
-    return trace(_model(model, images), images.shape)
+    network = _model(model, images)
+    try:
+        return trace(network, images.shape)
+    except FaultbenchError as error:  # it names the network's class, which a campaign's file does not
+        raise FaultbenchError(f"{model.label} on {dataset.label}: {error}") from error
 
 
 def parts(subject: Subject) -> Parts:
@@ -126,15 +156,13 @@ class Bench:
         """The bounds of a subject and the seconds that fitting them took."""
         name = f"bounds-{_bounds_key(subject)}"
         artifact = self._artifacts.load(name) or self._fit(subject, name)
-        notes = artifact.notes
-        fitted = Fitted(artifact.tensors, int(notes["n_epochs"]), int(notes["n_injections"]))
-        return fitted, float(notes["fit_s"])
+        return fitted_of(artifact), float(artifact.notes["fit_s"])
 
     def protected(self, subject: Subject) -> Network:
         """The protected network of a subject, bounds included as memory holds them."""
         built = parts(subject)
         network = protected(self.network(subject), built.scheme, self.fitted(subject)[0].bounds)
-        store(network, built.codec)
+        store(network, built.codec, statistics="norm_statistics" in built.fault.targets)
         return network
 
     def evaluation(self, subject: Subject) -> Evaluation:
@@ -162,6 +190,7 @@ class Bench:
     def _fit(self, subject: Subject, name: str) -> Artifact:
         built, data = parts(subject), splits(subject.dataset)
         title = f"fit {subject.scheme.label} on {subject.model.label}, {subject.dataset.label}, {subject.format.label}"
+        checkpoint = SiteCheckpoint(self._artifacts, f"partial-{name}", title)
         fitting = Fitting(
             network=self.network(subject),
             train=data.train,
@@ -173,19 +202,52 @@ class Bench:
             seed=seed_of(subject.seed, name),
             title=title,
             reporter=self._reporter,
+            checkpoint=checkpoint,
         )
-        started = time.perf_counter()
         with threads(_n_threads(built, RECIPES[subject.schedule].batch)):
             fitted = built.scheme.fit(fitting)
-        notes = {
-            "made_from": title,
-            "fit_s": f"{time.perf_counter() - started:.3f}",
-            "n_epochs": str(fitted.n_epochs),
-            "n_injections": str(fitted.n_injections),
-        }
-        artifact = Artifact(fitted.bounds, notes)
+        artifact = fitted_artifact(fitted, title, checkpoint.fit_s)
         self._artifacts.save(name, artifact)
+        checkpoint.clear()
         return artifact
+
+
+class SiteCheckpoint:
+    """Keeps what a fitting has so far as an artifact, its time included."""
+
+    def __init__(self, artifacts: ArtifactStore, name: str, title: str) -> None:
+        self._artifacts, self._name, self._title = artifacts, name, title
+        self._kept = artifacts.load(name)
+        self._started = time.perf_counter()
+
+    @property
+    def fit_s(self) -> float:
+        """Seconds spent on this fitting, those before an interruption included."""
+        earlier_s = float(self._kept.notes["fit_s"]) if self._kept else 0.0
+        return earlier_s + time.perf_counter() - self._started
+
+    def load(self) -> Fitted:
+        """What an interrupted fitting left."""
+        return fitted_of(self._kept) if self._kept else Fitted()
+
+    def save(self, fitted: Fitted) -> None:
+        """Replace what is kept."""
+        self._artifacts.save(self._name, fitted_artifact(fitted, self._title, self.fit_s))
+
+    def clear(self) -> None:
+        """Forget what is kept: the fitting is done."""
+        self._artifacts.remove(self._name)
+
+
+def fitted_artifact(fitted: Fitted, title: str, fit_s: float) -> Artifact:
+    """What a fitting found, as a file holds it."""
+    counts = {"n_epochs": str(fitted.n_epochs), "n_injections": str(fitted.n_injections)}
+    return Artifact(fitted.bounds, {"made_from": title, "fit_s": f"{fit_s:.3f}", **counts})
+
+
+def fitted_of(artifact: Artifact) -> Fitted:
+    """What `fitted_artifact` holds."""
+    return Fitted(artifact.tensors, int(artifact.notes["n_epochs"]), int(artifact.notes["n_injections"]))
 
 
 @contextmanager
@@ -201,12 +263,12 @@ def threads(n_threads: int) -> Iterator[None]:
 
 def splits(dataset: Choice) -> Splits:
     """The images of a data set, read once a process."""
-    return _splits(dataset.name, canonical(dataset.options))
+    return _splits(dataset.name, canonical(dataset.options), dataset.origin)
 
 
 @lru_cache(maxsize=4)
-def _splits(name: str, options: str) -> Splits:
-    return registry.build("dataset", name, json.loads(options)).load()  # type: ignore[no-any-return]  # plug-ins are untyped
+def _splits(name: str, options: str, origin: PluginModule | None) -> Splits:
+    return build(Choice("dataset", name, json.loads(options), name, origin)).load()  # type: ignore[no-any-return]  # plug-ins are untyped
 
 
 def images_digest(images: Images) -> str:

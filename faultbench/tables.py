@@ -18,6 +18,9 @@ from faultbench.errors import FaultbenchError
 from faultbench.records import Golden, Overhead, Trial
 from faultbench.results_folder import LABELS, CellEntry, Manifest, ResultsFolder, read_folder
 
+NETWORK = LABELS[:-1]
+"""The labels of a protected network; fault models share it, and what it costs."""
+
 OUTCOMES = {
     "sdc_rate": "n_sdc",
     "sdc_critical_rate": "n_sdc_critical",
@@ -60,7 +63,7 @@ TRIAL_TYPES = {
     "flips_digest": "str",
 }
 OVERHEAD_TYPES = {
-    **dict.fromkeys(("dataset", "model", "scheme", "guard"), "str"),
+    **dict.fromkeys(NETWORK, "str"),
     "parameters": "int64",
     "bounds": "int64",
     "extra_bits": "int64",
@@ -179,16 +182,14 @@ def _trial_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
 
 
 def _overhead_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
-    # Arithmetic is float32 whatever the number format and the fault model: the table has one row for all of
-    # them, the first in their order that was measured.
+    # Of the fault models of a network the first in their order that was measured stands for all.
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     for entry in _sorted(folder.manifest.cells):
         overhead = folder.journal.overheads.get(entry.subject)
-        network = (entry.dataset, entry.model, entry.scheme, entry.guard)
-        if overhead and network not in rows:
-            labels = dict(zip(LABELS, network, strict=False))
+        labels = {label: getattr(entry, label) for label in NETWORK}
+        if overhead:
             percent = _memory_overhead_pct(overhead)
-            rows[network] = {**labels, **overhead.to_record(), "memory_overhead_pct": percent}
+            rows.setdefault(tuple(labels.values()), {**labels, **overhead.to_record(), "memory_overhead_pct": percent})
     return rows.values()
 
 

@@ -67,6 +67,7 @@ def descend(
     n_epochs: int,
     n_flat_epochs: int,
     task: Task,
+    after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Minimise loss(pixels, labels) over epochs of batches; flat learning rate first, then cosine to zero."""
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: rate(epoch, n_epochs, n_flat_epochs))
@@ -78,6 +79,7 @@ def descend(
             optimiser.step()
         schedule.step()
         task.advance(note=f"loss {value.item():.3f}")
+        after_epoch()
 
 
 def rate(epoch: int, n_epochs: int, n_flat_epochs: int) -> float:

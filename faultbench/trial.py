@@ -88,15 +88,21 @@ class Evaluation:
 
 
 def fault_space(
-    network: Network, codec: Codec, targets: Collection[str], *, owners: Collection[str] | None = None
+    network: Network,
+    codec: Codec,
+    targets: Collection[str],
+    *,
+    owners: Collection[str] | None = None,
+    bits: tuple[int, int] | None = None,
 ) -> FaultSpace:
-    """The memory of a network that faults can hit: weights, biases and bounds as `targets` says, in order of execution.
+    """The memory of a network that faults can hit, in order of execution: the kinds that `targets` names.
 
-    owners, if given, limits it to what these layers and sites keep there.
+    owners, if given, limits it to what these layers and sites keep there, bits to these of a word, first and last
+    included.
     """
     return FaultSpace(
         [
-            StoredTensor(parameter.name, parameter.tensor, codec)
+            StoredTensor(parameter.name, parameter.tensor, codec, bits)
             for parameter in network.parameters()
             if parameter.kind in targets and (owners is None or parameter.owner in owners)
         ]

@@ -73,7 +73,7 @@ def golden_record(subject: Subject, evaluation: Evaluation) -> Golden:
         subject=subject.key,
         n_images=evaluation.n_images,
         n_correct=evaluation.golden.n_correct,
-        n_bits=evaluation.space.n_bits,
+        n_bits=evaluation.space.n_target_bits,
         top1_digest=evaluation.top1_digest,
     )
 

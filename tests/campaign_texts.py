@@ -44,7 +44,7 @@ def more_plug_ins() -> Iterator[None]:
     """The registry with a data set, a network and a scheme more, which have options of every type."""
     with pytest.MonkeyPatch.context() as patch:
         real = registry.catalogue
-        patch.setattr(registry, "catalogue", lambda kind: {**real(kind), **_MORE.get(kind, {})})
+        patch.setattr(registry, "catalogue", lambda kind, modules=(): {**real(kind, modules), **_MORE.get(kind, {})})
         yield
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from made_networks import same_bits
 from torch import Tensor, nn
@@ -108,6 +108,13 @@ def test_options_choose_the_activation() -> None:
         assert type(registry.build("scheme", scheme, options).activation(bounds)) is activation
 
 
+@pytest.mark.parametrize("granularity", ["layer", "channel", "neuron"])
+@pytest.mark.parametrize("scheme", ["clip_act", "ranger"])
+def test_a_granularity_chosen_is_that_of_every_site(scheme: str, granularity: str) -> None:
+    chosen = registry.build("scheme", scheme, {"granularity": granularity})
+    assert [chosen.granularity_at(SITE, is_last=is_last) for is_last in (False, True)] == [granularity] * 2
+
+
 any_float = st.integers(0, 2**32 - 1).map(
     lambda bits: float(np.array(bits, dtype=np.uint32).view(np.float32))
 ) | st.floats(-5, 5, width=32)
@@ -121,6 +128,8 @@ def test_with_a_finite_bound_no_input_gives_an_output_that_is_not_finite(xs: lis
 
 
 @given(xs=st.lists(any_float, min_size=1, max_size=30), bound=any_float)
+@example(xs=[INF, NAN], bound=torch.finfo(torch.float32).max)
+@example(xs=[INF, -INF], bound=INF)
 def test_clipping_to_zero_keeps_what_lies_within_the_bound_and_nothing_else(xs: list[float], bound: float) -> None:
     x = torch.tensor(xs)
     inside = (x > 0) & (x <= bound) & torch.isfinite(x)
@@ -132,6 +141,10 @@ def test_with_infinite_bounds_every_activation_is_a_relu_on_finite_inputs(xs: li
     x = torch.tensor(xs)
     for activation in every_activation(torch.tensor(INF)):
         assert torch.equal(activation(x), torch.relu(x))
+
+
+def test_saturation_at_an_infinite_bound_is_a_relu_at_infinity_too() -> None:
+    assert row(Saturate(torch.tensor(INF)), [INF, -INF, NAN, 3e38]) == pytest.approx([INF, 0, 0, 3e38])
 
 
 def every_activation(bounds: Tensor) -> list[Bounded]:

@@ -9,9 +9,10 @@ from faultbench.campaign import CampaignError, parse_campaign
 from faultbench.errors import FaultbenchError
 from faultbench.registry import catalogue
 
-KEYS = "name, seed, datasets, models, schemes, guards, formats, faults, bers, trials, images, batch, training"
+KEYS = "name, seed, plugins, datasets, models, schemes, guards, formats, faults, bers, trials, images, batch, training"
 DATASETS = ", ".join(catalogue("dataset"))
 SCHEMES = ", ".join(catalogue("scheme"))
+CLIP_ACT = ", ".join(catalogue("scheme")["clip_act"].options)
 
 
 def test_all_problems_of_a_file_are_told_at_once_in_its_order() -> None:
@@ -43,7 +44,7 @@ images: 5
         ),
         (
             "small.yaml:10:22: schemes[3]: unknown key 'granulrity'; did you mean 'granularity'? "
-            "(known: granularity, name, label)"
+            "(known: granularity, quantile, nan_policy, name, label)"
         ),
         "small.yaml:11:14: bers[1]: must be at most 0.5; given 10",
         "small.yaml:11:18: bers[2]: must be above 0; given -1",
@@ -91,6 +92,18 @@ images: 5
         ({"schemes": "[{name: 5}]"}, "4:18: schemes[0].name: must be text; given 5; put it in quotes"),
         ({"schemes": f"[{'x, ' * 1001}]"}, "4:10: schemes: must be a list of at most 1000; given a list"),
         ({"guards": "[secded]"}, "7:10: guards[0]: unknown guard 'secded' (known: none)"),
+        (
+            {"formats": "[qx.y]"},
+            (
+                "7:11: formats[0]: number format 'qx.y': integer must be a valid integer, unable to parse string as an "
+                "integer; given 'x'"
+            ),
+        ),
+        (
+            {"formats": "[{name: q1.32}]"},
+            "7:18: formats[0]: number format 'q1.32': fraction must be less than or equal to 31; given '32'",
+        ),
+        ({"formats": "[q015.16]"}, "7:11: formats[0]: number format 'q015.16': integer is written 15; given '015'"),
         (
             {"datasets": "[digit]"},
             f"2:12: datasets[0]: unknown dataset 'digit'; did you mean 'digits'? (known: {DATASETS})",

@@ -105,15 +105,30 @@ def test_a_campaign_is_written_out_with_every_default() -> None:
     assert spec == {
         "name": "small",
         "seed": 0,
+        "plugins": [],
         "datasets": [{"name": "digits", "label": "digits"}],
         "models": [{"name": "digits_cnn", "label": "digits_cnn"}],
         "schemes": [
             {"name": "relu", "label": "relu"},
-            {"name": "clip_act", "label": "clip_act", "granularity": "layer"},
+            {
+                "name": "clip_act",
+                "label": "clip_act",
+                "granularity": "layer",
+                "quantile": 1.0,
+                "nan_policy": "zero",
+            },
         ],
         "guards": [{"name": "none", "label": "none"}],
         "formats": [{"name": "q15.16", "label": "q15.16"}],
-        "faults": [{"name": "bernoulli", "label": "bernoulli", "targets": ["weights", "biases", "bounds"]}],
+        "faults": [
+            {
+                "name": "bernoulli",
+                "label": "bernoulli",
+                "targets": ["weights", "biases", "bounds"],
+                "layers": ["*"],
+                "bits": None,
+            }
+        ],
         "bers": [1e-6, 1e-5],
         "trials": 100,
         "images": "all",

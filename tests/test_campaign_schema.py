@@ -84,6 +84,8 @@ WRONG = [
     {"schemes": "[{name: relu, granularity: layer}]"},
     {"schemes": "[{name: relu, weights: x}]"},
     {"formats": "[q15_16]"},
+    {"formats": "[qx.y]"},
+    {"plugins": "[5]"},
     {"guards": "[secded]"},
     {"models": "[{name: digits_cnn, when: {data: digits}}]"},
     {"training": "{schedule: slow}"},

@@ -83,7 +83,7 @@ def test_list_shows_options_with_defaults_as_a_campaign_file_spells_them(monkeyp
         registry.Entry("scheme", "a", "First.", "", "", options),
         registry.Entry("scheme", "longer", "Second.", "", ""),
     ]
-    monkeypatch.setattr(registry, "catalogue", lambda _kind: {entry.name: entry for entry in entries})
+    monkeypatch.setattr(registry, "catalogue", lambda _kind, _modules: {entry.name: entry for entry in entries})
     assert listed("schemes") == [
         "a       granularity=layer rates=[1e-07, 0.5] n=null  First.",
         "longer                                               Second.",
@@ -92,12 +92,12 @@ def test_list_shows_options_with_defaults_as_a_campaign_file_spells_them(monkeyp
 
 def test_list_leaves_no_gap_where_no_plug_in_has_options(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = registry.Entry("model", "net", "A net.", "", "")
-    monkeypatch.setattr(registry, "catalogue", lambda _kind: {"net": entry})
+    monkeypatch.setattr(registry, "catalogue", lambda _kind, _modules: {"net": entry})
     assert listed("models") == ["net  A net."]
 
 
 def test_list_of_no_plug_ins_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "catalogue", lambda _kind: {})
+    monkeypatch.setattr(registry, "catalogue", lambda _kind, _modules: {})
     assert listed("models") == []
 
 

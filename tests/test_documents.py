@@ -1,5 +1,6 @@
 """What the documents say holds: commands exist, examples run, figures are those of the tables beside them."""
 
+import ast
 import csv
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from faultbench import registry
 from faultbench.campaign import parse_campaign
 from faultbench.cli.main import Verbs
 from faultbench.datasets import Splits
+from faultbench.declarations import declared
 from faultbench.network import Network
 
 ROOT = Path(__file__).parent.parent
@@ -55,10 +57,9 @@ def test_the_readme_campaign_is_valid() -> None:
     assert len(parse_campaign(text, ROOT / "README.md").cells) == 5 * 2 * 3
 
 
-def test_the_readme_scheme_works(tmp_path: Path, digits_cnn: Network, digits: Splits) -> None:
+def test_the_readme_scheme_works(digits_cnn: Network, digits: Splits) -> None:
     (code,) = blocks("python")
-    (tmp_path / "half_clip.py").write_text(code, encoding="utf-8")
-    (entry,) = registry._declared(tmp_path / "half_clip.py", "scheme")
+    (entry,) = declared(ast.parse(code), "scheme", "half_clip")
     assert {name: option.default for name, option in entry.options.items()} == {"share": 0.5}
     fitting = on_digits(digits_cnn, digits, n_train=100)
     namespace: dict[str, object] = {}

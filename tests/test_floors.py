@@ -10,12 +10,15 @@ PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
     ("errors", "streams", "__init__"),
+    ("sources", "annotations"),
+    ("plugin_modules",),
+    ("declarations",),
     ("registry",),
     ("campaign", "records", "disk", "progress"),
-    ("journal", "stats", "formats", "artifacts", "datasets", "manifest"),
+    ("journal", "stats", "formats", "artifacts", "datasets", "manifest", "symbolic"),
     ("results_folder", "faults", "network", "models"),
     ("tables", "trial", "training", "activations"),
-    ("blocks", "schemes", "guards"),
+    ("blocks", "resilience", "schemes", "guards"),
     ("markdown", "plots"),
     ("subjects", "engines"),
     ("worker", "overhead"),
@@ -25,7 +28,19 @@ FLOORS = (
 )
 """Lowest first: a module imports from its own subject and from lower floors only."""
 
-READING = ("campaign", "records", "disk", "journal", "stats", "results_folder", "tables", "blocks", "markdown", "plots")
+READING = (
+    "campaign",
+    "records",
+    "disk",
+    "journal",
+    "stats",
+    "results_folder",
+    "tables",
+    "blocks",
+    "resilience",
+    "markdown",
+    "plots",
+)
 
 
 def floor_of(subject: str) -> int:

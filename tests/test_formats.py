@@ -94,7 +94,16 @@ def test_fixed_point_agrees_with_exact_fractions(shape: tuple[int, int], value: 
     assert word_of(FixedPoint(integer, fraction), value) == word
 
 
-@pytest.mark.parametrize("name", ["q16.16", "q32.0", "q0.0", "q15.x", "q015.16", "q-1.8", "q1.2.3", "q٣.4"])
+@pytest.mark.parametrize("name", ["q15.x", "q32.0", "q015.16", "q-1.8", "q1.2.3", "q٣.4"])
+def test_a_fixed_point_format_without_whole_numbers_of_bits_is_refused_with_the_one_that_is_wrong(name: str) -> None:
+    wrong = {"q15.x": "x", "q32.0": "32", "q015.16": "015", "q-1.8": "-1", "q1.2.3": "2.3", "q٣.4": "٣"}[name]
+    with pytest.raises(FaultbenchError, match=r"^number format '.*': (integer|fraction) ") as caught:
+        codec_of(name)
+    assert repr(name) in str(caught.value)
+    assert str(caught.value).endswith(f"; given {wrong!r}")
+
+
+@pytest.mark.parametrize("name", ["q16.16", "q31.1", "q0.0"])
 def test_a_fixed_point_format_that_cannot_be_is_refused_with_an_example(name: str) -> None:
     with pytest.raises(FaultbenchError, match=r"^number format '.*': .* as in 'q15\.16'$") as caught:
         codec_of(name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,10 +75,10 @@ def test_the_search_comes_as_close_to_a_scans_best_as_its_last_points_lie_apart(
 
 @given(share=st.floats(0, 1), highest=st.floats(0.01, 1000))
 def test_a_symmetric_peak_is_found_within_half_the_last_step(share: float, highest: float) -> None:
-    # Intervals shrink to two thirds at least: 4 rounds leave a step of highest/3·(2/3)³.
-    assert (
-        abs(PATIENT.search(highest, peak_at(share * highest)) - share * highest) <= highest / 6 * (2 / 3) ** 3 * 1.001
-    )
+    # Every round shrinks the interval to two thirds or less.
+    step = highest / 3 * (2 / 3) ** 3
+    found = PATIENT.search(highest, peak_at(share * highest))
+    assert abs(found - share * highest) <= step / 2 * 1.001
 
 
 @pytest.mark.parametrize(("function", "end"), [(lambda x: -x, 0.0), (lambda x: x, 7.0)])
@@ -91,7 +92,7 @@ def test_the_ends_of_a_narrowed_interval_are_points_that_are_known(share: float,
     FtClipAct(delta=0.0, iterations=6).search(highest, area)
     rounds = [area.asked[start : start + 4] for start in range(0, 24, 4)]
     assert [len(points) for points in rounds] == [4] * 6
-    for earlier, points in zip(rounds, rounds[1:], strict=False):
+    for earlier, points in pairwise(rounds):
         assert {points[0], points[3]} <= set(earlier)
 
 
@@ -143,7 +144,7 @@ def area_slowly(fitting: Fitting, site: Site, threshold: float, n_maps: int) -> 
             with injected(space, Bernoulli().draw(space, ber=rate, seed=fitting.seed, trial=trial)):
                 shares.append(accuracy(network, fitting.calibration, batch=fitting.batch))
         means.append(sum(shares) / n_maps)
-    return sum(100 * (left + right) / 2 * 0.2 for left, right in zip(means, means[1:], strict=False))
+    return sum(100 * (left + right) / 2 * 0.2 for left, right in pairwise(means))
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -255,3 +256,20 @@ def test_another_seed_meets_other_faults() -> None:
     site = on_noise().network.sites[0]
     areas = [resilience(on_noise(seed=seed), site)(1.0) for seed in (1, 1, 2)]
     assert areas[0] == areas[1] != areas[2]
+
+
+def test_with_search_scope_network_faults_hit_every_layer(spied: Spied) -> None:
+    FtClipAct(search_scope="network", injections=1, rates=RATES).fit(on_noise())
+    every = ["conv1.weight", "conv1.bias", "conv2.weight", "conv3.weight", "conv3.bias", "linear.weight", "linear.bias"]
+    assert spied.spaces == [every] * 3
+
+
+def test_a_threshold_of_0_hides_faults_only_of_layers_that_no_other_site_sees() -> None:
+    fitting = on_noise()
+    site = fitting.network.sites[0]
+    whole = Resilience(fitting, site, RATES, 3, whole_network=True)
+    whole(0.0)
+    assert whole.n_injections > 0
+    alone = Resilience(fitting, site, RATES, 3)
+    alone(0.0)
+    assert alone.n_injections == 0

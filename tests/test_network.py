@@ -136,6 +136,15 @@ class TwoNested(Head):
         return self.classified(self.b(self.second(self.a(self.relu(self.first(x))))))
 
 
+class DeeplyNested(Head):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(nn.Identity(), nn.Sequential(Nested()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classified(self.blocks(self.second(self.first(x))))
+
+
 class SharedLayer(Head):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.first(x))
@@ -154,6 +163,7 @@ MODELS: dict[type[nn.Module], list[str]] = {
     ResultUnused: ["relu", "relu#1"],
     OwnLayer: ["relu", "relu#1"],
     TwoNested: ["relu", "a.relu", "a.relu#1", "b.relu", "b.relu#1"],
+    DeeplyNested: ["blocks.1.0.relu", "blocks.1.0.relu#1"],
     SharedLayer: ["relu", "relu#1", "relu#2"],
     Residual: ["relu", "relu#1", "relu#2"],
 }
@@ -277,8 +287,16 @@ def test_parameters_come_in_order_of_execution_bounds_after_the_layer_that_feeds
     assert parameters(network) == [
         ("conv1.weight", "weights", "conv1"),
         ("conv1.bias", "biases", "conv1"),
+        ("bn1.weight", "norm_parameters", "bn1"),
+        ("bn1.bias", "norm_parameters", "bn1"),
+        ("bn1.running_mean", "norm_statistics", "bn1"),
+        ("bn1.running_var", "norm_statistics", "bn1"),
         ("bounds.relu", "bounds", "relu"),
         ("conv2.weight", "weights", "conv2"),
+        ("bn2.weight", "norm_parameters", "bn2"),
+        ("bn2.bias", "norm_parameters", "bn2"),
+        ("bn2.running_mean", "norm_statistics", "bn2"),
+        ("bn2.running_var", "norm_statistics", "bn2"),
         ("bounds.relu#1", "bounds", "relu#1"),
         ("conv3.weight", "weights", "conv3"),
         ("conv3.bias", "biases", "conv3"),
@@ -381,7 +399,7 @@ def test_a_model_without_relu_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.classified(F.gelu(self.second(F.relu6(self.first(x)))))
 
-    refused(Smooth(), "^Smooth: no ReLU is called, so there is nothing to bound$")
+    refused(Smooth(), r"^Smooth: no ReLU is called, so there is nothing to bound \(it calls ReLU6 1×, GELU 1×\); take")
 
 
 def test_images_that_a_model_does_not_take_are_refused(capfd: pytest.CaptureFixture[str]) -> None:

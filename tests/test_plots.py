@@ -1,9 +1,12 @@
 import math
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_results import Made, a_golden, a_trial, an_overhead, write_journal
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,9 +16,13 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from faultbench.errors import FaultbenchError
-from faultbench.plots import accuracy, catalogue, overhead, sdc, write_plots
+from faultbench.plots import accuracy, catalogue, overhead, resilience, sdc, write_plots
 from faultbench.plots.ber_axis import golden_places, side_by_side
-from faultbench.plots.style import GREY, looks, save, styled, width_in
+from faultbench.plots.overhead_axis import apart, overhead_axis
+from faultbench.plots.panels import wrapped
+from faultbench.plots.style import GREY, SMALL_PT, looks, save, styled, width_in
+from faultbench.records import Overhead
+from faultbench.resilience import resiliences
 from faultbench.tables import Results, read_results
 
 SIX = ("relu", "clip_act", "ranger", "ft_clipact", "fitact", "hyrelu_proact")
@@ -34,6 +41,22 @@ def drawn(plot, results: Results) -> Figure:
         return plot.draw(results)
 
 
+def with_bounds(made: Made, folder: Path, bounds: Sequence[int]) -> Results:
+    """The results of made, written to folder, with so many bounds on 1,000 parameters, scheme by scheme."""
+    path = made.write_manifest(folder)
+    costs = [
+        an_overhead(subject=cell["subject"], bounds=bounds[made.schemes.index(cell["scheme"])]) for cell in made.cells
+    ]
+    trials = [record for record in made.records if not isinstance(record, Overhead)]
+    write_journal(path / "journal", "one", [*trials, *costs])
+    return read_results(path)
+
+
+def markers_of(axes: Axes) -> list[Line2D]:
+    """The points of a resilience panel, in the order of their schemes."""
+    return [line for line in axes.lines if line.get_marker() != "None" and len(line.get_xdata()) == 1]
+
+
 def lines_of(axes: Axes, colour: str) -> list[Line2D]:
     return [line for line in axes.lines if to_hex(line.get_color()).upper() == colour.upper()]
 
@@ -47,7 +70,7 @@ def laid_out(figure: Figure, tmp_path: Path) -> Figure:
 
 
 def test_every_plot_of_the_folder_is_found():
-    assert sorted(catalogue()) == ["accuracy", "overhead", "sdc"]
+    assert sorted(catalogue()) == ["accuracy", "overhead", "resilience", "sdc"]
 
 
 def test_every_plot_becomes_pdf_svg_and_png(results: Results, tmp_path: Path):
@@ -216,6 +239,16 @@ def test_overhead_draws_a_bar_a_scheme_with_its_value(results: Results):
     assert memory.get_ylim()[0] > memory.get_ylim()[1], "the first scheme is on top"
 
 
+def test_overhead_has_panels_for_formats_only_where_they_differ(tmp_path: Path):
+    for formats, titles in {
+        ("q15.16",): ["digits, small", "digits, large"],
+        ("q15.16", "float32"): [f"digits, {m}, {f}" for m in ("small", "large") for f in ("q15.16", "float32")],
+    }.items():
+        made = Made(name=f"of_{len(formats)}", models=["small", "large"], formats=formats, faults=["exact", "burst"])
+        figure = drawn(overhead, read_results(made.write(tmp_path)))
+        assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()][::2] == titles
+
+
 def test_overhead_without_bounds_or_latency_says_so(tmp_path: Path):
     made = Made(schemes=["relu"])
     folder = made.write_manifest(tmp_path)
@@ -226,7 +259,7 @@ def test_overhead_without_bounds_or_latency_says_so(tmp_path: Path):
     assert [text.get_text() for text in (*memory.texts, *latency.texts)] == ["0", "not measured"]
 
 
-@pytest.mark.parametrize("plot", [accuracy, sdc])
+@pytest.mark.parametrize("plot", [accuracy, resilience, sdc])
 def test_legend_panel_and_caption_do_not_overlap(results: Results, tmp_path: Path, plot):
     figure = laid_out(drawn(plot, results), tmp_path)
     (axes,) = figure.axes
@@ -237,6 +270,126 @@ def test_legend_panel_and_caption_do_not_overlap(results: Results, tmp_path: Pat
     assert not any(one.overlaps(other) for one, other in combinations(texts, 2))
     ticks = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
     assert not any(one.overlaps(other) for one, other in combinations(ticks, 2))
+
+
+def test_resilience_draws_the_means_and_intervals_of_the_areas(tmp_path: Path):
+    results = with_bounds(Made(schemes=SIX, bers=BERS), tmp_path, (0, 1, 3, 10, 30, 100))
+    (axes,) = drawn(resilience, results).axes
+    table = resiliences(results).set_index("scheme")
+    markers = markers_of(axes)
+    assert [to_hex(marker.get_markerfacecolor()).upper() for marker in markers] == [
+        look.colour for look in looks({name: name for name in SIX}).values()
+    ]
+    for name, marker, bar, percent in zip(SIX, markers, axes.collections, (0, 0.1, 0.3, 1, 3, 10), strict=True):
+        assert marker.get_ydata() == [table.resilience[name]]
+        if percent:
+            assert marker.get_xdata() == [pytest.approx(percent)]
+        ((low, high),) = [segment[:, 1].tolist() for segment in bar.get_segments()]
+        assert (low, high) == (table.resilience_ci_low[name], table.resilience_ci_high[name])
+    assert axes.get_xscale() == "log"
+
+
+def test_resilience_has_a_place_for_an_overhead_of_exactly_0_left_of_all_others(tmp_path: Path):
+    (axes,) = drawn(resilience, with_bounds(Made(schemes=SIX), tmp_path, (0, 1, 3, 10, 30, 100))).axes
+    zero, *others = (marker.get_xdata()[0] for marker in markers_of(axes))
+    ticks = {label.get_text(): place for label, place in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)}
+    assert ticks["0"] == pytest.approx(zero)
+    assert axes.get_xlim()[0] < zero < ticks["0.1"] <= min(others)
+    assert ticks["10"] == 10
+
+
+@pytest.mark.parametrize("bounds", [(0, 5, 5, 5, 50, 50), (0, 5, 5, 6, 6400, 260), (0, 0, 0, 0, 0, 1), (7,) * 6])
+def test_markers_of_schemes_with_the_same_overhead_do_not_lie_over_each_other(tmp_path: Path, bounds: tuple[int, ...]):
+    figure = laid_out(drawn(resilience, with_bounds(Made(schemes=SIX, bers=BERS), tmp_path, bounds)), tmp_path)
+    (axes,) = figure.axes
+    middles = [axes.transData.transform((marker.get_xdata()[0], 0))[0] for marker in markers_of(axes)]
+    widest = max(marker.get_markersize() for marker in markers_of(axes)) * figure.dpi / 72
+    assert min(high - low for low, high in pairwise(sorted(middles))) >= 0.9 * widest
+    assert [middles[scheme] for scheme in sorted(range(6), key=lambda scheme: bounds[scheme])] == sorted(middles)
+    assert axes.bbox.x0 < min(middles) - widest / 2
+    assert max(middles) + widest / 2 < axes.bbox.x1
+
+
+def test_resilience_says_over_how_many_trials_it_is_and_marks_fewer_than_asked_for(tmp_path: Path):
+    made = Made(schemes=["relu", "clip_act"], trials=5)
+    folder = made.write_manifest(tmp_path)
+    missing = {(made.cells[1]["cell"], 2), (made.cells[2]["cell"], 4)}
+    records = [r for r in made.records if (getattr(r, "cell", ""), getattr(r, "trial", 0)) not in missing]
+    write_journal(folder / "journal", "one", records)
+    figure = drawn(resilience, read_results(folder))
+    text = figure._supxlabel.get_text().replace("\n", " ")
+    assert "mean over the 3 to 5 trials recorded at every BER" in text
+    assert "Hollow: fewer trials than the 5 asked for." in text
+    assert [marker.get_markerfacecolor() for marker in markers_of(figure.axes[0])] == ["white", "#E69F00"]
+
+
+@pytest.mark.parametrize("bers", [(1e-6,), (1e-6, 1e-5)])
+def test_there_is_no_resilience_without_overheads_or_with_one_ber(tmp_path: Path, bers: tuple[float, ...]):
+    made = Made(bers=bers)
+    folder = made.write_manifest(tmp_path)
+    kept = [record for record in made.records if len(bers) == 1 or not isinstance(record, Overhead)]
+    write_journal(folder / "journal", "one", kept)
+    assert drawn(resilience, read_results(folder)) is None
+
+
+def test_a_scheme_without_overhead_has_no_marker(tmp_path: Path):
+    made = Made(schemes=["relu", "clip_act"])
+    folder = made.write_manifest(tmp_path)
+    relu = made.cells[0]["subject"]
+    kept = [r for r in made.records if not isinstance(r, Overhead) or r.subject != relu]
+    write_journal(folder / "journal", "one", kept)
+    (axes,) = drawn(resilience, read_results(folder)).axes
+    assert [marker.get_markerfacecolor() for marker in markers_of(axes)] == ["#E69F00"]
+
+
+@given(st.lists(st.floats(-5, 5).map(lambda place: round(place, 2)), min_size=1, max_size=12), st.floats(0.01, 1))
+def test_what_is_set_apart_keeps_its_order_its_step_and_its_middle(places: list[float], step: float):
+    moved = apart(places, step)
+    by_place = sorted(range(len(places)), key=lambda index: places[index])
+    gaps = [moved[above] - moved[below] for below, above in pairwise(by_place)]
+    assert all(gap >= step - 1e-9 for gap in gaps)
+    assert sum(moved) == pytest.approx(sum(places), abs=1e-6)
+    if all(places[above] - places[below] >= step + 1e-9 for below, above in pairwise(by_place)):
+        assert moved == pytest.approx(places)
+
+
+@pytest.mark.parametrize("percents", [[0.0], [3.0], [0.0, 0.00375], [0.9, 1.1], [0.0, 3e-5, 12.2], [8e-12, 50]])
+def test_an_overhead_axis_has_from_two_to_six_decades_to_read_it_by(percents: list[float]):
+    axes = Figure().subplots()
+    overhead_axis(percents).draw(axes)
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert ("0" in labels) == (0 in percents)
+    assert 2 <= len([label for label in labels if label != "0"]) <= 6
+    low, high = axes.get_xlim()
+    assert all(low < percent < high for percent in percents if percent)
+
+
+@pytest.mark.parametrize("plot", [accuracy, resilience, sdc])
+def test_the_labels_of_the_axes_are_clear_of_those_of_the_ticks(tmp_path: Path, plot):
+    made = Made(models=["a", "b", "c"], schemes=SIX, bers=BERS, trials=3)
+    figure = laid_out(drawn(plot, read_results(made.write(tmp_path))), tmp_path)
+    for axes in (axes for axes in figure.axes if axes.get_visible()):
+        for axis in (axes.xaxis, axes.yaxis):
+            label = axis.label.get_window_extent()
+            ticks = [tick.get_window_extent() for tick in axis.get_ticklabels() if tick.get_visible()]
+            assert not axis.label.get_text() or not any(label.overlaps(tick) for tick in ticks)
+
+
+@pytest.mark.parametrize("plot", [accuracy, resilience, sdc])
+def test_the_legend_keeps_the_order_of_the_campaign_file(tmp_path: Path, plot):
+    schemes = ["Zeta (channel)", "relu", "Alpha", "clip_act"]
+    figure = drawn(plot, read_results(Made(schemes=schemes, models=["z_net", "a_net"]).write(tmp_path)))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == schemes
+    assert [axes.get_title() for axes in figure.axes] == ["digits, z_net, q15.16", "digits, a_net, q15.16"]
+
+
+def test_a_caption_is_broken_into_as_few_lines_as_fit():
+    text = "Mean accuracy over a hundred trials, " * 8
+    lines = wrapped(text, 3.5).split("\n")
+    assert " ".join(lines) == text.strip()
+    assert all(width_in(line, SMALL_PT) <= 3.5 for line in lines)
+    for line, after in pairwise(lines):
+        assert width_in(f"{line} {after.split()[0]}", SMALL_PT) > 0.96 * 3.5
 
 
 def test_labels_and_values_of_the_bars_do_not_overlap(tmp_path: Path):

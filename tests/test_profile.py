@@ -6,13 +6,14 @@ import pytest
 import torch
 from made_fittings import on_noise
 from made_networks import SHAPE, Residual, some_images, state_of, unchanged
-from torch import Tensor
+from torch import Tensor, nn
 
 from faultbench.activations import Granularity
 from faultbench.datasets import Images, Splits
 from faultbench.network import Network, trace
 from faultbench.schemes import profile as profile_module
 from faultbench.schemes.profile import profile, profiled_bounds
+from faultbench.schemes.scheme import Fitting
 
 
 def in_one_batch(network: Network, pixels: Tensor) -> dict[str, Tensor]:
@@ -91,17 +92,26 @@ def test_training_images_are_profiled_and_no_calibration_images() -> None:
     assert all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_no_more_images_than_said_are_profiled_and_the_seed_chooses_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_hot_fitting(seed: int) -> Fitting:
+    """36 images of one bright pixel each, at 36 places, and a network whose first neurons are the pixels."""
+    model = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
+    nn.init.ones_(model[0].weight)
+    images = Images(torch.eye(36).view(36, *SHAPE), torch.zeros(36, dtype=torch.int64))
+    return on_noise(network=trace(model, SHAPE), train=images, seed=seed)
+
+
+def test_as_many_images_as_said_are_profiled_and_the_seed_chooses_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile_module, "N_IMAGES", 6)
-    fitting = on_noise(40)
-    each = torch.stack([in_one_batch(fitting.network, image[None])["relu"] for image in fitting.train.pixels])
 
-    def chosen(seed: int) -> Tensor:
-        bounds = profiled_bounds(replace(fitting, seed=seed), grains(fitting.network, "neuron"))["relu"]
-        within = (each <= bounds + 1e-5).all(dim=(1, 2, 3))  # the images that were profiled, and hardly any other
-        torch.testing.assert_close(each[within].amax(dim=0), bounds, rtol=1e-5, atol=1e-6)
-        return within
+    def chosen(seed: int) -> list[int]:
+        (bounds,) = profiled_bounds(one_hot_fitting(seed), {"1": "neuron"}).values()
+        return [int(place) for place in bounds.flatten().nonzero()]
 
-    assert 6 <= int(chosen(0).sum()) < 12
-    assert torch.equal(chosen(0), chosen(0))
-    assert not torch.equal(chosen(0), chosen(1))
+    assert len(chosen(0)) == 6
+    assert chosen(0) == chosen(0)
+    assert chosen(0) != chosen(1)
+
+
+def test_all_images_are_profiled_where_there_are_no_more() -> None:
+    (bounds,) = profiled_bounds(one_hot_fitting(0), {"1": "neuron"}).values()
+    assert bool((bounds == 1).all())

@@ -12,6 +12,7 @@ from faultbench import registry
 from faultbench.campaign.choices import options_model
 from faultbench.campaign.spec import ModelEntry
 from faultbench.errors import FaultbenchError
+from faultbench.plugin_modules import PluginModule, find_module
 from faultbench.registry import FOLDERS, Entry, Option
 
 
@@ -129,6 +130,76 @@ def test_an_unknown_name_is_told_with_the_nearest_and_all_known(package: Path) -
     assert str(far.value) == "unknown scheme 'xyz' (known: ft_clipact, relu)"
     with pytest.raises(FaultbenchError, match="unknown number format 'q9'"):
         registry.find("number_format", "q9")
+
+
+def test_a_placeholder_becomes_a_value_of_its_type_and_is_text_without_one(package: Path) -> None:
+    (package / "models" / "net.py").write_text(
+        '@model("net<depth>x<width>-<kind>")\n'
+        "def net(depth: Annotated[int, Field(ge=1, le=9)], kind, *, width: float): ...\n\n"
+        '@model("cls<depth>")\n@dataclass\nclass Net:\n    depth: int\n'
+    )
+    assert registry.find("model", "net8x0.5-8")[1] == {"depth": 8, "width": 0.5, "kind": "8"}
+    assert registry.find("model", "cls-3")[1] == {"depth": -3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("netx", "depth must be a valid integer, unable to parse string as an integer; given 'x'"),
+        ("net10", "depth must be less than or equal to 9; given '10'"),
+        ("net08", "depth is written 8; given '08'"),
+        ("net 8", "depth is written 8; given ' 8'"),
+        ("net8_0", "depth must be less than or equal to 9; given '8_0'"),
+    ],
+)
+def test_a_placeholder_that_its_type_refuses_is_told(package: Path, text: str, message: str) -> None:
+    (package / "models" / "net.py").write_text(
+        '@model("net<depth>")\ndef net(depth: Annotated[int, Field(le=9)]): ...\n'
+    )
+    with pytest.raises(FaultbenchError) as caught:
+        registry.find("model", text)
+    assert str(caught.value) == f"model {text!r}: {message}"
+
+
+def lab(folder: Path, source: str) -> tuple[PluginModule]:
+    """A module of a lab's own with this source."""
+    (folder / "lab_nets.py").write_text(source)
+    return (find_module("lab_nets", folder),)
+
+
+def test_a_labs_plug_ins_join_faultbenchs_own_and_leave_them_as_they_are(package: Path, tmp_path: Path) -> None:
+    (package / "models" / "net.py").write_text('@model("net")\ndef net(): ...\n')
+    modules = lab(tmp_path, '@registry.model("alone")\ndef own(*, depth: int = 3):\n    """One."""\n')
+    assert list(registry.catalogue("model", modules)) == ["alone", "net"]
+    assert list(registry.catalogue("model")) == ["net"]
+    found, _ = registry.find("model", "alone", modules)
+    assert (found.origin, found.options, found.summary) == (modules[0], {"depth": Option(int, 3)}, "One.")
+    assert registry.find("model", "net", modules)[0].origin is None
+    with pytest.raises(FaultbenchError, match=r"unknown model 'alone' \(known: net\)"):
+        registry.find("model", "alone")
+
+
+def test_a_labs_placeholders_take_over_no_name_that_means_something_without_them(package: Path, tmp_path: Path) -> None:
+    (package / "models" / "net.py").write_text(
+        '@model("zoo:tiny")\ndef tiny(): ...\n\n@model("zoo:<name>")\ndef zoo(name): ...\n'
+    )
+    modules = lab(tmp_path, '@model("<a>:<b>")\ndef own(a, b): ...\n')
+    found = [registry.find("model", text, modules)[0].attribute for text in ("zoo:tiny", "zoo:large", "my:own")]
+    assert found == ["tiny", "zoo", "own"]
+
+
+@pytest.mark.parametrize("name", ["net", "zoo:tiny", "zoo:<other>"])
+def test_a_name_that_faultbench_gives_a_meaning_is_no_labs(package: Path, tmp_path: Path, name: str) -> None:
+    (package / "models" / "net.py").write_text(
+        '@model("net")\ndef net(): ...\n\n@model("zoo:<name>")\ndef zoo(name): ...\n'
+    )
+    modules = lab(tmp_path, f'@model("{name}")\ndef own(): ...\n')
+    taken = "net" if name == "net" else "zoo:<name>"
+    with pytest.raises(FaultbenchError) as caught:
+        registry.catalogue("model", modules)
+    assert str(caught.value) == (
+        f"model {name!r} of lab_nets is declared by faultbench.models.net too, as {taken!r}; give yours another name"
+    )
 
 
 def test_build_calls_the_plug_in_with_placeholders_options_and_what_is_supplied(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from faultbench.artifacts import ArtifactStore
+from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Campaign, load_campaign
 from faultbench.engines.engine import Engine, R, T
 from faultbench.engines.local import Local
@@ -167,10 +167,11 @@ def test_a_second_run_on_the_same_folder_is_refused_at_once(root: Path) -> None:
 
 def test_a_golden_run_that_differs_from_the_recorded_one_is_refused(trained: Path, root: Path) -> None:
     shutil.copytree(trained / "journal", root / "small" / "journal")
-    weights = next((root / "small" / "artifacts").glob("weights-*"))
-    damaged = bytearray(weights.read_bytes())
-    damaged[-40_000:] = bytes(40_000)  # still a sound file, of another network
-    weights.write_bytes(damaged)
+    store = ArtifactStore(root / "small" / "artifacts")
+    name = next(store.folder.glob("weights-*")).stem
+    sound = store.load(name)
+    assert sound is not None
+    store.save(name, Artifact({key: -tensor for key, tensor in sound.tensors.items()}, sound.notes))
     with pytest.raises(FaultbenchError, match="recorded with another golden run"):
         run(campaign(root), root, engine=Serial(1), reporter=Silent())
 

@@ -11,6 +11,7 @@ from made_results import Made, a_golden, a_trial, an_overhead, write_journal
 
 from faultbench.errors import EngineError, FaultbenchError
 from faultbench.markdown import markdown
+from faultbench.records import Trial
 from faultbench.results_folder import ber_text, find_results
 from faultbench.stats import mean_interval
 from faultbench.tables import read_results, write_tables
@@ -26,7 +27,7 @@ COLUMNS = {
         "n_sdc_critical n_due flips_digest"
     ),
     "overhead": (
-        "dataset model scheme guard parameters bounds extra_bits memory_overhead_pct macs latency_ratio "
+        "dataset model scheme guard format parameters bounds extra_bits memory_overhead_pct macs latency_ratio "
         "latency_ratio_ci_low latency_ratio_ci_high fit_seconds fit_epochs fit_injections"
     ),
 }
@@ -168,9 +169,19 @@ def test_memory_overhead_is_bounds_in_per_cent_of_parameters(tmp_path: Path):
     assert read_results(folder).overhead.memory_overhead_pct.tolist() == [pytest.approx(0.284, abs=5e-4)]
 
 
-def test_a_network_has_one_overhead_row_whatever_formats_and_fault_models_it_was_tried_with(tmp_path: Path):
-    results = read_results(Made(formats=["q15.16", "float32"], faults=["bernoulli", "exact"]).write(tmp_path))
-    assert results.overhead.scheme.tolist() == ["clip_act", "relu"]
+def test_a_network_has_an_overhead_row_for_each_format_that_its_fault_models_share(tmp_path: Path):
+    made = Made(schemes=["relu"], formats=["q15.16", "float16"], faults=["exact", "bernoulli"])
+    folder = made.write_manifest(tmp_path)
+    bits = {"q15.16": 320, "float16": 160}
+    costs = [
+        an_overhead(subject=f"digits/digits_cnn/relu/none/{form}/{fault}", extra_bits=bits[form], fit_epochs=epochs)
+        for form in bits
+        for epochs, fault in enumerate(("bernoulli", "exact"), start=1)
+    ]
+    write_journal(folder / "journal", "one", costs)
+    rows = read_results(folder).overhead[["format", "extra_bits", "fit_epochs"]]
+    # In the order of their names bernoulli is the first of the fault models.
+    assert rows.to_numpy().tolist() == [["float16", 160, 1], ["q15.16", 320, 1]]
 
 
 def test_a_latency_that_was_not_measured_is_unknown(tmp_path: Path):
@@ -279,7 +290,72 @@ def test_markdown_has_a_table_for_each_dataset_model_format_and_fault_model(tmp_
         "## digits, digits_cnn, float32, bernoulli",
     ]
     assert len(titles) == 8
-    assert text.count("\n| relu |") == 8
+    assert text.count("\n| relu | 98.0 |") == 8
+
+
+def test_markdown_says_what_each_scheme_costs(tmp_path: Path):
+    made = Made(schemes=["relu", "ft_clipact", "Pro|Act"], bers=[1e-6])
+    folder = made.write_manifest(tmp_path)
+    relu, ft_clipact, proact = (cell["subject"] for cell in made.cells)
+    unmeasured = {"latency_ratio": None, "latency_ratio_ci_low": None, "latency_ratio_ci_high": None}
+    costs = [
+        an_overhead(subject=relu, bounds=0, extra_bits=0, fit_seconds=0, fit_epochs=0, **unmeasured),
+        an_overhead(subject=ft_clipact, parameters=14_719_818, bounds=13, fit_epochs=0, fit_injections=11_200),
+        an_overhead(
+            subject=proact,
+            parameters=23_520_842,
+            bounds=2_875_392,
+            latency_ratio=1.24,
+            latency_ratio_ci_low=1.219,
+            latency_ratio_ci_high=1.251,
+            fit_seconds=2210.46,
+            fit_epochs=138,
+        ),
+    ]
+    write_journal(folder / "journal", "one", costs)
+    assert markdown(read_results(folder)).partition("| Pro\\|Act | - | - |\n\n")[2] == (
+        "Overheads: bounds, and their memory in % of the parameters; time of an inference in relation to the "
+        "unprotected network, and its 95% interval; fitting in seconds, epochs of training and fault injections.\n\n"
+        "| scheme | bounds | memory (%) | latency | fitting (s) | epochs | injections |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| relu | 0 | 0 | - | 0.0 | 0 | 0 |\n"
+        "| ft_clipact | 13 | 0.0000883 | 1.10 [1.05, 1.20] | 2.5 | 0 | 11,200 |\n"
+        "| Pro\\|Act | 2,875,392 | 12.2 | 1.24 [1.21, 1.26] | 2,210.5 | 138 | 0 |\n"
+    )
+
+
+def test_markdown_has_the_overheads_of_each_network_once_whatever_its_fault_models(tmp_path: Path):
+    made = Made(models=["small", "large"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"])
+    text = markdown(read_results(made.write(tmp_path)))
+    parts = text.split("\n## ")[1:]
+    assert len(parts) == 8
+    assert [part.partition("\n")[0] for part in parts if "\nOverheads: " in part] == [
+        f"digits, {model}, {form}, bernoulli" for model in ("small", "large") for form in ("q15.16", "float32")
+    ]
+    assert text.count("Overheads: ") == 4
+
+
+def test_markdown_is_silent_on_overheads_that_are_not_recorded(tmp_path: Path):
+    made = Made()
+    folder = made.write_manifest(tmp_path)
+    trials = [record for record in made.records if isinstance(record, Trial)]
+    write_journal(folder / "journal", "one", trials)
+    assert "Overheads" not in markdown(read_results(folder))
+    write_journal(folder / "journal", "two", [an_overhead(subject=made.cells[-1]["subject"])])
+    table = markdown(read_results(folder)).partition("Overheads")[2]
+    assert "\n| clip_act |" in table
+    assert "\n| relu |" not in table
+
+
+def test_markdown_keeps_the_order_of_the_campaign_file(tmp_path: Path):
+    schemes = ["Zeta (channel)", "relu", "Alpha", "clip_act"]
+    text = markdown(read_results(Made(schemes=schemes, models=["z_net", "a_net"], guards=["secded"]).write(tmp_path)))
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if " + secded |" in line]
+    assert rows == [f"{scheme} + secded" for scheme in schemes] * 4
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## digits, z_net, q15.16",
+        "## digits, a_net, q15.16",
+    ]
 
 
 def test_markdown_names_the_guard_of_a_guarded_scheme(tmp_path: Path):

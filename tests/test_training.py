@@ -94,6 +94,15 @@ def test_an_epoch_shows_every_image_once_in_another_order_each_time() -> None:
     assert all(torch.equal(pixels.flatten().long(), labels) for epoch in epochs for pixels, labels in epoch)
 
 
+def test_the_order_comes_from_the_generator_given() -> None:
+    images = Images(torch.zeros(50, 1, 1, 1), torch.arange(50))
+
+    def order(seed: int) -> list[int]:
+        return torch.cat([labels for _, labels in shuffled(images, 8, as_it_is, seeded(seed))]).tolist()
+
+    assert order(1) == order(1) != order(2)
+
+
 def test_batches_are_augmented() -> None:
     images = Images(torch.zeros(3, 1, 1, 1), torch.arange(3))
     batches = shuffled(images, 2, lambda pixels, _: pixels + 5, seeded(0))

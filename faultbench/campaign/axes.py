@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from faultbench.campaign.choices import Choice, read_choice
+from faultbench.campaign.choices import Choice, Modules, read_choice
 from faultbench.campaign.networks import Network, read_network
 from faultbench.campaign.problems import Where
 from faultbench.campaign.source import Document
@@ -26,7 +26,7 @@ Axes = Mapping[str, Sequence[Entrant]]
 """Key of a campaign file → its entries, in order."""
 
 
-def read_axes(document: Document) -> Axes:
+def read_axes(document: Document, modules: Modules) -> Axes:
     """The entries that name plug-ins and set options rightly; the others are reported to the document.
 
     Entries that are neither a name nor a mapping with a name are left out without a word: the check of the
@@ -34,7 +34,7 @@ def read_axes(document: Document) -> Axes:
     """
     entries = {key: dict(_entries(document, key)) for key in AXES}
     datasets = list(entries["datasets"].values())
-    return {key: list(_entrants(AXES[key], entries[key], datasets, document)) for key in AXES}
+    return {key: list(_entrants(AXES[key], entries[key], datasets, document, modules)) for key in AXES}
 
 
 def read_bers(document: Document) -> Mapping[Where, float]:
@@ -44,13 +44,13 @@ def read_bers(document: Document) -> Mapping[Where, float]:
 
 
 def _entrants(
-    kind: str, entries: Mapping[Where, Entry], datasets: Sequence[Entry], document: Document
+    kind: str, entries: Mapping[Where, Entry], datasets: Sequence[Entry], document: Document, modules: Modules
 ) -> Iterator[Entrant]:
     for where, entry in entries.items():
         network = Network()
         if isinstance(entry, ModelEntry):
             network = read_network(entry, where, datasets, document)
-        choice = read_choice(kind, entry, where, document)
+        choice = read_choice(kind, entry, where, document, modules)
         if choice is not None:
             yield Entrant(where, choice, network)
 

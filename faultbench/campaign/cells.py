@@ -8,6 +8,7 @@ from typing import Any
 
 from faultbench.campaign.choices import Choice
 from faultbench.campaign.keys import LAW, digest
+from faultbench.plugin_modules import PluginModule
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Campaign:
     """In the order of the file; the data set changes slowest, then model, scheme, guard, format, fault."""
     identity: str
     """32 hex digits of what may not change in a results folder; axes and trial counts may grow."""
+    plugins: tuple[PluginModule, ...] = ()
+    """Modules of a lab's own, found but not imported."""
 
     @cached_property
     def subjects(self) -> tuple[Subject, ...]:

@@ -13,6 +13,9 @@ from faultbench.campaign.problems import LONGEST_QUOTE, Where
 from faultbench.campaign.source import Document
 from faultbench.campaign.spec import Entry
 from faultbench.errors import FaultbenchError
+from faultbench.plugin_modules import PluginModule
+
+Modules = tuple[PluginModule, ...]
 
 _GUARDS = {"none": registry.Entry("guard", "none", "No weight guard.", "", "")}
 
@@ -29,27 +32,30 @@ class Choice:
     name: str
     options: Mapping[str, Any] = field(hash=False)
     label: str
+    origin: PluginModule | None = None
+    """The module of a lab's own that it comes from; what a worker needs to import it."""
 
     @property
     def record(self) -> dict[str, Any]:
-        """What identifies the choice within its axis."""
-        return {"name": self.name, "options": dict(self.options)}
+        """What identifies the choice within its axis; of a lab's plug-in the source too, which has no version."""
+        sources = {} if self.origin is None else {"sources": list(self.origin.sources)}
+        return {"name": self.name, "options": dict(self.options), **sources}
 
 
-def known(kind: str) -> Mapping[str, registry.Entry]:
+def known(kind: str, modules: Modules = ()) -> Mapping[str, registry.Entry]:
     """The plug-ins of a kind by name, guards included, of which the registry has no folder yet."""
-    return _GUARDS if kind == "guard" else registry.catalogue(kind)
+    return _GUARDS if kind == "guard" else registry.catalogue(kind, modules)
 
 
-def read_choice(kind: str, entry: Entry, where: Where, document: Document) -> Choice | None:
+def read_choice(kind: str, entry: Entry, where: Where, document: Document, modules: Modules) -> Choice | None:
     """The choice that an entry makes; None, with the reasons reported to the document, if it makes none."""
     try:
-        plug_in = _plug_in(kind, entry.name)
+        plug_in = _plug_in(kind, entry.name, modules)
     except FaultbenchError as error:
         document.report(where, str(error), document.place((*where, "name")))
         return None
     options = _options(plug_in, entry, where, document)
-    return None if options is None else Choice(kind, entry.name, options, entry.printed)
+    return None if options is None else Choice(kind, entry.name, options, entry.printed, plug_in.origin)
 
 
 def options_model(plug_in: registry.Entry) -> type[BaseModel]:
@@ -59,10 +65,10 @@ def options_model(plug_in: registry.Entry) -> type[BaseModel]:
     return create_model(plug_in.name, __config__=config, **fields)
 
 
-def _plug_in(kind: str, name: str) -> registry.Entry:
+def _plug_in(kind: str, name: str, modules: Modules) -> registry.Entry:
     if kind == "guard" and name not in _GUARDS:
         raise FaultbenchError(f"unknown guard {registry.suggest(name[:LONGEST_QUOTE], _GUARDS)}")
-    return _GUARDS[name] if kind == "guard" else registry.find(kind, name[:LONGEST_QUOTE])[0]
+    return _GUARDS[name] if kind == "guard" else registry.find(kind, name[:LONGEST_QUOTE], modules)[0]
 
 
 def _options(plug_in: registry.Entry, entry: Entry, where: Where, document: Document) -> dict[str, Any] | None:

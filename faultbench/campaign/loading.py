@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from faultbench.campaign import grid
 from faultbench.campaign.axes import Axes, read_axes, read_bers
 from faultbench.campaign.cells import Campaign
-from faultbench.campaign.choices import Choice
+from faultbench.campaign.choices import Choice, Modules
 from faultbench.campaign.complaints import complaints, keys_of
 from faultbench.campaign.keys import LAW, digest
 from faultbench.campaign.overrides import override
+from faultbench.campaign.plugins import read_plugins
 from faultbench.campaign.problems import CampaignError, Place, Problem, Where
 from faultbench.campaign.source import Document, compose
 from faultbench.campaign.spec import CampaignSpec, Entry
@@ -35,11 +36,13 @@ def parse_campaign(text: str, source: Path, overrides: Sequence[str] = ()) -> Ca
     for assignment in overrides:
         override(document, assignment)
     spec = _spec(document)
-    axes = read_axes(document)
+    plugins = read_plugins(document)
+    # Without all plug-ins there is no telling which names are wrong.
+    axes = {} if plugins is None else read_axes(document, plugins)
     _check_grid(axes, read_bers(document), document)
-    if spec is None or document.problems:
+    if spec is None or plugins is None or document.problems:
         raise CampaignError(*document.problems)
-    return _campaign(spec, axes, source)
+    return _campaign(spec, axes, source, plugins)
 
 
 def _text(path: Path) -> str:
@@ -90,7 +93,7 @@ def _check_grid(axes: Axes, bers: Mapping[Where, float], document: Document) -> 
         grid.refuse_endless_grid(axes, len(bers), document)
 
 
-def _campaign(spec: CampaignSpec, axes: Axes, source: Path) -> Campaign:
+def _campaign(spec: CampaignSpec, axes: Axes, source: Path, plugins: Modules) -> Campaign:
     return Campaign(
         name=spec.name,
         source=source,
@@ -99,6 +102,7 @@ def _campaign(spec: CampaignSpec, axes: Axes, source: Path) -> Campaign:
         spec=_written_out(spec, axes),
         cells=tuple(grid.cells(axes, spec)),
         identity=digest({"law": LAW, **spec.model_dump(mode="json", include=_SHARED)}),
+        plugins=plugins,
     )
 
 

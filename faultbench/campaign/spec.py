@@ -96,6 +96,12 @@ def _axis(description: str, default: str | None = None) -> Any:
     return Field(min_length=1, max_length=MAX_ENTRIES, description=description, **given)
 
 
+_PLUGINS = (
+    "modules with plug-ins of your own, such as [mymodels, mylab.schemes]; "
+    "the campaign file's folder comes first on their search path"
+)
+
+
 class CampaignSpec(BaseModel):
     """A campaign file."""
 
@@ -106,6 +112,7 @@ class CampaignSpec(BaseModel):
         description="letters and digits; also the results folder",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="of everything random")
+    plugins: list[str] = Field([], max_length=MAX_ENTRIES, description=_PLUGINS)
     datasets: list[Entry] = _axis("data sets, such as [digits]")
     models: list[ModelEntry] = _axis("networks, such as [digits_cnn]")
     schemes: list[Entry] = _axis("activation schemes, such as [relu, clip_act]; relu is the unprotected network")

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from faultbench.campaign.choices import known
+from faultbench.campaign.choices import Modules, known
+from faultbench.cli.options import module_option
 from faultbench.registry import FOLDERS, Entry
 
 _KINDS = {**{folder: kind for kind, folder in FOLDERS.items()}, "guards": "guard"}
@@ -14,9 +15,10 @@ _KINDS = {**{folder: kind for kind, folder in FOLDERS.items()}, "guards": "guard
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(list(_KINDS)))
-def command(kind: str) -> None:
+@module_option
+def command(kind: str, modules: Modules) -> None:
     """List what a campaign file can name: name, options with their defaults, and what it is."""
-    rows = [(entry.name, _options(entry), entry.summary) for entry in known(_KINDS[kind]).values()]
+    rows = [(entry.name, _options(entry), entry.summary) for entry in known(_KINDS[kind], modules).values()]
     for line in _aligned(rows):
         click.echo(line)
 

@@ -5,6 +5,10 @@ from typing import Any
 
 import click
 
+from faultbench.campaign import Campaign, load_campaign
+from faultbench.errors import FaultbenchError
+from faultbench.plugin_modules import PluginModule, find_module
+
 
 def campaign_arguments(verb: Any) -> Any:
     """The campaign file, and `-s key=value` to override its keys."""
@@ -12,6 +16,41 @@ def campaign_arguments(verb: Any) -> Any:
         "-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override one key; may be repeated."
     )
     return click.argument("file", metavar="CAMPAIGN", type=click.Path(path_type=Path))(overrides(verb))
+
+
+def plugins_flag(verb: Any) -> Any:
+    """`--plugins`, for verbs that run the plug-ins' code: a campaign file alone shall make nobody run code."""
+    return click.option(
+        "--plugins", "with_plugins", is_flag=True, help="Let the campaign's plug-ins run; their code has your rights."
+    )(verb)
+
+
+def runnable_campaign(file: Path, overrides: tuple[str, ...], *, with_plugins: bool) -> Campaign:
+    """The campaign; FaultbenchError when it names plug-ins and the command line does not confirm them."""
+    campaign = load_campaign(file, overrides)
+    if campaign.plugins and not with_plugins:
+        named = ", ".join(f"{module.name} ({module.file})" for module in campaign.plugins)
+        raise FaultbenchError(
+            f"{click.format_filename(file)}: plugins: {named} would run with your rights; "
+            "add --plugins to the command if you trust them"
+        )
+    return campaign
+
+
+def module_option(verb: Any) -> Any:
+    """`--plugins MODULE`, for verbs that have no campaign to name them."""
+    return click.option(
+        "--plugins",
+        "modules",
+        metavar="MODULE",
+        multiple=True,
+        callback=_found,
+        help="Include the plug-ins of this module; may be repeated. They are read, not run.",
+    )(verb)
+
+
+def _found(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[PluginModule, ...]:
+    return tuple(find_module(name, Path.cwd()) for name in names)
 
 
 def output_option(verb: Any) -> Any:

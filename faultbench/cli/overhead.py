@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from faultbench.campaign import Campaign, load_campaign
-from faultbench.cli.options import campaign_arguments, output_option
+from faultbench.campaign import Campaign
+from faultbench.cli.options import campaign_arguments, output_option, plugins_flag, runnable_campaign
 from faultbench.progress import reporter
 
 REFERENCE = "hyrelu_proact"
@@ -16,11 +16,12 @@ REFERENCE = "hyrelu_proact"
 
 @click.command("overhead")
 @campaign_arguments
+@plugins_flag
 @output_option
 @click.option("--memory-only", is_flag=True, help="Count bounds; needs no data and no training, writes nothing.")
-def command(file: Path, overrides: tuple[str, ...], root: Path, memory_only: bool) -> None:
+def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Path, memory_only: bool) -> None:
     """Print each scheme's memory overhead, and measure its latency and the cost of fitting it."""
-    campaign = load_campaign(file, overrides)
+    campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
     if memory_only:
         _show_memory(campaign)
         return

@@ -6,20 +6,21 @@ from pathlib import Path
 
 import click
 
-from faultbench.campaign import Campaign, Subject, load_campaign
-from faultbench.cli.options import campaign_arguments, output_option
+from faultbench.campaign import Campaign, Subject
+from faultbench.cli.options import campaign_arguments, output_option, plugins_flag, runnable_campaign
 from faultbench.journal import JournalContents, read_journal
 
 
 @click.command("plan")
 @campaign_arguments
+@plugins_flag
 @output_option
-def command(file: Path, overrides: tuple[str, ...], root: Path) -> None:
+def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Path) -> None:
     """Print each cell's fault-space bits, expected flips, chance of a trial without flips, and missing trials.
 
     Loads no image and trains nothing, but finds all that would stop the campaign.
     """
-    campaign = load_campaign(file, overrides)
+    campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
 
     from faultbench.manifest import check_same_campaign
     from faultbench.runner import check

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from faultbench.campaign import load_campaign
-from faultbench.cli.options import campaign_arguments, output_option
+from faultbench.cli.options import campaign_arguments, output_option, plugins_flag, runnable_campaign
 from faultbench.errors import Interrupted
 from faultbench.progress import reporter
 from faultbench.registry import build, catalogue
@@ -15,6 +14,7 @@ from faultbench.registry import build, catalogue
 
 @click.command("run")
 @campaign_arguments
+@plugins_flag
 @output_option
 @click.option("--engine", type=click.Choice(list(catalogue("engine"))), default="local", show_default=True)
 @click.option("--workers", "n_workers", type=click.IntRange(min=1), help="Worker processes; default: one a core.")
@@ -24,6 +24,7 @@ from faultbench.registry import build, catalogue
 def command(
     file: Path,
     overrides: tuple[str, ...],
+    with_plugins: bool,
     root: Path,
     engine: str,
     n_workers: int | None,
@@ -32,7 +33,7 @@ def command(
     progress: str | None,
 ) -> None:
     """Train or load networks, fit schemes, run trials: whatever is missing. Running it again resumes."""
-    campaign = load_campaign(file, overrides)
+    campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
     shown = reporter(progress, is_terminal=sys.stderr.isatty())
 
     from joblib import cpu_count

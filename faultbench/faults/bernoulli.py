@@ -3,17 +3,16 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 from pydantic import Field
 
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.registry import fault_model
+from faultbench.streams import generator
 
 
 @fault_model("bernoulli")
@@ -21,12 +20,12 @@ from faultbench.registry import fault_model
 class Bernoulli:
     """Every bit flips independently with probability BER."""
 
-    targets: Annotated[tuple[Literal["weights", "biases", "bounds"], ...], Field(min_length=1)] = (
-        "weights",
-        "biases",
-        "bounds",
-    )
-    """What of a network is memory that can flip; whoever builds the fault space reads it."""
+    # What of a network is memory that can flip; whoever builds the fault space reads these three.
+    targets: Annotated[
+        tuple[Literal["weights", "biases", "bounds", "norm_parameters", "norm_statistics"], ...], Field(min_length=1)
+    ] = ("weights", "biases", "bounds")
+    layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    bits: tuple[Annotated[int, Field(ge=0, le=31)], Annotated[int, Field(ge=0, le=31)]] | None = None
 
     def draw(self, space: FaultSpace, *, ber: float, seed: int, trial: int) -> FaultMap:
         """The flips of a trial in space; ber is 0 to 0.5.
@@ -37,29 +36,13 @@ class Bernoulli:
         if not 0 <= ber <= 0.5:
             raise ValueError(f"a bit error rate must be 0 to 0.5, not {ber}")
         hits = [np.empty(0, dtype=np.int64)]
-        for item, bits in zip(space.stored, space.slices, strict=True):
+        for item, offset in zip(space.stored, space.offsets.tolist(), strict=False):
             # The name comes last: it may hold any character, and still no two triples give the same text.
-            rng = _stream(f"bernoulli/{seed}/{trial}/{item.name}")
-            hits.extend(bits.start + block for block in _hits(bits.stop - bits.start, ber, rng))
+            rng = generator(f"bernoulli/{seed}/{trial}/{item.name}")
+            hits.extend(offset + item.addresses(block) for block in _hits(item.n_target_bits, ber, rng))
         addresses = np.concatenate(hits)
         addresses.sort()  # np.unique hashes first and takes four times as long
         return FaultMap(addresses[np.diff(addresses, prepend=-1) > 0])
-
-
-def _stream(text: str) -> np.random.Generator:
-    seed: Any = _Digest(text)  # numpy takes any ISeedSequence; its type stubs do not
-    return np.random.Generator(np.random.PCG64(seed))
-
-
-class _Digest(ISeedSequence):
-    """A text's digest as the seed it is: numpy's SeedSequence would mix it once more, at five times the cost."""
-
-    def __init__(self, text: str) -> None:
-        self._digest = blake2b(text.encode(), digest_size=32).digest()
-
-    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
-        """The digest's first words of this type."""
-        return np.frombuffer(self._digest, dtype, n_words)
 
 
 def _hits(n_bits: int, ber: float, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:

@@ -25,11 +25,31 @@ class StoredTensor:
     name: str
     tensor: Tensor
     codec: Codec
+    target_bits: tuple[int, int] | None = None
+    """First and last bit of a word that faults can hit; None is all of them."""
 
     @property
     def n_bits(self) -> int:
         """Bits of memory that the tensor takes."""
         return self.tensor.numel() * self.codec.bits
+
+    @property
+    def n_target_bits(self) -> int:
+        """Bits of memory that faults can hit."""
+        first, last = self._targeted
+        return self.tensor.numel() * (last - first + 1)
+
+    def addresses(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Addresses within the tensor of the bits that faults can hit, counted from 0 to n_target_bits - 1."""
+        first, last = self._targeted
+        if last - first + 1 == self.codec.bits:
+            return positions
+        word, bit = np.divmod(positions, last - first + 1)
+        return word * self.codec.bits + first + bit
+
+    @property
+    def _targeted(self) -> tuple[int, int]:
+        return self.target_bits or (0, self.codec.bits - 1)
 
 
 class Location(NamedTuple):
@@ -55,6 +75,8 @@ class FaultSpace:
     offsets: NDArray[np.int64]
     """First address of every stored tensor, then n_bits."""
     n_bits: int
+    n_target_bits: int
+    """Those of the n_bits that faults can hit."""
 
     def __init__(self, stored: Sequence[StoredTensor]) -> None:
         _refuse_repeated_names(stored)
@@ -64,6 +86,7 @@ class FaultSpace:
         _refuse_overlaps(self.stored)
         self.offsets = np.cumsum([0, *(item.n_bits for item in self.stored)], dtype=np.int64)
         self.n_bits = int(self.offsets[-1])
+        self.n_target_bits = sum(item.n_target_bits for item in self.stored)
         self._word_bits = np.array([item.codec.bits for item in self.stored], dtype=np.int64)
 
     @property
@@ -88,6 +111,9 @@ def _refuse_repeated_names(stored: Iterable[StoredTensor]) -> None:
 
 
 def _refuse_unfit(item: StoredTensor) -> None:
+    first, last = item.target_bits or (0, 0)
+    if not 0 <= first <= last < item.codec.bits:
+        raise ValueError(f"stored tensor {item.name!r}: bits {first} to {last} of a {item.codec.bits}-bit word")
     if item.tensor.dtype != torch.float32:
         raise ValueError(f"stored tensor {item.name!r} is {item.tensor.dtype}; only float32 is read from memory")
     if not _is_unbroken(item.tensor):

@@ -1,9 +1,10 @@
 """Fixed point Qm.n: two's complement with one sign, m integer and n fraction bits."""
 
-import re
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from faultbench.errors import FaultbenchError
@@ -41,12 +42,13 @@ class FixedPoint:
 
 
 @number_format("q<integer>.<fraction>")
-def fixed_point(integer: str, fraction: str) -> FixedPoint:
+def fixed_point(
+    integer: Annotated[int, Field(ge=0, le=31)], fraction: Annotated[int, Field(ge=0, le=31)]
+) -> FixedPoint:
     """Two's complement fixed point: 1 sign + integer + fraction bits, 32 at most; truncates and saturates."""
-    plain = all(re.fullmatch("0|[1-9][0-9]?", digits) for digits in (integer, fraction))
-    if not plain or not 1 <= int(integer) + int(fraction) <= 31:
+    if not 1 <= integer + fraction <= 31:
         raise FaultbenchError(
-            f"number format 'q{integer}.{fraction}': integer and fraction bits must be whole numbers, "
+            f"number format 'q{integer}.{fraction}': integer and fraction bits must be "
             "1 to 31 together (the sign is one more), as in 'q15.16'"
         )
-    return FixedPoint(int(integer), int(fraction))
+    return FixedPoint(integer, fraction)

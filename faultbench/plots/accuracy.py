@@ -13,7 +13,7 @@ from faultbench.tables import Results
 
 def draw(results: Results) -> Figure:
     """One panel a block; a cell without trials has no point, one with fewer than asked for a hollow one."""
-    figure, found = panels(results, ylabel="Accuracy (%)", caption=_caption(results))
+    figure, found = panels(results, xlabel="Bit error rate", ylabel="Accuracy (%)", caption=_caption(results))
     bers = sorted(set(results.cells.ber))
     for panel in found:
         panel.axes.set_ylim(-2, 102)
@@ -34,7 +34,8 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look, *, shift: float) -> 
     # A point between two empty cells has no band; its interval shows all the same.
     axes.vlines(ber, low, high, color=look.colour, alpha=0.5, linewidth=0.6)
     axes.plot(ber, mean, **look.line, **look.points)
-    axes.plot(ber[limited], mean[limited], linestyle="", **look.hollow_points)
+    if limited.any():
+        axes.plot(ber[limited], mean[limited], linestyle="", **look.hollow_points)
 
 
 def _caption(results: Results) -> str:

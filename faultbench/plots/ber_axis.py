@@ -7,7 +7,7 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
-from faultbench.plots.style import GREY
+from faultbench.plots.axis_break import draw_break
 from faultbench.results_folder import ber_text
 
 _MARGIN = 0.2
@@ -41,7 +41,7 @@ def draw_ber_axis(axes: Axes, bers: Sequence[float], *, golden: bool = False) ->
     if golden:
         place = _golden_place(bers)
         ticks[10**place] = "golden"
-        _draw_break(axes, (place + _GAP / 2 - low) / (high - low))
+        draw_break(axes, (place + _GAP / 2 - low) / (high - low))
     axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
     axes.xaxis.set_major_formatter(FixedFormatter(list(ticks.values())))
     axes.xaxis.set_minor_locator(FixedLocator(list(bers)))
@@ -69,20 +69,3 @@ def _ticks(lowest: float, highest: float) -> dict[float, str]:
     first, last = math.ceil(math.log10(lowest) - 1e-9), math.floor(math.log10(highest) + 1e-9)
     decades = range(first, last + 1) if last > first else ()
     return {10.0**power: f"$10^{{{power}}}$" for power in decades}
-
-
-def _draw_break(axes: Axes, place: float) -> None:
-    """Two slanted strokes across a gap in the bottom line, at a place between 0 and 1."""
-    axes.plot(
-        [place - 0.008, place + 0.008],
-        [0, 0],
-        transform=axes.transAxes,
-        clip_on=False,
-        zorder=5,
-        color="white",
-        linewidth=2.5,
-        marker=[(-0.4, -1), (0.4, 1)],
-        markersize=6,
-        markeredgecolor=GREY,
-        markeredgewidth=0.6,
-    )

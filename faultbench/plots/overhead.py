@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from faultbench.blocks import protection
+from faultbench.blocks import COSTS, overhead_text, overheads, protection
 from faultbench.plots.panels import CAPTION_ROW_IN, add_caption, page_grid, wrapped
 from faultbench.plots.style import GREY, SMALL_PT, looks, plain
+from faultbench.results_folder import varying
 from faultbench.tables import Results
 
 _BAR_IN = 0.18
-_KEY = ["dataset", "model", "scheme", "guard"]
 _CAPTION = (
     "Memory: bounds in per cent of the parameters. Latency: time of one inference in relation to the unprotected "
     "network, with its interval."
@@ -32,7 +32,7 @@ def draw(results: Results) -> Figure | None:
     figure = Figure(figsize=(width, height))
     pairs = figure.subplots(n_rows, 2 * n_columns, squeeze=False).reshape(-1, 2)
     for (memory, latency), (title, bars) in zip(pairs, networks.items(), strict=False):
-        memory.set_title(plain(title), loc="left", pad=4)
+        memory.set_title(plain(title), loc="left", pad=4, y=1)
         _draw_memory(memory, bars, results.overhead.memory_overhead_pct)
         _draw_latency(latency, bars, results.overhead.latency_ratio_ci_high)
     for memory, latency in pairs[max(0, len(networks) - n_columns) : len(networks)]:
@@ -45,15 +45,15 @@ def draw(results: Results) -> Figure | None:
 
 
 def _networks(results: Results) -> dict[str, pd.DataFrame]:
-    """Title → the overhead rows of a network in the order of the campaign, with a `label` and a `colour`."""
-    entries = results.manifest.cells
-    order = dict.fromkeys((entry.dataset, entry.model, entry.scheme, entry.guard) for entry in entries)
-    table = results.overhead.set_index(_KEY)
-    rows = table.loc[[key for key in order if key in table.index]].reset_index()
+    """Title → the overheads of a network, with a `label` and a `colour`; titles name a format if there are several."""
     by_scheme = looks(results.manifest.scheme_names)
-    rows["colour"] = [by_scheme[scheme].colour for scheme in rows.scheme]
-    rows["label"] = [protection(*names) for names in zip(rows.scheme, rows.guard, strict=True)]
-    return {", ".join(map(str, key)): bars for key, bars in rows.groupby(["dataset", "model"], sort=False)}
+    n_named = len(COSTS) if varying(results.manifest.cells, ["format"]) else COSTS.index("format")
+    networks = {}
+    for costs, rows in overheads(results).items():
+        colours = [by_scheme[scheme].colour for scheme in rows.scheme]
+        labels = [protection(*names) for names in zip(rows.scheme, rows.guard, strict=True)]
+        networks[", ".join(costs[:n_named])] = rows.assign(colour=colours, label=labels)
+    return networks
 
 
 def _draw_memory(axes: Axes, bars: pd.DataFrame, all_values: pd.Series) -> None:
@@ -61,7 +61,7 @@ def _draw_memory(axes: Axes, bars: pd.DataFrame, all_values: pd.Series) -> None:
     axes.barh(range(len(bars)), values, color=bars.colour, height=0.7)
     axes.set_yticks(range(len(bars)), [plain(label) for label in bars.label])
     axes.set_xlim(_draw_percent_axis(axes, all_values[all_values > 0]))
-    _finish(axes, values.clip(lower=axes.get_xlim()[0]), [f"{value:.3g}" for value in values])
+    _finish(axes, values.clip(lower=axes.get_xlim()[0]), [overhead_text(value) for value in values])
 
 
 def _draw_percent_axis(axes: Axes, positive: pd.Series) -> tuple[float, float]:
@@ -71,7 +71,7 @@ def _draw_percent_axis(axes: Axes, positive: pd.Series) -> tuple[float, float]:
     lowest, highest = math.floor(math.log10(positive.min())), math.log10(positive.max())
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(_decades(lowest, math.floor(highest))))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: overhead_text(value)))
     axes.xaxis.set_minor_locator(NullLocator())
     left = lowest - 0.5
     return 10**left, 10 ** (highest + 0.5 * (highest - left))
@@ -98,5 +98,6 @@ def _finish(axes: Axes, ends: pd.Series, texts: list[str]) -> None:
     for place, (end, text) in enumerate(zip(ends, texts, strict=True)):
         beside = axes.annotate(text, (end, place), (3, 0), textcoords="offset points", va="center_baseline")
         beside.set_fontsize(SMALL_PT)
+        beside.set_in_layout(False)  # the axis has room for it
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(texts) - 0.4, -0.6)

@@ -1,4 +1,4 @@
-"""A figure with one panel a block of results: BER along the bottom, one line a scheme, legend and caption."""
+"""A figure with one panel a block of results, all with the same axes, a legend of the schemes and a caption."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Panel:
     lines: tuple[tuple[Line, Look], ...]
 
 
-def panels(results: Results, *, ylabel: str, caption: str) -> tuple[Figure, list[Panel]]:
+def panels(results: Results, *, xlabel: str, ylabel: str, caption: str) -> tuple[Figure, list[Panel]]:
     """A figure with a panel for each block, still without data, all with the same axes."""
     found = blocks(results)
     n_rows, n_columns, width = page_grid(len(found))
@@ -39,13 +39,13 @@ def panels(results: Results, *, ylabel: str, caption: str) -> tuple[Figure, list
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, block in zip(grid, found, strict=False):
-        axes.set_title(plain(block.name), pad=4)
+        axes.set_title(plain(block.name), pad=4, y=1)  # a place not given is searched for in every drawing
         axes.grid(axis="y")
         axes.tick_params(labelbottom=True)
     for axes in grid[len(found) :]:
         axes.set_visible(False)
     for axes in grid[max(0, len(found) - n_columns) : len(found)]:
-        axes.set_xlabel("Bit error rate")
+        axes.set_xlabel(xlabel)
     for axes in grid[::n_columns]:
         axes.set_ylabel(ylabel)
     _add_legend(figure, line_looks, legend_columns)
@@ -61,14 +61,16 @@ def page_grid(n_panels: int) -> tuple[int, int, float]:
 
 def wrapped(caption: str, width: float) -> str:
     """The caption in lines that fit a figure of so many inches."""
-    lines = [""]
+    lines: list[list[str]] = []
+    taken = math.inf
     for word in caption.split():
-        longer = f"{lines[-1]} {word}".lstrip()
-        if width_in(longer, SMALL_PT) <= 0.96 * width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return "\n".join(lines)
+        needed = width_in(f"{word} ", SMALL_PT)
+        if taken + needed > 0.96 * width:
+            lines.append([])
+            taken = 0.0
+        lines[-1].append(word)
+        taken += needed
+    return "\n".join(" ".join(words) for words in lines)
 
 
 def add_caption(figure: Figure, text: str) -> None:

@@ -1,6 +1,7 @@
 """Wrong outcomes against BER: the fraction of images that end as SDC or DUE, on a log axis that has a zero."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -23,15 +24,15 @@ def draw(results: Results) -> Figure | None:
     """One panel a block, DUEs alone as a dotted line where there are any; None without trials."""
     if results.trials.empty:
         return None
-    figure, found = panels(results, ylabel="SDC + DUE (%)", caption=_caption(results))
     rates = _rates(results.trials)
+    rated = replace(results, cells=results.cells.merge(rates, on=_CELL, how="left"))
+    figure, found = panels(rated, xlabel="Bit error rate", ylabel="SDC + DUE (%)", caption=_caption(results))
     bers = sorted(set(results.cells.ber))
     for panel in found:
         draw_ber_axis(panel.axes, bers)
         _draw_rate_axis(panel.axes, rates)
         for shift, (line, look) in zip(side_by_side(bers, len(panel.lines)), panel.lines, strict=True):
-            cells = line.cells.merge(rates, on=_CELL, how="left")
-            _draw_line(panel.axes, cells.assign(ber=cells.ber * shift), look)
+            _draw_line(panel.axes, line.cells.assign(ber=line.cells.ber * shift), look)
     return figure
 
 
@@ -52,8 +53,9 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look) -> None:
     # A marker at zero is drawn whole. A line without points that is not clipped would upset the layout.
     whole: dict[str, Any] = {"clip_on": False, "in_layout": False, "zorder": 3}
     axes.plot(cells.ber, cells["mean"], **look.line, **look.points, **whole)
-    limited = cells[cells.limited]
-    axes.plot(limited.ber, limited["mean"], linestyle="", **look.hollow_points, **whole)
+    if cells.limited.any():
+        limited = cells[cells.limited]
+        axes.plot(limited.ber, limited["mean"], linestyle="", **look.hollow_points, **whole)
     if (cells.due_rate > 0).any():
         axes.plot(cells.ber, 100 * cells.due_rate, color=look.colour, linewidth=0.8, linestyle=(0, (1, 1.5)))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -170,12 +171,28 @@ def styled() -> Iterator[None]:
 
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write stem.pdf, stem.svg and stem.png, byte for byte the same for the same figure; gives their paths."""
-    undated: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    options: dict[str, dict[str, Any]] = {
+        "pdf": {"metadata": {"CreationDate": None}},
+        "svg": {"metadata": {"Date": None}},
+        "png": {"pil_kwargs": {"compress_level": 3}},  # half the time of the usual 6 for a tenth more bytes
+    }
     ConstrainedLayoutEngine().execute(figure)  # once, for all three
+    _pin_axis_labels(figure)
     paths = []
-    for kind, metadata in undated.items():
+    for kind, chosen in options.items():
         path = stem.with_name(f"{stem.name}.{kind}")
         with replaced(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata=metadata)
+            figure.savefig(temporary, format=kind, **chosen)
         paths.append(path)
     return paths
+
+
+def _pin_axis_labels(figure: Figure) -> None:
+    """Fix the labels of the axes where they are clear of the ticks' labels; each file would measure these anew."""
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]  # matplotlib leaves it so
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.label.get_text():
+                axis.get_tightbbox(renderer)  # moves the axis label
+            place = axis.label.get_transform().transform(axis.label.get_position())
+            axis.set_label_coords(*axes.transAxes.inverted().transform(place))

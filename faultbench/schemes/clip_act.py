@@ -1,8 +1,9 @@
 """Clip-Act: zero what lies above the profiled maximum."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from faultbench.activations import ClipToZero, Granularity
@@ -22,6 +23,8 @@ class ClipAct:
     """
 
     granularity: Literal["layer", "channel", "neuron"] = "layer"
+    quantile: Annotated[float, Field(gt=0, le=1)] = 1.0
+    nan_policy: Literal["zero", "propagate"] = "zero"
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
         """As the option says, the same at every site."""
@@ -29,8 +32,8 @@ class ClipAct:
 
     def activation(self, bounds: Tensor) -> nn.Module:
         """x within 0..bound, else 0."""
-        return ClipToZero(bounds)
+        return ClipToZero(bounds, nan_policy=self.nan_policy)
 
     def fit(self, fitting: Fitting) -> Fitted:
-        """The profiled maxima are the bounds."""
-        return Fitted(profiled_bounds(fitting, granularities(fitting.network, self)))
+        """The profiled maxima, or quantiles, are the bounds."""
+        return Fitted(profiled_bounds(fitting, granularities(fitting.network, self), quantile=self.quantile))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from faultbench.activations import ClipToZero, Granularity
 from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.fault_map import FaultMap
 from faultbench.network import Network, Site
-from faultbench.progress import Task
 from faultbench.registry import scheme
 from faultbench.schemes.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
@@ -29,9 +28,12 @@ class FtClipAct:
     """Clip to zero above thresholds searched for the best accuracy under injected faults.
 
     Hoang, Hanif, Shafique: FT-ClipAct, DATE 2020 (arXiv 1912.00941), interval search over the area under the
-    accuracy curve. Faults hit the layers that feed the site, the other sites are unbounded.
+    accuracy curve. Faults hit the layers that feed the site, or the whole network with `search_scope: network`;
+    the other sites are unbounded.
     """
 
+    search_scope: Literal["layer", "network"] = "layer"
+    nan_policy: Literal["zero", "propagate"] = "zero"
     iterations: Annotated[int, Field(ge=1)] = 4
     min_iterations: Annotated[int, Field(ge=1)] = 3
     delta: Annotated[float, Field(ge=0)] = 0.2
@@ -50,20 +52,28 @@ class FtClipAct:
 
     def activation(self, bounds: Tensor) -> nn.Module:
         """x within 0..threshold, else 0."""
-        return ClipToZero(bounds)
+        return ClipToZero(bounds, nan_policy=self.nan_policy)
 
     def fit(self, fitting: Fitting) -> Fitted:
         """Search the threshold of each site in forward order, starting from its profiled maximum."""
         maxima = profiled_bounds(fitting, granularities(fitting.network, self))
-        thresholds, n_injections = {}, 0
+        found = fitting.checkpoint.load()
         with fitting.reporter.task(fitting.title, len(maxima), unit="sites") as task:
-            for site in fitting.network.sites:
-                resilience = Resilience(fitting, site, self.rates, self._n_injections(fitting))
-                threshold = self.search(float(maxima[site.name]), resilience)
-                thresholds[site.name] = torch.tensor(threshold, dtype=torch.float32)
-                n_injections += resilience.n_injections
-                _tell(task, site, threshold, n_injections)
-        return Fitted(thresholds, n_injections=n_injections)
+            task.advance(len(found.bounds))
+            for site in fitting.network.sites[len(found.bounds) :]:
+                found = self._with_site(found, site, float(maxima[site.name]), fitting)
+                fitting.checkpoint.save(found)
+                note = f"{site.name}: {found.bounds[site.name]:.3f}, {found.n_injections} injections so far"
+                task.advance(note=note)
+        return found
+
+    def _with_site(self, found: Fitted, site: Site, highest: float, fitting: Fitting) -> Fitted:
+        resilience = Resilience(
+            fitting, site, self.rates, self._n_injections(fitting), whole_network=self.search_scope == "network"
+        )
+        threshold = torch.tensor(self.search(highest, resilience), dtype=torch.float32)
+        n_injections = found.n_injections + resilience.n_injections
+        return Fitted({**found.bounds, site.name: threshold}, n_injections=n_injections)
 
     def search(self, highest: float, auc: Callable[[float], float]) -> float:
         """The threshold in 0..highest that maximises auc, by narrowing an interval of four points."""
@@ -86,17 +96,22 @@ class Resilience:
     """The area under accuracy [%] against rank-spaced fault rates, as a function of one site's threshold.
 
     Equal thresholds are evaluated once, and all thresholds meet the same faults. n_injections counts the faulty
-    runs over the calibration images; a map without flips costs none, and neither does a threshold of 0, behind
-    which no fault is seen.
+    runs over the calibration images; a map without flips costs none, and neither does a threshold of 0 where it
+    hides every fault that is searched with.
     """
 
-    def __init__(self, fitting: Fitting, site: Site, rates: tuple[float, ...], n_maps: int) -> None:
+    def __init__(
+        self, fitting: Fitting, site: Site, rates: tuple[float, ...], n_maps: int, *, whole_network: bool = False
+    ) -> None:
         self.n_injections = 0
         self._fitting = fitting
         self._network: Network = fitting.network.copy()
         self._site = site
         self._known: dict[float, float] = {}
-        self._space = fault_space(self._network, fitting.codec, ("weights", "biases"), owners=site.feeding)
+        owners = None if whole_network else site.feeding
+        self._space = fault_space(self._network, fitting.codec, ("weights", "biases"), owners=owners)
+        others = {layer for other in self._network.sites if other is not site for layer in other.feeding}
+        self._hidden_by_zero = not whole_network and others.isdisjoint(site.feeding)
         self._maps = [[self._draw(rate, trial) for trial in range(n_maps)] for rate in rates]
 
     def __call__(self, threshold: float) -> float:
@@ -116,11 +131,7 @@ class Resilience:
         return float(np.trapezoid(means, dx=0.2)) * 100 / len(calibration)
 
     def _n_correct(self, evaluation: Evaluation, fault_map: FaultMap, threshold: float) -> int:
-        if threshold == 0 or not len(fault_map):
+        if (threshold == 0 and self._hidden_by_zero) or not len(fault_map):
             return evaluation.golden.n_correct
         self.n_injections += 1
         return evaluation.outcome(fault_map).n_correct
-
-
-def _tell(task: Task, site: Site, threshold: float, n_injections: int) -> None:
-    task.advance(note=f"{site.name}: {threshold:.3f}, {n_injections} injections so far")

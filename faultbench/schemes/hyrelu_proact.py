@@ -55,6 +55,7 @@ class HyreluProact:
     """
 
     deploy: Literal["smooth", "hard"] = "smooth"
+    nan_policy: Literal["zero", "propagate"] = "zero"
     mode: Literal["isolated", "cumulative"] = "isolated"
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.015
 
@@ -64,17 +65,22 @@ class HyreluProact:
 
     def activation(self, bounds: Tensor) -> nn.Module:
         """The smooth form, or clipping to zero where it is deployed hard."""
-        return Smooth(bounds, steepness=STEEPNESS) if self.deploy == "smooth" else ClipToZero(bounds)
+        if self.deploy == "smooth":
+            return Smooth(bounds, steepness=STEEPNESS, nan_policy=self.nan_policy)
+        return ClipToZero(bounds, nan_policy=self.nan_policy)
 
     def fit(self, fitting: Fitting) -> Fitted:
         """Shrink the bounds of one site after another, last site first, while held-out accuracy stays."""
         student = Student(fitting.network, profiled_bounds(fitting, granularities(fitting.network, self)))
         progressive = Progressive(fitting, student, self.tolerance, cumulative=self.mode == "cumulative")
         names = [site.name for site in reversed(fitting.network.sites)]
+        n_done = progressive.resume(names)
         with fitting.reporter.task(fitting.title, len(names), unit="sites") as task:
-            for index, name in enumerate(names):
-                progressive.shrink(name, done=names[:index], task=task)
-        return Fitted(student.saved(), n_epochs=progressive.n_epochs)
+            task.advance(n_done)
+            for index in range(n_done, len(names)):
+                progressive.shrink(names[index], done=names[:index], task=task)
+                fitting.checkpoint.save(progressive.so_far(names[: index + 1]))
+        return progressive.so_far(names)
 
 
 class Progressive:
@@ -86,6 +92,18 @@ class Progressive:
         self._tolerance, self._cumulative = tolerance, cumulative
         self._recipe = RECIPES[fitting.schedule]
         self._golden_accuracy = self._accuracy()
+
+    def resume(self, names: list[str]) -> int:
+        """Take up what the checkpoint kept; the number of sites, first ones of the names, that are done."""
+        kept = self._fitting.checkpoint.load()
+        self.n_epochs = kept.n_epochs
+        self._student.restore({**self._student.saved(), **kept.bounds})
+        return sum(name in kept.bounds for name in names)
+
+    def so_far(self, done: list[str]) -> Fitted:
+        """The bounds of the sites done, and what they cost."""
+        bounds = self._student.saved()
+        return Fitted({name: bounds[name] for name in done}, n_epochs=self.n_epochs)
 
     def shrink(self, name: str, *, done: list[str], task: Task) -> None:
         """Train the bounds of a site, and with `cumulative` those already done too; restored if none will do."""

@@ -1,8 +1,9 @@
 """Ranger: hold activations within the profiled range."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from faultbench.activations import ClipToZero, Granularity, Saturate
@@ -23,6 +24,8 @@ class Ranger:
 
     granularity: Literal["layer", "channel", "neuron"] = "layer"
     out_of_range: Literal["saturate", "zero"] = "saturate"
+    quantile: Annotated[float, Field(gt=0, le=1)] = 1.0
+    nan_policy: Literal["zero", "propagate"] = "zero"
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
         """As the option says, the same at every site."""
@@ -30,8 +33,9 @@ class Ranger:
 
     def activation(self, bounds: Tensor) -> nn.Module:
         """x held within 0..bound, or zeroed outside."""
-        return Saturate(bounds) if self.out_of_range == "saturate" else ClipToZero(bounds)
+        activation = Saturate if self.out_of_range == "saturate" else ClipToZero
+        return activation(bounds, nan_policy=self.nan_policy)
 
     def fit(self, fitting: Fitting) -> Fitted:
-        """The profiled maxima are the bounds."""
-        return Fitted(profiled_bounds(fitting, granularities(fitting.network, self)))
+        """The profiled maxima, or quantiles, are the bounds."""
+        return Fitted(profiled_bounds(fitting, granularities(fitting.network, self), quantile=self.quantile))

@@ -18,6 +18,36 @@ Schedule = Literal["paper", "fast"]
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """Bounds found, and what finding them cost."""
+
+    bounds: Bounds = field(default_factory=dict)
+    n_epochs: int = 0
+    n_injections: int = 0
+
+
+class Checkpoint(Protocol):
+    """Where a fitting keeps what it has so far, so that an interrupted one goes on at the last finished site."""
+
+    def load(self) -> Fitted:
+        """The finished sites' bounds and what they cost; empty at first."""
+
+    def save(self, fitted: Fitted) -> None:
+        """Keep these in place of the last ones."""
+
+
+class NoCheckpoint:
+    """Keeps nothing."""
+
+    def load(self) -> Fitted:
+        """Nothing."""
+        return Fitted()
+
+    def save(self, fitted: Fitted) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
 class Fitting:
     """What a scheme may use to fit its bounds: a network and training-side images, never a test image.
 
@@ -36,19 +66,11 @@ class Fitting:
     title: str
     """What progress bars call this fitting."""
     reporter: Reporter
+    checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
 
     def generator(self, purpose: str) -> torch.Generator:
         """A torch stream of this fitting's own for a purpose; the same purpose gives the same stream."""
         return torch.Generator().manual_seed(seed_of(self.seed, purpose) % 2**63)
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Bounds found, and what finding them cost."""
-
-    bounds: Bounds = field(default_factory=dict)
-    n_epochs: int = 0
-    n_injections: int = 0
 
 
 class Scheme(Protocol):
@@ -80,14 +102,17 @@ def protected(network: Network, scheme: Scheme, bounds: Bounds) -> Network:
     return twin
 
 
-def store(network: Network, codec: Codec) -> None:
-    """Make every parameter of the network what memory gives back of it, in place.
+def store(network: Network, codec: Codec, *, statistics: bool = False) -> None:
+    """Make every parameter of the network what memory gives back of it, in place; bounds and norms included.
 
-    Norm parameters and bounds included, running statistics not: those are in memory only when faults target them.
+    The running statistics of norms stay as they are unless they are in memory too, as faults in them ask for.
     """
     with torch.no_grad():
         for parameter in network.graph.parameters():
             parameter.copy_(quantised(codec, parameter))
+        for item in network.parameters() if statistics else ():
+            if item.kind == "norm_statistics":
+                item.tensor.copy_(quantised(codec, item.tensor))
 
 
 def values(bounds: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,86 @@
+"""What bounded activations cost: latency of whole networks against ReLU, and time an element of each form.
+
+python benchmarks/activations.py [--networks vgg16 resnet20] [--images 32]
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faultbench import registry
+from faultbench.activations import bounds_shape
+from faultbench.manifest import environment
+from faultbench.network import Network, trace
+from faultbench.overhead import latency
+from faultbench.schemes.scheme import Scheme, granularities, protected
+
+SHAPE = (3, 32, 32)
+FORMS: dict[str, tuple[str, dict[str, str]]] = {
+    "clip to zero, layer": ("clip_act", {}),
+    "clip to zero, neuron": ("clip_act", {"granularity": "neuron"}),
+    "saturate, layer": ("ranger", {}),
+    "saturate, neuron": ("ranger", {"granularity": "neuron"}),
+    "smooth, hybrid": ("hyrelu_proact", {}),
+    "smooth, neuron": ("fitact", {}),
+}
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=["vgg16", "resnet20"])
+    parser.add_argument("--images", type=int, default=32)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    machine = environment()
+    print(f"{machine['processor']}, torch {machine['torch']}, one thread, {arguments.images} images")
+    print("\nlatency against ReLU, median of interleaved rounds with its 95 % interval")
+    for name in arguments.networks:
+        _print_latencies(name, torch.rand(arguments.images, *SHAPE, generator=torch.Generator().manual_seed(0)))
+    print("\ntime an element, 8×64×32×32 activations")
+    _print_elements()
+
+
+def _print_latencies(name: str, pixels: Tensor) -> None:
+    network = trace(registry.build("model", name, {}, shape=SHAPE, n_classes=10), SHAPE)
+    for form, (scheme_name, options) in FORMS.items():
+        scheme = registry.build("scheme", scheme_name, options)
+        measured = latency(_bounded(network, scheme), network, pixels)
+        print(f"{name:10}{form:22}{measured.ratio:6.2f}  [{measured.ci_low:.2f}, {measured.ci_high:.2f}]")
+
+
+def _bounded(network: Network, scheme: Scheme) -> Network:
+    sites = {site.name: site for site in network.sites}
+    grains = granularities(network, scheme)
+    bounds = {name: torch.full(bounds_shape(sites[name], grain), 2.0) for name, grain in grains.items()}
+    return protected(network, scheme, bounds)
+
+
+def _print_elements() -> None:
+    x = torch.randn(8, 64, 32, 32, generator=torch.Generator().manual_seed(0))
+    activations: dict[str, Callable[[Tensor], Tensor]] = {"ReLU": torch.relu}
+    for form, (scheme_name, options) in FORMS.items():
+        shape = (64, 32, 32) if "neuron" in form else ()
+        activations[form] = registry.build("scheme", scheme_name, options).activation(torch.full(shape, 2.0))
+    activations["torch.where, layer"] = lambda x: torch.where((x >= 0) & (x <= 2.0), x, 0.0)
+    for form, seconds in _interleaved(activations, x).items():
+        print(f"{form:22}{1e9 * seconds / x.numel():6.2f} ns")
+
+
+@torch.inference_mode()
+def _interleaved(functions: dict[str, Callable[[Tensor], Tensor]], x: Tensor, n_rounds: int = 60) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(n_rounds):
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function(x)
+            times[name].append(time.perf_counter() - started)
+    return {name: float(np.median(measured)) for name, measured in times.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Resilience: the area under accuracy against BER, one number in 0..1 for the whole curve.
+
+Where trial k had the accuracies a_1 … a_n at the BERs p_1 < … < p_n of the campaign, its area is the trapezoid
+over log10 p, divided by the width of the curve:
+
+    A_k = Σ_i (a_i + a_{i+1}) / 2 · log10(p_{i+1} / p_i)  /  log10(p_n / p_1)
+
+It is the trial's mean accuracy when every decade counts alike: the golden accuracy if no flip costs an image. A
+BER more between two others makes it finer, not heavier; areas over other spans are other numbers.
+
+A trial number stands for one faulty memory, whose flips at a BER are among those at the next: its accuracies
+belong together, and the number is one draw of A. So the interval of the mean area is `stats.mean_interval` over
+the numbers, never something made of the intervals of the cells.
+
+The area is our choice. FT-ClipAct (arXiv 1912.00941) compares thresholds by one under accuracy against the rank
+of the rate; what ProAct's abstract (arXiv 2406.06313) calls resilience is not public as a formula, so its
+"6.4×" cannot be held against these.
+"""
+
+import numpy as np
+import pandas as pd
+
+from faultbench import stats
+from faultbench.results_folder import LABELS
+from faultbench.tables import Results
+
+
+def areas(results: Results) -> pd.DataFrame:
+    """A row for each trial number of each protected network: `LABELS`, `trial` and `area`, in that order.
+
+    A number that is not recorded at every BER of the campaign has none; nor has any where there is only one BER.
+    """
+    bers = sorted(set(results.cells.ber))
+    if len(bers) == 1:
+        return pd.DataFrame(columns=[*LABELS, "trial", "area"])
+    accuracies = results.trials.assign(accuracy=results.trials.n_correct / results.trials.n_images)
+    curves = accuracies.pivot(index=[*LABELS, "trial"], columns="ber", values="accuracy").reindex(columns=bers).dropna()
+    decades = np.log10(bers)
+    area = np.trapezoid(curves, decades, axis=1) / (decades[-1] - decades[0])
+    # Rounding may carry a trial without a wrong image past 1.
+    return curves.index.to_frame(index=False).assign(area=np.clip(area, 0, 1))
+
+
+def resiliences(results: Results) -> pd.DataFrame:
+    """A row for each fault model of each protected network that has areas.
+
+    Its columns are `LABELS`, n_areas, `resilience`, the mean area, and `resilience_ci_low` and `…_high`.
+    """
+    rows = []
+    for labels, area in areas(results).groupby([*LABELS], sort=False).area:
+        interval = stats.mean_interval(area.to_numpy())
+        rows.append((*labels, len(area), stats.mean(area.to_numpy()), interval.low, interval.high))
+    names = ("n_areas", "resilience", "resilience_ci_low", "resilience_ci_high")
+    return pd.DataFrame(rows, columns=[*LABELS, *names])
