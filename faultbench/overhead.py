@@ -68,7 +68,7 @@ def memory(protected: Network, codec: Codec) -> Memory:
 
 
 @torch.inference_mode()
-def latency(protected: Network, unprotected: Network, pixels: Tensor) -> Latency:
+def latency(protected: Callable[[Tensor], Tensor], unprotected: Callable[[Tensor], Tensor], pixels: Tensor) -> Latency:
     """Time of the protected network over that of the unprotected one on a batch of images, on one thread.
 
     The two take turns, so that a slow moment of the machine meets both; the median of the rounds' ratios.

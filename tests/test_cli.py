@@ -87,6 +87,15 @@ def test_an_unknown_verb_is_exit_code_2(folder: Path) -> None:
     assert "unknown command 'rnu'; did you mean 'run'?" in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [["export"], ["run", "good.yaml", "--workers", "0"], ["plan", "--nonsense"]])
+def test_a_wrong_option_is_one_line_that_says_where_help_is(arguments: list[str], folder: Path) -> None:
+    result = faultbench(*arguments, cwd=folder)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"faultbench {arguments[0]}: ")
+    assert line.endswith(f"see `faultbench {arguments[0]} --help`")
+
+
 def test_debug_shows_the_traceback_and_nothing_else_does(folder: Path) -> None:
     assert "Traceback" not in faultbench("validate", "missing.yaml", cwd=folder).stderr
     assert "Traceback" in faultbench("validate", "missing.yaml", "--debug", cwd=folder).stderr

@@ -46,8 +46,12 @@ def main() -> None:
 def _exit_code(arguments: list[str], *, debug: bool) -> int:
     try:
         result = faultbench.main(arguments, prog_name="faultbench", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
+    except click.exceptions.NoArgsIsHelpError as asked:
+        asked.show()
+        return asked.exit_code
+    except click.UsageError as error:
+        verb = error.ctx.command_path if error.ctx else "faultbench"
+        click.echo(f"{verb}: {error.format_message().rstrip('.')}; see `{verb} --help`", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _explained(Interrupted("interrupted; run the same command again to go on"), debug=debug)
