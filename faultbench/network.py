@@ -1,7 +1,8 @@
 """A classifier traced into a graph: its activation sites and what of it lies in memory.
 
 A *site* is one call of an activation, found with torch.fx: a module called twice is two sites, a functional
-call is one as well (torchvision's ResNet-18 calls 9 ReLU modules at 17 sites).
+call is one as well (torchvision's ResNet-18 calls 9 ReLU modules at 17 sites). A ReLU6 keeps its cap: the site
+stands behind it, so that bounds see values of 0 to 6.
 """
 
 import copy
@@ -166,10 +167,16 @@ def _target(index: int) -> str:
 
 def _is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
     if node.op == "call_module":
-        return isinstance(graph.get_submodule(str(node.target)), nn.ReLU)
-    return (node.op == "call_function" and node.target in _RELU_FUNCTIONS) or (
+        return isinstance(graph.get_submodule(str(node.target)), nn.ReLU | nn.ReLU6)
+    return (node.op == "call_function" and node.target in (*_RELU_FUNCTIONS, F.relu6)) or (
         node.op == "call_method" and node.target in _RELU_METHODS
     )
+
+
+def _is_capped(graph: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(graph.get_submodule(str(node.target)), nn.ReLU6)
+    return node.target is F.relu6
 
 
 def _read_result(graph: fx.GraphModule, node: fx.Node) -> None:
@@ -231,7 +238,13 @@ def _feeding(graph: fx.GraphModule, node: fx.Node, nodes: tuple[fx.Node, ...]) -
 
 def _give_own_module(graph: fx.GraphModule, node: fx.Node, index: int) -> None:
     graph.add_submodule(_target(index), nn.ReLU())
+    capped = _is_capped(graph, node)  # a ReLU6 stays and the site stands behind it, where a ReLU changes nothing
     with graph.graph.inserting_after(node):
-        own = graph.graph.call_module(_target(index), (_input(node),))
-    node.replace_all_uses_with(own)
-    graph.graph.erase_node(node)
+        own = graph.graph.call_module(_target(index), (node if capped else _input(node),))
+    node.replace_all_uses_with(own, delete_user_cb=lambda user: user is not own)
+    if not capped:
+        graph.graph.erase_node(node)
+    elif node.op == "call_module":
+        graph.get_submodule(str(node.target)).inplace = False  # type: ignore[assignment]  # a flag of ReLU6
+    else:
+        node.args, node.kwargs = (_input(node),), {}

@@ -14,6 +14,7 @@ from faultbench.cli.main import Verbs
 from faultbench.datasets import Splits
 from faultbench.declarations import declared
 from faultbench.network import Network
+from faultbench.subjects import parts
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,6 +68,14 @@ def test_the_readme_scheme_works(digits_cnn: Network, digits: Splits) -> None:
     half = namespace["HalfClip"]().fit(fitting).bounds  # type: ignore[operator]
     whole = registry.build("scheme", "clip_act", {}).fit(fitting).bounds
     assert {name: bound * 2 for name, bound in half.items()} == whole
+
+
+def test_the_readme_plug_in_is_read_and_traced(tmp_path: Path) -> None:
+    (code,), (text,) = blocks("py"), blocks("yml")
+    (tmp_path / "mylab.py").write_text(code, encoding="utf-8")
+    subjects = parse_campaign(text, tmp_path / "mine.yaml").subjects
+    assert [subject.model.options["width"] for subject in subjects] == [16, 16, 64, 64]
+    assert parts(subjects[-1]).n_bits == 32 * (64 * 64 + 64 + 64 * 10 + 10 + 1)
 
 
 def test_the_readme_table_is_the_one_kept_in_docs() -> None:

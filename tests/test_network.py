@@ -394,12 +394,40 @@ def test_a_model_that_asserts_its_input_is_a_tensor_is_refused() -> None:
     refused(Asserting(), r"^Asserting cannot be traced by torch\.fx: ")
 
 
+class Capped(Head):
+    """ReLU6 as an in-place module called twice and as an in-place function whose input is read again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu6 = nn.ReLU6(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu6(self.second(self.relu6(9 * self.first(x))))
+        y = F.relu6(9 * x - 3, inplace=True)
+        return self.classified(y + x)
+
+
+def test_a_relu6_keeps_its_cap_and_its_site_stands_behind_it() -> None:
+    model = Capped().eval()
+    images = some_images(20)
+    with torch.no_grad():
+        logits = model(images)
+    network = trace(model, SHAPE)
+    assert [site.name for site in network.sites] == ["relu6", "relu6#1", "relu"]
+    assert same_bits(network(images), logits)
+    seen: list[Tensor] = []
+    network.at(network.sites[0]).register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    network(images)
+    assert seen[0].min() == 0
+    assert seen[0].max() == 6
+
+
 def test_a_model_without_relu_is_refused() -> None:
     class Smooth(Head):
         def forward(self, x: Tensor) -> Tensor:
-            return self.classified(F.gelu(self.second(F.relu6(self.first(x)))))
+            return self.classified(F.gelu(self.second(F.silu(self.first(x)))))
 
-    refused(Smooth(), r"^Smooth: no ReLU is called, so there is nothing to bound \(it calls ReLU6 1×, GELU 1×\); take")
+    refused(Smooth(), r"^Smooth: no ReLU is called, so there is nothing to bound \(it calls SiLU 1×, GELU 1×\); take")
 
 
 def test_images_that_a_model_does_not_take_are_refused(capfd: pytest.CaptureFixture[str]) -> None:

@@ -170,6 +170,8 @@ def test_cells_without_trials_have_no_point_and_limited_cells_a_hollow_one(tmp_p
     assert hollow.get_markerfacecolor() == "white"
     shown = [ber for ber, value in zip(hollow.get_xdata(), hollow.get_ydata(), strict=True) if not math.isnan(value)]
     assert shown == [3e-6]
+    hollow = [line for line in drawn(sdc, read_results(folder)).axes[0].lines if line.get_markeredgecolor() == GREY]
+    assert [line.get_markerfacecolor() for line in hollow] == ["white"]
 
 
 def test_results_without_any_trial_still_show_the_golden_accuracies(tmp_path: Path):
@@ -287,6 +289,7 @@ def test_resilience_draws_the_means_and_intervals_of_the_areas(tmp_path: Path):
         ((low, high),) = [segment[:, 1].tolist() for segment in bar.get_segments()]
         assert (low, high) == (table.resilience_ci_low[name], table.resilience_ci_high[name])
     assert axes.get_xscale() == "log"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Memory overhead (%)", "Resilience")
 
 
 def test_resilience_has_a_place_for_an_overhead_of_exactly_0_left_of_all_others(tmp_path: Path):
@@ -364,15 +367,18 @@ def test_an_overhead_axis_has_from_two_to_six_decades_to_read_it_by(percents: li
     assert all(low < percent < high for percent in percents if percent)
 
 
-@pytest.mark.parametrize("plot", [accuracy, resilience, sdc])
-def test_the_labels_of_the_axes_are_clear_of_those_of_the_ticks(tmp_path: Path, plot):
+@pytest.mark.parametrize("plot", [accuracy, overhead, resilience, sdc])
+def test_the_label_of_an_axis_stands_as_far_from_the_ticks_labels_as_asked_for(tmp_path: Path, plot):
     made = Made(models=["a", "b", "c"], schemes=SIX, bers=BERS, trials=3)
     figure = laid_out(drawn(plot, read_results(made.write(tmp_path))), tmp_path)
+    gaps = []
     for axes in (axes for axes in figure.axes if axes.get_visible()):
-        for axis in (axes.xaxis, axes.yaxis):
-            label = axis.label.get_window_extent()
+        for axis, near, far in ((axes.xaxis, "y0", "y1"), (axes.yaxis, "x0", "x1")):
             ticks = [tick.get_window_extent() for tick in axis.get_ticklabels() if tick.get_visible()]
-            assert not axis.label.get_text() or not any(label.overlaps(tick) for tick in ticks)
+            if axis.label.get_text():
+                gap = min(getattr(tick, near) for tick in ticks) - getattr(axis.label.get_window_extent(), far)
+                gaps.append(gap * 72 / figure.dpi / axis.labelpad)
+    assert gaps == pytest.approx([1] * 4)
 
 
 @pytest.mark.parametrize("plot", [accuracy, resilience, sdc])

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_an_area_is_the_trapezoid_over_decades_worked_by_hand(tmp_path: Path):
     assert table.trial.tolist() == [0, 1]
     # (1 + 0.5) / 2 over one decade and (0.5 + 0) / 2 over two, of three.
     assert table.area.tolist() == pytest.approx([(0.75 + 0.25 * 2) / 3, 0.8])
+
+
+def test_a_trial_without_a_wrong_image_has_no_area_above_1_however_its_sum_is_rounded(tmp_path: Path):
+    grid = (
+        *(0.10758181482466492, 0.1369070511647401, 0.1880786332903081, 0.202828722381198, 0.22681117887328006),
+        *(0.23402200671879525, 0.25415636033919964, 0.27652848395308594, 0.33814922581964135, 0.35063925319048056),
+        *(0.41554875035475775, 0.45609492595268386),
+    )
+    decades = [math.log10(ber) for ber in grid]
+    assert sum(high - low for low, high in pairwise(decades)) / (decades[-1] - decades[0]) > 1
+    results = recorded(tmp_path, {0: dict.fromkeys(grid, 200)}, grid)
+    assert areas(results).area.tolist() == [1]
+    assert resiliences(results).resilience.tolist() == [1]
 
 
 def test_a_trial_that_is_not_recorded_at_every_ber_is_left_out(tmp_path: Path):
@@ -78,4 +92,3 @@ def test_a_flat_curve_has_its_accuracy_as_area_over_any_bers(tmp_path: Path, gri
     folder = tmp_path / f"{hash((*grid, n_correct))}"
     results = recorded(folder, {0: dict.fromkeys(grid, n_correct)}, tuple(grid))
     assert areas(results).area.tolist() == pytest.approx([n_correct / 200])
-    assert resiliences(results).resilience[0] <= 1
