@@ -20,7 +20,7 @@ def main() -> None:
     results = read_results(MADE)
     if results.cells.limited.any():
         raise SystemExit(f"{MADE} is not complete; run `make demo`")
-    for name in ("accuracy", "overhead", "sdc"):
+    for name in ("accuracy", "overhead", "resilience", "sdc"):
         shutil.copy(MADE / "plots" / f"{name}.png", KEPT)
     for name in ("cells", "overhead"):
         shutil.copy(MADE / "tables" / f"{name}.csv", KEPT)

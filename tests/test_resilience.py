@@ -1,5 +1,4 @@
 import math
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,8 +45,7 @@ def test_a_trial_without_a_wrong_image_has_no_area_above_1_however_its_sum_is_ro
         *(0.23402200671879525, 0.25415636033919964, 0.27652848395308594, 0.33814922581964135, 0.35063925319048056),
         *(0.41554875035475775, 0.45609492595268386),
     )
-    decades = [math.log10(ber) for ber in grid]
-    assert sum(high - low for low, high in pairwise(decades)) / (decades[-1] - decades[0]) > 1
+    # numpy 2.4 finds 1 + 2e-16 over these.
     results = recorded(tmp_path, {0: dict.fromkeys(grid, 200)}, grid)
     assert areas(results).area.tolist() == [1]
     assert resiliences(results).resilience.tolist() == [1]
