@@ -8,13 +8,13 @@ over log10 p, divided by the width of the curve:
 It is the trial's mean accuracy when every decade counts alike: the golden accuracy if no flip costs an image. A
 BER more between two others makes it finer, not heavier; areas over other spans are other numbers.
 
-A trial number stands for one faulty memory, whose flips at a BER are among those at the next: its accuracies
-belong together, and the number is one draw of A. So the interval of the mean area is `stats.mean_interval` over
-the numbers, never something made of the intervals of the cells.
+A trial number stands for one faulty memory; under `bernoulli` its flips at a BER are among those at the next. So
+its accuracies belong together and the number is one draw of A: the interval of the mean area is
+`stats.mean_interval` over the numbers, never something made of the intervals of the cells.
 
-The area is our choice. FT-ClipAct (arXiv 1912.00941) compares thresholds by one under accuracy against the rank
-of the rate; what ProAct's abstract (arXiv 2406.06313) calls resilience is not public as a formula, so its
-"6.4×" cannot be held against these.
+The area is our choice. FT-ClipAct (arXiv 1912.00941) compares thresholds by the area under accuracy against the
+rank of the rate, which changes with the rates listed. How ProAct's abstract (arXiv 2406.06313) measures its "6.4×"
+resilience is not known to us, so that figure cannot be held against these.
 """
 
 import numpy as np
@@ -44,7 +44,7 @@ def areas(results: Results) -> pd.DataFrame:
 def resiliences(results: Results) -> pd.DataFrame:
     """A row for each fault model of each protected network that has areas.
 
-    Its columns are `LABELS`, n_areas, `resilience`, the mean area, and `resilience_ci_low` and `…_high`.
+    Its columns are `LABELS`, `n_areas`, `resilience`, the mean area, and `resilience_ci_low` and `…_high`.
     """
     rows = []
     for labels, area in areas(results).groupby([*LABELS], sort=False).area:

@@ -3,7 +3,6 @@
 import fnmatch
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from faultbench.activations import bounds_shape
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Choice, Subject
 from faultbench.campaign.keys import LAW, canonical, digest
+from faultbench.checkpoints import SiteCheckpoint, fitted_artifact, fitted_of
 from faultbench.datasets import Dataset, Images, Splits
 from faultbench.errors import FaultbenchError
 from faultbench.faults.space import FaultSpace
@@ -210,44 +210,6 @@ class Bench:
         self._artifacts.save(name, artifact)
         checkpoint.clear()
         return artifact
-
-
-class SiteCheckpoint:
-    """Keeps what a fitting has so far as an artifact, its time included."""
-
-    def __init__(self, artifacts: ArtifactStore, name: str, title: str) -> None:
-        self._artifacts, self._name, self._title = artifacts, name, title
-        self._kept = artifacts.load(name)
-        self._started = time.perf_counter()
-
-    @property
-    def fit_s(self) -> float:
-        """Seconds spent on this fitting, those before an interruption included."""
-        earlier_s = float(self._kept.notes["fit_s"]) if self._kept else 0.0
-        return earlier_s + time.perf_counter() - self._started
-
-    def load(self) -> Fitted:
-        """What an interrupted fitting left."""
-        return fitted_of(self._kept) if self._kept else Fitted()
-
-    def save(self, fitted: Fitted) -> None:
-        """Replace what is kept."""
-        self._artifacts.save(self._name, fitted_artifact(fitted, self._title, self.fit_s))
-
-    def clear(self) -> None:
-        """Forget what is kept: the fitting is done."""
-        self._artifacts.remove(self._name)
-
-
-def fitted_artifact(fitted: Fitted, title: str, fit_s: float) -> Artifact:
-    """What a fitting found, as a file holds it."""
-    counts = {"n_epochs": str(fitted.n_epochs), "n_injections": str(fitted.n_injections)}
-    return Artifact(fitted.bounds, {"made_from": title, "fit_s": f"{fit_s:.3f}", **counts})
-
-
-def fitted_of(artifact: Artifact) -> Fitted:
-    """What `fitted_artifact` holds."""
-    return Fitted(artifact.tensors, int(artifact.notes["n_epochs"]), int(artifact.notes["n_injections"]))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ FLOORS = (
     ("results_folder", "faults", "network", "models"),
     ("tables", "trial", "training", "activations"),
     ("blocks", "resilience", "schemes", "guards"),
-    ("markdown", "plots"),
+    ("checkpoints", "markdown", "plots"),
     ("subjects", "engines"),
     ("worker", "overhead"),
     ("runner",),

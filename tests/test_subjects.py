@@ -9,12 +9,13 @@ import torch
 
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Subject, parse_campaign
+from faultbench.checkpoints import SiteCheckpoint
 from faultbench.errors import FaultbenchError
 from faultbench.progress import Silent
 from faultbench.schemes.ft_clipact import FtClipAct
 from faultbench.schemes.hyrelu_proact import Progressive
 from faultbench.schemes.scheme import Fitted
-from faultbench.subjects import Bench, SiteCheckpoint, parts
+from faultbench.subjects import Bench, parts
 
 CAMPAIGN = """
 name: small
