@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from faultbench.errors import FaultbenchError
+from faultbench.in_place import without_writes
 from faultbench.symbolic import LAYERS, activations_called, first_line, symbolic
 
 _RELU_FUNCTIONS = (F.relu, F.relu_, torch.relu, torch.relu_)
@@ -142,6 +143,7 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> Network:
     for site, node in zip(sites, nodes, strict=True):
         _give_own_module(graph, node, site.index)
     # Dead code stays: torch.fx takes an in-place operation whose result nobody names for dead.
+    without_writes(graph)
     graph.delete_all_unused_submodules()
     graph.recompile()
     return Network(graph, sites)

@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from faultbench.engines.engine import Engine
 from faultbench.errors import FaultbenchError
 from faultbench.journal import Journal, JournalContents, read_journal
 from faultbench.manifest import check_same_campaign, write_manifest
+from faultbench.memory import memory_for
 from faultbench.models.weights import load_weights
 from faultbench.overhead import measured_overhead
 from faultbench.progress import Reporter
@@ -31,11 +32,11 @@ MAX_CHUNK = 64
 
 @dataclass(frozen=True)
 class Prepared:
-    """A subject whose golden run is done; trial_s is what a trial is expected to take."""
+    """A subject whose golden run is done; trial_s is what a trial at each rate is expected to take."""
 
     subject: Subject
     golden: Golden
-    trial_s: float
+    trial_s: Mapping[float, float]
 
 
 def check(campaign: Campaign) -> dict[str, Parts]:
@@ -57,20 +58,23 @@ def run(
     *,
     engine: Engine,
     reporter: Reporter,
+    memory_bytes: int | None = None,
     limit: int | None = None,
     fresh: bool = False,
     command: Sequence[str] = (),
 ) -> Path:
     """Do what is missing of a campaign in root/<campaign>, and nothing else; gives that folder.
 
-    limit ends every cell at so many trials. fresh puts an existing folder aside first. FaultbenchError before
+    Each worker keeps at most memory_bytes of golden runs, None for its share of the machine's memory. limit ends
+    every cell at so many trials. fresh puts an existing folder aside first. FaultbenchError before
     anything is written when the campaign cannot run or the folder belongs to another one.
     """
     check(campaign)
     folder = root / campaign.name
     if fresh:
         put_aside(folder)
-    with opened(campaign, folder, engine, reporter, command) as runner:
+    memory_bytes = memory_for(engine.n_workers) if memory_bytes is None else memory_bytes
+    with opened(campaign, folder, engine, reporter, command, memory_bytes=memory_bytes) as runner:
         prepared = runner.prepare()
         runner.write_manifest(command, data=runner.data())
         runner.run_trials(prepared, campaign.trials if limit is None else min(limit, campaign.trials))
@@ -82,19 +86,19 @@ def measure(campaign: Campaign, root: Path, *, engine: Engine, reporter: Reporte
     """Train and fit what is missing of a campaign in root/<campaign> and measure its overheads, but run no trial."""
     check(campaign)
     folder = root / campaign.name
-    with opened(campaign, folder, engine, reporter, command) as runner:
+    with opened(campaign, folder, engine, reporter, command, memory_bytes=memory_for(1)) as runner:
         runner.measure_overheads()
     return folder
 
 
 @contextmanager
 def opened(
-    campaign: Campaign, folder: Path, engine: Engine, reporter: Reporter, command: Sequence[str]
+    campaign: Campaign, folder: Path, engine: Engine, reporter: Reporter, command: Sequence[str], *, memory_bytes: int
 ) -> Iterator["Runner"]:
     """A runner over the folder, locked and with its manifest written; FaultbenchError if it is another campaign's."""
     check_same_campaign(folder, campaign)
     with locked(folder), Journal(folder / "journal", _writer_name()) as journal:
-        runner = Runner(campaign, folder, journal, engine, reporter)
+        runner = Runner(campaign, folder, journal, engine, reporter, memory_bytes=memory_bytes)
         runner.write_manifest(command, data={})
         yield runner
 
@@ -102,11 +106,21 @@ def opened(
 class Runner:
     """One run over a locked results folder; every method does what is missing and nothing else."""
 
-    def __init__(self, campaign: Campaign, folder: Path, journal: Journal, engine: Engine, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        campaign: Campaign,
+        folder: Path,
+        journal: Journal,
+        engine: Engine,
+        reporter: Reporter,
+        *,
+        memory_bytes: int,
+    ) -> None:
         self._campaign, self._folder, self._journal = campaign, folder, journal
         self._engine, self._reporter = engine, reporter
         self._artifacts = ArtifactStore(folder / "artifacts")
-        self._bench = Bench(self._artifacts, reporter)
+        self._memory_bytes = memory_bytes
+        self._bench = Bench(self._artifacts, reporter, memory_bytes=memory_bytes)
         self._known: JournalContents = read_journal(folder / "journal")
         if self._known.n_damaged:
             reporter.say(f"{folder}: {self._known.n_damaged} damaged journal lines left out; their trials run again")
@@ -114,6 +128,8 @@ class Runner:
     def write_manifest(self, command: Sequence[str], data: dict[str, dict[str, str]]) -> None:
         """Write down what is asked for, and on what it runs."""
         execution = {"workers": self._engine.n_workers, "threads_per_worker": 1, "device": "cpu"}
+        execution["memory_per_worker_bytes"] = self._memory_bytes
+        execution["memory_layout"] = "channels_last"
         write_manifest(self._folder, self._campaign, command=command, execution=execution, data=data)
 
     def prepare(self) -> list[Prepared]:
@@ -154,7 +170,8 @@ class Runner:
                     task.advance()
 
     def _prepared(self, subject: Subject) -> Prepared:
-        evaluation = self._bench.evaluation(subject)
+        bers = tuple(cell.ber for cell in self._campaign.cells if cell.subject == subject)
+        evaluation = self._bench.evaluation(subject, bers)
         golden = golden_record(subject, evaluation)
         known = self._known.goldens.get(subject.key)
         if known is None:
@@ -165,15 +182,26 @@ class Runner:
                 f"{known.n_correct:,} of {known.n_images:,} correct then, {golden.n_correct:,} now, and classes "
                 f"{known.top1_digest} then, {golden.top1_digest} now; use another -o, or --fresh"
             )
-        return Prepared(subject, golden, evaluation.golden_s)
+        draw = parts(subject).sample
+        trial_s = {ber: evaluation.expected_s(draw(evaluation.space, ber)) for ber in bers}
+        return Prepared(subject, golden, trial_s)
 
     def _chunks(self, prepared: Prepared, n_trials: int) -> Iterator[Chunk]:
-        cells = [cell for cell in self._campaign.cells if cell.subject == prepared.subject]
-        jobs = [job for cell in cells for job in self._missing(cell, n_trials)]
-        size = max(1, min(MAX_CHUNK, round(CHUNK_S / max(prepared.trial_s, 1e-6))))
-        for start in range(0, len(jobs), size):
-            chosen = tuple(jobs[start : start + size])
-            yield Chunk(prepared.subject, prepared.golden, self._artifacts.folder, chosen)
+        for cell in self._campaign.cells:
+            if cell.subject == prepared.subject:
+                jobs = list(self._missing(cell, n_trials))
+                size = max(1, min(MAX_CHUNK, round(CHUNK_S / max(prepared.trial_s[cell.ber], 1e-6))))
+                yield from (self._chunk(prepared, jobs[start : start + size]) for start in range(0, len(jobs), size))
+
+    def _chunk(self, prepared: Prepared, jobs: Sequence[Job]) -> Chunk:
+        return Chunk(
+            subject=prepared.subject,
+            golden=prepared.golden,
+            artifacts=self._artifacts.folder,
+            memory_bytes=self._memory_bytes,
+            bers=tuple(prepared.trial_s),
+            jobs=tuple(jobs),
+        )
 
     def _missing(self, cell: Cell, n_trials: int) -> Iterator[Job]:
         for trial in range(n_trials):

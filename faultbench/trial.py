@@ -1,7 +1,6 @@
 """The golden run of a network, and one trial: inject, run the images, count, undo."""
 
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -14,7 +13,8 @@ from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.injection import injected
 from faultbench.faults.space import FaultSpace, StoredTensor
 from faultbench.formats.codec import Codec
-from faultbench.network import Network
+from faultbench.network import Network, Site
+from faultbench.staging.golden import WHOLE_RUNS, GoldenRun, Staging
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,30 @@ class Outcome:
 class Evaluation:
     """A network, its fault space and the images it is judged on, golden run done, ready for trials.
 
-    Trials leave the network as they found it; one at a time.
+    Trials leave the network as they found it; one at a time. Without staging each of them runs the whole network;
+    with it the outcomes are the same, sooner. changing, if given, is a site whose module may be replaced in between.
     """
 
-    def __init__(self, network: Callable[[Tensor], Tensor], space: FaultSpace, images: Images, *, batch: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        space: FaultSpace,
+        images: Images,
+        *,
+        batch: int,
+        staging: Staging = WHOLE_RUNS,
+        changing: Site | None = None,
+    ) -> None:
         self.space = space
-        self._network = network
-        self._batches = images.batches(batch)
         self._labels = images.labels
-        started = time.perf_counter()
-        self._golden, finite = self._top1()
-        self.golden_s = time.perf_counter() - started
-        if not bool(finite.all()):
-            raise FaultbenchError(f"the golden run gives logits that are not finite for {int((~finite).sum())} images")
-        self.golden = self._compare(self._golden, finite)
+        batches = [part.pixels.contiguous(memory_format=torch.channels_last) for part in images.batches(batch)]
+        self._run = GoldenRun(network, space, batches, staging, changing=changing)
+        self._judge()
+
+    @property
+    def golden_s(self) -> float:
+        """Seconds that the golden run took."""
+        return self._run.seconds
 
     @property
     def n_images(self) -> int:
@@ -60,19 +70,33 @@ class Evaluation:
         """16 hex digits that two golden runs share only if they put every image into the same class."""
         return blake2b(self._golden.numpy().astype("<i8").tobytes(), digest_size=8).hexdigest()
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory that values kept of the golden run take."""
+        return self._run.kept_bytes
+
+    def expected_s(self, sample: Sequence[FaultMap]) -> float:
+        """Seconds that a trial with fault maps like these is expected to take."""
+        return self.golden_s * self._run.expected_share(sample)
+
+    def site_changed(self) -> None:
+        """Do the golden run again after the module at the changing site was replaced."""
+        self._run.changed()
+        self._judge()
+
     def outcome(self, fault_map: FaultMap) -> Outcome:
         """Run all images with these flips in memory; without flips the outcome is the golden run's."""
         if not len(fault_map):
             return self.golden
         with injected(self.space, fault_map):
-            return self._compare(*self._top1())
+            logits = self._run.faulted(fault_map)
+        return self._compare(*_top1(logits))
 
-    @torch.inference_mode()
-    def _top1(self) -> tuple[Tensor, Tensor]:
-        """Each image's top-1 class, and whether its logits are all finite."""
-        logits = [self._network(part.pixels) for part in self._batches]
-        together = torch.cat(logits)
-        return together.argmax(dim=1), torch.isfinite(together).all(dim=1)
+    def _judge(self) -> None:
+        self._golden, finite = _top1(self._run.logits)
+        if not bool(finite.all()):
+            raise FaultbenchError(f"the golden run gives logits that are not finite for {int((~finite).sum())} images")
+        self.golden = self._compare(self._golden, finite)
 
     def _compare(self, top1: Tensor, finite: Tensor) -> Outcome:
         masked = finite & (top1 == self._golden)
@@ -85,6 +109,12 @@ class Evaluation:
             n_sdc_critical=int((sdc & golden_right).sum()),
             n_due=int((~finite).sum()),
         )
+
+
+def _top1(logits: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Each image's top-1 class, and whether its logits are all finite."""
+    together = torch.cat(tuple(logits))
+    return together.argmax(dim=1), torch.isfinite(together).all(dim=1)
 
 
 def fault_space(

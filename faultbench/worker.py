@@ -16,7 +16,7 @@ from faultbench.subjects import Bench, build
 from faultbench.trial import Evaluation
 
 N_KEPT = 4
-"""Subjects a worker keeps in memory."""
+"""Subjects a worker keeps in memory, at most."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class Chunk:
     subject: Subject
     golden: Golden
     artifacts: Path
+    memory_bytes: int
+    """What a worker may keep of golden runs, all its subjects together."""
+    bers: tuple[float, ...]
+    """The subject's rates, of which the jobs may meet some."""
     jobs: tuple[Job, ...]
 
 
@@ -81,14 +85,19 @@ def golden_record(subject: Subject, evaluation: Evaluation) -> Golden:
 def _evaluation(chunk: Chunk) -> Evaluation:
     key = (chunk.subject.key, chunk.artifacts)
     if key not in _kept:
-        evaluation = Bench(ArtifactStore(chunk.artifacts), Silent()).evaluation(chunk.subject)
+        bench = Bench(ArtifactStore(chunk.artifacts), Silent(), memory_bytes=chunk.memory_bytes)
+        evaluation = bench.evaluation(chunk.subject, chunk.bers)
         if golden_record(chunk.subject, evaluation) != chunk.golden:
             raise EngineError(
                 f"subject {chunk.subject.key}: a worker's golden run differs from the recorded one; "
                 "its machine or libraries compute otherwise, or artifacts changed while it ran"
             )
         _kept[key] = evaluation
-        if len(_kept) > N_KEPT:
+        while len(_kept) > N_KEPT or (len(_kept) > 1 and _kept_bytes() > chunk.memory_bytes):
             _kept.popitem(last=False)
     _kept.move_to_end(key)
     return _kept[key]
+
+
+def _kept_bytes() -> int:
+    return sum(evaluation.kept_bytes for evaluation in _kept.values())

@@ -89,7 +89,7 @@ def test_the_record_of_a_cell_is_what_the_law_says() -> None:
             "options": {"targets": ["weights", "biases", "bounds"], "layers": ["*"], "bits": None},
         },
         "images": 100,
-        "batch": 250,
+        "batch": None,
         "seed": 7,
         "schedule": "fast",
         "weights": None,
@@ -128,7 +128,7 @@ def test_a_cell_does_not_depend_on_the_rest_of_its_grid(bers: list[float], ber: 
         {"trials": "99"},
         {"schemes": "[{name: relu, label: unprotected}, {label: x, name: clip_act}]"},
         {"schemes": "[relu, {name: clip_act, granularity: layer}]"},
-        {"guards": "[none]", "formats": "[q15.16]", "batch": "250", "images": "all", "training": "{schedule: fast}"},
+        {"guards": "[none]", "formats": "[q15.16]", "batch": "auto", "images": "all", "training": "{schedule: fast}"},
         {"models": "[{name: digits_cnn, when: {dataset: digits}}]"},
     ],
 )

@@ -9,14 +9,15 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
-    ("errors", "streams", "__init__"),
+    ("errors", "streams", "memory", "__init__"),
     ("sources", "annotations"),
     ("plugin_modules",),
     ("declarations",),
     ("registry",),
     ("campaign", "records", "disk", "progress"),
-    ("journal", "stats", "formats", "artifacts", "datasets", "manifest", "symbolic"),
+    ("journal", "stats", "formats", "artifacts", "datasets", "manifest", "symbolic", "in_place"),
     ("results_folder", "faults", "network", "models"),
+    ("staging",),
     ("tables", "trial", "training", "activations"),
     ("blocks", "resilience", "schemes", "guards"),
     ("checkpoints", "markdown", "plots"),

@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 from made_networks import SHAPE, Residual, some_images, state_of, unchanged
-from torch import Tensor
+from torch import Tensor, nn
 
 from faultbench.activations import ClipToZero
 from faultbench.datasets import Images, Splits
 from faultbench.errors import FaultbenchError
 from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.fault_map import FaultMap
+from faultbench.faults.injection import injected
 from faultbench.faults.space import FaultSpace, StoredTensor
 from faultbench.formats.fixed import FixedPoint
 from faultbench.formats.ieee import Float32
 from faultbench.network import Network, trace
+from faultbench.staging.golden import WHOLE_RUNS, GoldenRun
+from faultbench.symbolic import symbolic
 from faultbench.trial import Evaluation, Outcome, fault_space
 
 Q15_16 = FixedPoint(15, 16)
@@ -24,28 +27,35 @@ EVERYTHING = ("weights", "biases", "bounds")
 SIGN, TOP_OF_EXPONENT, LEAST = 31, 30, 0
 
 
+class Rows(nn.Linear):
+    """A layer that looks up rows of its weight by the number that stands in an image's only pixel."""
+
+    n_rows_run = 0
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        self.n_rows_run += len(pixels)
+        return self.weight[pixels.flatten().long()]
+
+
 class Table:
-    """A "network" whose logits stand in memory, a row an image: a flip there is a known outcome.
+    """A network whose logits stand in memory, a row an image: a flip there is a known outcome.
 
     In float32, flipping the top bit of the exponent makes 1.0 infinite and 1.5 NaN; the sign makes 1.0 −1.0.
     """
 
     def __init__(self, rows: list[list[float]], labels: list[int]) -> None:
-        self.logits = torch.tensor(rows)
-        self.space = FaultSpace([StoredTensor("logits", self.logits, Float32())])
+        self.rows = Rows(len(rows[0]), len(rows), bias=False)
+        self.rows.weight.data = torch.tensor(rows)
+        self.network = Network(symbolic(nn.Sequential(self.rows)), ())
+        self.space = FaultSpace([StoredTensor("logits", self.rows.weight.data, Float32())])
         self.images = Images(torch.arange(float(len(rows))).view(-1, 1, 1, 1), torch.tensor(labels))
-        self.n_rows_run = 0
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        self.n_rows_run += len(pixels)
-        return self.logits[pixels.flatten().long()]
 
     def evaluation(self, batch: int = 3) -> Evaluation:
-        return Evaluation(self, self.space, self.images, batch=batch)
+        return Evaluation(self.network, self.space, self.images, batch=batch)
 
     def flips(self, bits: Iterable[tuple[int, int, int]]) -> FaultMap:
         """Flips at (row, column, bit)."""
-        n_columns = self.logits.shape[1]
+        n_columns = self.rows.weight.shape[1]
         addresses = sorted((row * n_columns + column) * 32 + bit for row, column, bit in bits)
         return FaultMap(np.array(addresses, dtype=np.int64))
 
@@ -86,9 +96,9 @@ def test_the_batch_size_changes_no_count_of_a_table(batch: int) -> None:
 def test_without_flips_the_outcome_is_the_golden_one_and_nothing_is_run() -> None:
     table = Table([RIGHT, RIGHT], [0, 1])
     evaluation = table.evaluation()
-    assert table.n_rows_run == 2
+    assert table.rows.n_rows_run == 2
     assert evaluation.outcome(table.flips([])) == evaluation.golden == Outcome(1, 2, 0, 0, 0)
-    assert table.n_rows_run == 2
+    assert table.rows.n_rows_run == 2
 
 
 def test_a_flip_is_undone_before_the_next_trial() -> None:
@@ -191,14 +201,9 @@ def test_memory_is_the_networks_live_tensors() -> None:
 def test_a_flipped_bound_is_felt() -> None:
     network, pixels = a_network(), some_images()
     space = fault_space(network, Q15_16, ["bounds"])
-    images = Images(pixels, network(pixels).argmax(dim=1))
-    logits: list[Tensor] = []
-
-    def recording(pixels: Tensor) -> Tensor:
-        logits.append(network(pixels))
-        return logits[-1]
-
-    evaluation = Evaluation(recording, space, images, batch=4)
+    run = GoldenRun(network, space, [pixels], WHOLE_RUNS)
     # The bounds of the first site's channels turn negative, and nothing passes it any more.
-    evaluation.outcome(FaultMap(np.arange(4) * 32 + SIGN))
-    assert not torch.equal(logits[0], logits[1])
+    fault_map = FaultMap(np.arange(4) * 32 + SIGN)
+    with injected(space, fault_map):
+        faulted = run.faulted(fault_map)
+    assert not torch.equal(run.logits[0], faulted[0])

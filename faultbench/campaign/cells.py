@@ -23,8 +23,8 @@ class Subject:
     fault: Choice
     images: int | None
     """Test images a trial looks at; None is all of them."""
-    batch: int
-    """Images a forward pass; rows of a linear layer can differ with it in their last bits."""
+    batch: int | None
+    """Images a forward pass, None by the network's own rule; rows of a linear layer can differ with it in last bits."""
     seed: int
     schedule: str
     weights: Path | None

@@ -80,7 +80,7 @@ def _subject(dataset: Entrant, model: Entrant, others: Sequence[Choice], spec: C
         format=number_format,
         fault=fault,
         images=None if spec.images == "all" else spec.images,
-        batch=spec.batch,
+        batch=None if spec.batch == "auto" else spec.batch,
         seed=spec.seed,
         schedule=spec.training.schedule,
         weights=model.network.weights,

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-LAW = 1
+LAW = 2
 """Raised when a trial of the same campaign would give other counts: earlier results then answer no longer."""
 
 _KEY_DIGITS = 32

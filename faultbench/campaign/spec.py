@@ -122,5 +122,8 @@ class CampaignSpec(BaseModel):
     bers: list[Ber] = _axis("bit error rates above 0 and at most 0.5, such as [1e-7, 1e-6]")
     trials: Annotated[Count, BeforeValidator(_built)] = Field(100, description="trials a cell")
     images: Count | Literal["all"] = Field("all", description="test images a trial looks at")
-    batch: Count = Field(250, description="images a forward pass of a trial; part of every cell's identity")
+    batch: Count | Literal["auto"] = Field(
+        "auto",
+        description="images a forward pass of a trial, auto: as the network runs fast; part of a cell's identity",
+    )
     training: Training = Field(default_factory=Training, description="how networks and bounds are trained")

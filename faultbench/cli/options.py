@@ -7,6 +7,7 @@ import click
 
 from faultbench.campaign import Campaign, load_campaign
 from faultbench.errors import FaultbenchError
+from faultbench.memory import n_bytes
 from faultbench.plugin_modules import PluginModule, find_module
 
 
@@ -64,3 +65,21 @@ def output_option(verb: Any) -> Any:
         show_default=True,
         help="Folder that holds one results folder a campaign.",
     )(verb)
+
+
+def memory_option(verb: Any) -> Any:
+    """`--memory`, what each worker may keep of golden runs; it changes speed, never a result."""
+    return click.option(
+        "--memory",
+        "memory_bytes",
+        metavar="SIZE",
+        callback=_bytes,
+        help="Memory for golden runs that each worker may keep, such as 2G; default: a quarter of all, 2G at most.",
+    )(verb)
+
+
+def _bytes(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    try:
+        return None if text is None else n_bytes(text)
+    except ValueError as error:
+        raise FaultbenchError(f"--memory: {error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from faultbench.cli.options import campaign_arguments, output_option, plugins_flag, runnable_campaign
+from faultbench.cli.options import campaign_arguments, memory_option, output_option, plugins_flag, runnable_campaign
 from faultbench.errors import Interrupted
 from faultbench.progress import reporter
 from faultbench.registry import build, catalogue
@@ -18,6 +18,7 @@ from faultbench.registry import build, catalogue
 @output_option
 @click.option("--engine", type=click.Choice(list(catalogue("engine"))), default="local", show_default=True)
 @click.option("--workers", "n_workers", type=click.IntRange(min=1), help="Worker processes; default: one a core.")
+@memory_option
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many trials a cell; tables mark it LIMITED.")
 @click.option("--fresh", is_flag=True, help="Put existing results aside and start anew.")
 @click.option("--progress", type=click.Choice(["rich", "plain"]), help="Default: rich on a terminal.")
@@ -28,6 +29,7 @@ def command(
     root: Path,
     engine: str,
     n_workers: int | None,
+    memory_bytes: int | None,
     limit: int | None,
     fresh: bool,
     progress: str | None,
@@ -42,7 +44,16 @@ def command(
 
     chosen = build("engine", engine, {}, n_workers=n_workers or cpu_count())
     try:
-        folder = run(campaign, root, engine=chosen, reporter=shown, limit=limit, fresh=fresh, command=sys.argv)
+        folder = run(
+            campaign,
+            root,
+            engine=chosen,
+            reporter=shown,
+            memory_bytes=memory_bytes,
+            limit=limit,
+            fresh=fresh,
+            command=sys.argv,
+        )
     except KeyboardInterrupt as stop:
         raise Interrupted(f"interrupted; to go on: {shlex.join(sys.argv)}") from stop
     _show(folder)

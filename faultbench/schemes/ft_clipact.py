@@ -16,6 +16,7 @@ from faultbench.network import Network, Site
 from faultbench.registry import scheme
 from faultbench.schemes.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
+from faultbench.staging.golden import Staging
 from faultbench.trial import Evaluation, fault_space
 
 N_INJECTIONS = {"paper": 20, "fast": 4}
@@ -113,6 +114,15 @@ class Resilience:
         others = {layer for other in self._network.sites if other is not site for layer in other.feeding}
         self._hidden_by_zero = not whole_network and others.isdisjoint(site.feeding)
         self._maps = [[self._draw(rate, trial) for trial in range(n_maps)] for rate in rates]
+        sample = [fault_map for maps in self._maps for fault_map in maps]
+        self._evaluation = Evaluation(
+            self._network,
+            self._space,
+            fitting.calibration,
+            batch=fitting.batch,
+            staging=Staging(fitting.memory_bytes, sample),
+            changing=site,
+        )
 
     def __call__(self, threshold: float) -> float:
         """The area, 0 to 20·(number of rates − 1)."""
@@ -125,13 +135,12 @@ class Resilience:
 
     def _area(self, threshold: float) -> float:
         self._network.install(self._site, ClipToZero(torch.tensor(threshold)))
-        calibration = self._fitting.calibration
-        evaluation = Evaluation(self._network, self._space, calibration, batch=self._fitting.batch)
-        means = [np.mean([self._n_correct(evaluation, m, threshold) for m in maps]) for maps in self._maps]
-        return float(np.trapezoid(means, dx=0.2)) * 100 / len(calibration)
+        self._evaluation.site_changed()
+        means = [np.mean([self._n_correct(fault_map, threshold) for fault_map in maps]) for maps in self._maps]
+        return float(np.trapezoid(means, dx=0.2)) * 100 / self._evaluation.n_images
 
-    def _n_correct(self, evaluation: Evaluation, fault_map: FaultMap, threshold: float) -> int:
+    def _n_correct(self, fault_map: FaultMap, threshold: float) -> int:
         if (threshold == 0 and self._hidden_by_zero) or not len(fault_map):
-            return evaluation.golden.n_correct
+            return self._evaluation.golden.n_correct
         self.n_injections += 1
-        return evaluation.outcome(fault_map).n_correct
+        return self._evaluation.outcome(fault_map).n_correct

@@ -66,6 +66,8 @@ class Fitting:
     title: str
     """What progress bars call this fitting."""
     reporter: Reporter
+    memory_bytes: int = 0
+    """What values kept of golden runs may take."""
     checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
 
     def generator(self, purpose: str) -> torch.Generator:

@@ -1,0 +1,26 @@
+"""How much memory workers may use for what only saves time."""
+
+import os
+import re
+
+SHARE = 0.25
+"""Of the machine's memory, all workers together: networks, images and the rest of the machine need theirs."""
+
+MOST_BYTES = 2 << 30
+"""A worker's share on a large machine; beyond it there is little left to save."""
+
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def memory_for(n_workers: int) -> int:
+    """Bytes that each of so many workers may take to keep golden runs, where nobody says otherwise."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(MOST_BYTES, round(SHARE * total / n_workers))
+
+
+def n_bytes(text: str) -> int:
+    """Bytes that a text such as 512M, 1.5G or 0 names; ValueError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if not found:
+        raise ValueError(f"{text!r} is no amount of memory; write one such as 512M or 2G, or 0 to keep nothing")
+    return round(float(found[1]) * (1 << _UNITS[found[2].upper()]))

@@ -1,0 +1,162 @@
+"""The golden run of a network with values kept of it, and faulted runs that begin where a fault is first felt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from faultbench.faults.fault_map import FaultMap
+from faultbench.faults.space import FaultSpace
+from faultbench.network import Network, Site
+from faultbench.staging.costs import Costs, measured_costs, writes_in_place
+from faultbench.staging.cuts import beginnings, expected_s, kept_values
+from faultbench.staging.splicing import Splicer, channels_of, n_blocks, same_bits, spliceable
+from faultbench.staging.steps import StagedNetwork, Values
+
+WORTHWHILE = 0.9
+"""Channels are recomputed alone where that takes less than this share of the whole layer's time."""
+
+
+@dataclass(frozen=True)
+class Staging:
+    """How much memory values of the golden run may take, and fault maps like those of the trials to come."""
+
+    memory_bytes: int = 0
+    sample: Sequence[FaultMap] = field(default_factory=tuple)
+
+
+WHOLE_RUNS = Staging()
+"""Nothing is kept: every run is a whole one."""
+
+
+@dataclass(frozen=True)
+class Faulted:
+    """A step that reads faulted memory, and the words hit there, by the index of their stored tensor."""
+
+    step: int
+    words: Mapping[int, NDArray[np.int64]]
+
+
+class GoldenRun:
+    """A network over fixed batches of images, its fault-free run done; faulted runs equal whole ones, bit for bit.
+
+    Values of the fault-free run are kept at a few steps. A faulted run of a batch begins at the last such step
+    before its first fault; where the output of a faulted step is kept as well, only the channels hit are computed,
+    and faults that no image feels are passed over.
+
+    changing, if given, is a site whose module will be replaced: no value made there or later is kept.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        space: FaultSpace,
+        batches: Sequence[Tensor],
+        staging: Staging,
+        *,
+        changing: Site | None = None,
+    ) -> None:
+        self._staged, self._space, self._batches = StagedNetwork(network), space, batches
+        self._splicer = Splicer()
+        self._readers = [self._staged.readers.get(item.tensor.data_ptr(), (0,)) for item in space.stored]
+        self._costs: Costs | None = None
+        if staging.memory_bytes and not writes_in_place(self._staged, batches[0]):
+            n_images = sum(len(batch) for batch in batches)
+            self._costs = measured_costs(self._staged, network, batches[0], n_images=n_images)
+        self._changing = None if changing is None else self._staged.step_of(network.at(changing))
+        self._kept = self._chosen(staging)
+        self._begin = beginnings(self._staged.needed, self._kept)
+        started = perf_counter()
+        self._values, self.logits = self._run(tuple(sorted(self._kept)))
+        self.seconds = perf_counter() - started
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory that the kept values take."""
+        names = self._kept - {self._staged.input}
+        tensors = [values[name] for values in self._values for name in names if isinstance(values[name], Tensor)]
+        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+    def expected_share(self, sample: Sequence[FaultMap]) -> float:
+        """What a trial with fault maps like these is expected to take, as a share of the golden run's time."""
+        if self._costs is None:
+            return sum(1.0 for fault_map in sample if len(fault_map)) / len(sample)
+        trials = [[fault.step for fault in self._faults(fault_map)] for fault_map in sample]
+        return expected_s(self._costs, trials, self._kept) / (len(sample) * sum(self._costs.seconds))
+
+    @torch.inference_mode()
+    def faulted(self, fault_map: FaultMap) -> list[Tensor]:
+        """The logits of every batch while these flips are in memory."""
+        faults = self._faults(fault_map)
+        return [self._batch(index, faults) for index in range(len(self._batches))]
+
+    @torch.inference_mode()
+    def changed(self) -> None:
+        """Do the golden run again from the changing site on, with the module that stands there now."""
+        begin = 0 if self._changing is None else self._begin[self._changing]
+        self.logits = [self._staged.resume(begin, values)[0] for values in self._values]
+
+    def _chosen(self, staging: Staging) -> frozenset[str]:
+        if self._costs is None:
+            return frozenset()
+        last = len(self._staged.steps) if self._changing is None else self._changing
+        trials = [[min(fault.step, last) for fault in self._faults(fault_map)] for fault_map in staging.sample]
+        later = {node.name for node in self._staged.steps[last:]}
+        return kept_values(self._costs, trials, staging.memory_bytes) - later
+
+    @torch.inference_mode()
+    def _run(self, kept: tuple[str, ...]) -> tuple[list[dict[str, Any]], list[Tensor]]:
+        all_values, all_logits = [], []
+        for images in self._batches:
+            given = {self._staged.input: images}
+            logits, values = self._staged.resume(0, given, tuple(name for name in kept if name not in given))
+            all_values.append(given | values)
+            all_logits.append(logits)
+        return all_values, all_logits
+
+    def _faults(self, fault_map: FaultMap) -> list[Faulted]:
+        """The steps that read what is hit, ascending."""
+        found: dict[int, dict[int, NDArray[np.int64]]] = {}
+        # Addresses and offsets ascend: this finds the flips of every tensor without looking at each of them.
+        cuts = np.searchsorted(fault_map.addresses, self._space.offsets)
+        for index in np.flatnonzero(np.diff(cuts)).tolist():
+            within = fault_map.addresses[cuts[index] : cuts[index + 1]] - self._space.offsets[index]
+            for step in self._readers[index]:
+                found.setdefault(step, {})[index] = within // self._space.stored[index].codec.bits
+        return [Faulted(step, found[step]) for step in sorted(found)]
+
+    def _batch(self, index: int, faults: Sequence[Faulted]) -> Tensor:
+        values = self._values[index]
+        for fault in faults:
+            begin, made = self._begin[fault.step], self._staged.steps[fault.step].name
+            if begin < fault.step or made not in values:
+                return self._staged.resume(begin, values)[0]
+            output = self._output(fault, values, values[made])
+            if output is not values[made]:
+                return self._staged.resume(fault.step + 1, {**values, made: output})[0]
+        return self.logits[index]
+
+    def _output(self, fault: Faulted, values: Values, golden: Tensor) -> Tensor:
+        """What a faulted step makes of golden values: golden itself where no value of it differs."""
+        spliced = self._spliced(fault, values, golden)
+        if spliced is not None:
+            return spliced
+        output = self._staged.apply(fault.step, values)
+        unfelt = self._costs is not None and fault.step in self._costs.bounding and same_bits(output, golden)
+        return golden if unfelt else output
+
+    def _spliced(self, fault: Faulted, values: Values, golden: Tensor) -> Tensor | None:
+        layer = self._staged.module(fault.step)
+        if self._costs is None or fault.step not in self._costs.spliced_s or not spliceable(layer):
+            return None
+        hit = [channels_of(self._space.stored[index].tensor, words) for index, words in fault.words.items()]
+        channels = np.unique(np.concatenate(hit))
+        if n_blocks(len(channels)) * self._costs.spliced_s[fault.step] > WORTHWHILE * self._costs.seconds[fault.step]:
+            return None
+        x = values[self._staged.reads(fault.step)[0]]
+        return self._splicer.output(layer, x, golden, channels)
