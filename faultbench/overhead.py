@@ -25,7 +25,7 @@ def measured_overhead(subject: Subject, bench: Bench) -> Overhead:
     built, network, unprotected = parts(subject), bench.protected(subject), bench.network(subject)
     fitted, fit_s = bench.fitted(subject)
     words = memory(network, built.codec)
-    pixels = splits(subject.dataset).test.batches(built.batch)[0].pixels
+    pixels = splits(subject.dataset).test.batches(built.batch(unprotected))[0].pixels
     time_taken = latency(network, unprotected, pixels)
     return Overhead(
         subject=subject.key,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -125,7 +126,7 @@ class Runner:
         if self._known.n_damaged:
             reporter.say(f"{folder}: {self._known.n_damaged} damaged journal lines left out; their trials run again")
 
-    def write_manifest(self, command: Sequence[str], data: dict[str, dict[str, str]]) -> None:
+    def write_manifest(self, command: Sequence[str], data: dict[str, dict[str, Any]]) -> None:
         """Write down what is asked for, and on what it runs."""
         execution = {"workers": self._engine.n_workers, "threads_per_worker": 1, "device": "cpu"}
         execution["memory_per_worker_bytes"] = self._memory_bytes
@@ -136,14 +137,15 @@ class Runner:
         """Train, fit and golden-run every subject, recording the golden runs."""
         return [self._prepared(subject) for subject in self._campaign.subjects]
 
-    def data(self) -> dict[str, dict[str, str]]:
-        """SHA-256 of the test images of each data set and of the stored weights of each network."""
-        found: dict[str, dict[str, str]] = {"test images": {}, "stored weights": {}}
+    def data(self) -> dict[str, dict[str, Any]]:
+        """SHA-256 of each data set's test images and each network's stored weights, and the images that it takes."""
+        found: dict[str, dict[str, Any]] = {"test images": {}, "stored weights": {}, "images a forward pass": {}}
         for subject in self._campaign.subjects:
             network = f"{subject.dataset.label}/{subject.model.label}/{subject.format.label}"
             if network not in found["stored weights"]:
-                tensors = dict(self._bench.network(subject).graph.named_parameters())
-                found["stored weights"][network] = tensors_digest(tensors)
+                stored = self._bench.network(subject)
+                found["stored weights"][network] = tensors_digest(dict(stored.graph.named_parameters()))
+                found["images a forward pass"][network] = parts(subject).batch(stored)
                 found["test images"][subject.dataset.label] = images_digest(splits(subject.dataset).test)
         return found
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -63,7 +63,7 @@ class Parts:
         """The architecture with arbitrary weights; FaultbenchError if it does not take the data set's images."""
         return _model(self.subject.model, self.dataset)
 
-    @cached_property
+    @property
     def untrained(self) -> Network:
         """The network with arbitrary weights and bounds of 0 at every bounded site: what can be counted is right."""
         network = _untrained(self.subject.dataset, self.subject.model)
@@ -87,13 +87,12 @@ class Parts:
             raise FaultbenchError(f"{self.subject.model.label} keeps nothing of {wanted}")
         return space
 
-    @property
-    def batch(self) -> int:
+    def batch(self, network: Network) -> int:
         """Images a forward pass; where the campaign leaves it open, a rule that holds on every machine."""
         if self.subject.batch is not None:
             return self.subject.batch
-        n_weights = sum(item.tensor.numel() for item in self.untrained.parameters() if item.kind == "weights")
-        return LARGE_BATCH if n_weights > HEAVY * self.untrained.macs(self.dataset.shape) else BATCH
+        n_weights = sum(item.tensor.numel() for item in network.parameters() if item.kind == "weights")
+        return LARGE_BATCH if n_weights > HEAVY * network.macs(self.dataset.shape) else BATCH
 
     def sample(self, space: FaultSpace, ber: float) -> list[FaultMap]:
         """Fault maps at a rate from which a run learns where first faults will be."""
@@ -166,18 +165,17 @@ class Bench:
         self._artifacts = artifacts
         self._reporter = reporter
         self._memory_bytes = memory_bytes
+        self._stored: tuple[str, Network] | None = None
 
     def network(self, subject: Subject) -> Network:
-        """The unprotected network of a subject, trained or loaded, its parameters as memory holds them."""
-        built = parts(subject)
-        model = built.model()
-        if subject.weights is not None:
-            load_weights(model, subject.weights)
-        else:
-            model.load_state_dict(dict(self._trained(built, model).tensors))
-        network = trace(model, built.dataset.shape)
-        store(network, built.codec)
-        return network
+        """The unprotected network of a subject, trained or loaded, its parameters as memory holds them.
+
+        The last one is kept and given again: whoever changes it takes a copy.
+        """
+        key = digest({**_weights_record(subject), "format": subject.format.record})
+        if self._stored is None or self._stored[0] != key:
+            self._stored = (key, self._made(parts(subject)))
+        return self._stored[1]
 
     def fitted(self, subject: Subject) -> tuple[Fitted, float]:
         """The bounds of a subject and the seconds that fitting them took."""
@@ -198,7 +196,20 @@ class Bench:
         images = splits(subject.dataset).test.first(subject.images)
         space = built.fault_space(network)
         sample = [fault_map for ber in bers for fault_map in built.sample(space, ber)]
-        return Evaluation(network, space, images, batch=built.batch, staging=Staging(self._memory_bytes, sample))
+        return Evaluation(
+            network, space, images, batch=built.batch(network), staging=Staging(self._memory_bytes, sample)
+        )
+
+    def _made(self, built: Parts) -> Network:
+        subject = built.subject
+        model = built.model()
+        if subject.weights is not None:
+            load_weights(model, subject.weights)
+        else:
+            model.load_state_dict(dict(self._trained(built, model).tensors))
+        network = trace(model, built.dataset.shape)
+        store(network, built.codec)
+        return network
 
     def _trained(self, built: Parts, model: nn.Module) -> Artifact:
         name = f"weights-{_weights_key(built.subject)}"
@@ -209,7 +220,7 @@ class Bench:
         generator = torch.Generator().manual_seed(seed_of(subject.seed, name) % 2**63)
         title = f"train {subject.model.label} on {subject.dataset.label}"
         train = splits(subject.dataset).train
-        n_threads = _n_threads(built, recipe.batch)
+        n_threads = _n_threads(built.untrained, built, recipe.batch)
         with threads(n_threads), self._reporter.task(title, recipe.n_epochs, unit="epochs") as task:
             train_classifier(model, train, built.dataset.augment, recipe, generator, task)
         artifact = Artifact(model.state_dict(), {"made_from": title})
@@ -217,16 +228,16 @@ class Bench:
         return artifact
 
     def _fit(self, subject: Subject, name: str) -> Artifact:
-        built, data = parts(subject), splits(subject.dataset)
+        built, data, network = parts(subject), splits(subject.dataset), self.network(subject)
         title = f"fit {subject.scheme.label} on {subject.model.label}, {subject.dataset.label}, {subject.format.label}"
         checkpoint = SiteCheckpoint(self._artifacts, f"partial-{name}", title)
         fitting = Fitting(
-            network=self.network(subject),
+            network=network,
             train=data.train,
             calibration=data.calibration,
             augment=built.dataset.augment,
             codec=built.codec,
-            batch=built.batch,
+            batch=built.batch(network),
             schedule=subject.schedule,  # type: ignore[arg-type]  # checked when the campaign was read
             seed=seed_of(subject.seed, name),
             memory_bytes=self._memory_bytes,
@@ -234,7 +245,7 @@ class Bench:
             reporter=self._reporter,
             checkpoint=checkpoint,
         )
-        with threads(_n_threads(built, RECIPES[subject.schedule].batch)):
+        with threads(_n_threads(network, built, RECIPES[subject.schedule].batch)):
             fitted = built.scheme.fit(fitting)
         artifact = fitted_artifact(fitted, title, checkpoint.fit_s)
         self._artifacts.save(name, artifact)
@@ -279,9 +290,9 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def _n_threads(built: Parts, batch: int) -> int:
+def _n_threads(network: Network, built: Parts, batch: int) -> int:
     """One thread for a small network, whose work does not pay for waking a second; every core for the others."""
-    return 1 if built.untrained.macs(built.dataset.shape) * batch < PARALLEL_MACS else cpu_count()
+    return 1 if network.macs(built.dataset.shape) * batch < PARALLEL_MACS else cpu_count()
 
 
 def _weights_record(subject: Subject) -> dict[str, Any]:
