@@ -6,10 +6,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 from faultbench.annotations import last_name, read_type, read_value
+from faultbench.bases import SourceModule, UnreadableBaseError, field_owners
 from faultbench.plugin_modules import PluginModule
+
+_HERE = Path(__file__).parent.parent
 
 
 class MisdeclaredError(ValueError):
@@ -59,12 +63,14 @@ class Entry:
 
 def declared(tree: ast.Module, kind: str, module: str, origin: PluginModule | None = None) -> Iterator[Entry]:
     """The plug-ins of a kind that a module's source declares; MisdeclaredError at one that cannot be read."""
+    is_package = origin is not None and origin.file.stem == "__init__"
+    source = SourceModule(module, tree, _HERE if origin is None else origin.folder, is_package)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call) and last_name(decorator.func) == kind:
                     name, summary = _name(decorator), (ast.get_docstring(node) or "").partition("\n")[0]
-                    yield Entry(kind, name, summary, module, node.name, *_taken(node, name), origin)
+                    yield Entry(kind, name, summary, module, node.name, *_taken(node, name, source), origin)
 
 
 def _name(decorator: ast.Call) -> str:
@@ -107,19 +113,37 @@ class _Parameter:
             raise MisdeclaredError(f"{self.owner}: option {self.name!r}: {error}", self.line) from error
 
 
-def _taken(node: ast.FunctionDef | ast.ClassDef, name: str) -> tuple[dict[str, Option], dict[str, Any]]:
+def _taken(
+    node: ast.FunctionDef | ast.ClassDef, name: str, source: SourceModule
+) -> tuple[dict[str, Option], dict[str, Any]]:
     """The options of a plug-in, which have a default, and the types of its name's placeholders, which have none."""
-    parameters = list(_fields(node) if isinstance(node, ast.ClassDef) else _arguments(node))
+    parameters = list(_fields(node, source) if isinstance(node, ast.ClassDef) else _arguments(node))
     options = {one.name: one.option(one.default) for one in parameters if one.default is not None}
     in_name = {part for part, is_placeholder in _parts(name) if is_placeholder}
     typed = [one for one in parameters if one.name in in_name and one.annotation is not None]
     return options, {one.name: one.type() for one in typed}
 
 
-def _fields(node: ast.ClassDef) -> Iterator[_Parameter]:
-    for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and not _is_shared(item.annotation):
-            yield _Parameter(node.name, item.target.id, item.annotation, item.value, item.lineno)
+def _fields(node: ast.ClassDef, source: SourceModule) -> Iterator[_Parameter]:
+    """Annotated fields in a dataclass's order: those of its bases first, and each as it was annotated last."""
+    found: dict[str, _Parameter] = {}
+    try:
+        owners = field_owners(node, source)
+    except UnreadableBaseError as error:
+        raise MisdeclaredError(f"{node.name}: {error}", node.lineno) from error
+    for owner, module in owners:
+        is_here = module.name == source.name
+        label = owner.name if is_here else f"{node.name}, from {owner.name} of {module.name}"
+        for name, item in _annotated(owner):
+            line = item.lineno if is_here else node.lineno
+            found[name] = _Parameter(label, name, item.annotation, item.value, line)
+    return (one for one in found.values() if one.annotation is not None and not _is_shared(one.annotation))
+
+
+def _annotated(owner: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
+    for item in owner.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            yield item.target.id, item
 
 
 def _arguments(node: ast.FunctionDef) -> Iterator[_Parameter]:

@@ -45,6 +45,19 @@ def digests(module: str, folder: Path) -> tuple[str, ...]:
     return tuple(sorted(found.values()))
 
 
+def find_in_reach(name: str, module: str, folder: Path) -> Path | None:
+    """The source of what a module may build on: its own package, what lies in the folder, and faultbench."""
+    return find_source(name, folder) if _top(name) == "faultbench" else _beside(name, module, folder)
+
+
+def absolute_origin(node: ast.ImportFrom, package: str) -> str | None:
+    """The module that `from … import` names, seen from a package; None above the top-level one."""
+    try:
+        return resolve_name("." * node.level + (node.module or ""), package)
+    except ImportError:  # it would fail when run, if it ever is
+        return None
+
+
 def _beside(name: str, module: str, folder: Path) -> Path | None:
     """The source of a module of the same package as another, or of one in the folder."""
     top = _top(name)
@@ -72,17 +85,10 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            origin = _absolute(node, package)
+            origin = absolute_origin(node, package)
             names = [f"{origin}.{alias.name}" for alias in node.names] if origin else []
         for name in names:
             yield from _with_packages(name)
-
-
-def _absolute(node: ast.ImportFrom, package: str) -> str | None:
-    try:
-        return resolve_name("." * node.level + (node.module or ""), package)
-    except ImportError:  # above the top-level package: it would fail when run, if it ever is
-        return None
 
 
 def _with_packages(module: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ from faultbench.datasets import Dataset, Images, Splits
 from faultbench.errors import FaultbenchError
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
+from faultbench.faults.targets import FaultModel
 from faultbench.formats.codec import Codec
 from faultbench.models.weights import load_weights
 from faultbench.network import Network, trace
@@ -57,7 +58,7 @@ class Parts:
     dataset: Dataset
     codec: Codec
     scheme: Scheme
-    fault: Any
+    fault: FaultModel
 
     def model(self) -> nn.Module:
         """The architecture with arbitrary weights; FaultbenchError if it does not take the data set's images."""
@@ -146,6 +147,11 @@ def _untrained(dataset: Choice, model: Choice) -> Network:
 def parts(subject: Subject) -> Parts:
     """A subject's plug-ins; FaultbenchError when they do not go together."""
     built = Parts(subject, *(build(c) for c in (subject.dataset, subject.format, subject.scheme, subject.fault)))
+    if not isinstance(built.fault, FaultModel):
+        raise FaultbenchError(
+            f"fault model {subject.fault.name!r} says not what it hits: it needs targets, layers, bits and draw; "
+            "derive it from faultbench.faults.targets.Targeted"
+        )
     if built.n_images > built.dataset.n_test:
         raise FaultbenchError(
             f"images: {built.n_images} is more than the {built.dataset.n_test} test images of {subject.dataset.name}; "

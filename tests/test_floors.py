@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "faultbench"
 FLOORS = (
     ("errors", "streams", "memory", "__init__"),
     ("sources", "annotations"),
-    ("plugin_modules",),
+    ("plugin_modules", "bases"),
     ("declarations",),
     ("registry",),
     ("campaign", "records", "disk", "progress"),

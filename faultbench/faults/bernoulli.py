@@ -3,29 +3,21 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
+from faultbench.faults.targets import Targeted
 from faultbench.registry import fault_model
 from faultbench.streams import generator
 
 
 @fault_model("bernoulli")
 @dataclass(frozen=True)
-class Bernoulli:
+class Bernoulli(Targeted):
     """Every bit flips independently with probability BER."""
-
-    # What of a network is memory that can flip; whoever builds the fault space reads these three.
-    targets: Annotated[
-        tuple[Literal["weights", "biases", "bounds", "norm_parameters", "norm_statistics"], ...], Field(min_length=1)
-    ] = ("weights", "biases", "bounds")
-    layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    bits: tuple[Annotated[int, Field(ge=0, le=31)], Annotated[int, Field(ge=0, le=31)]] | None = None
 
     def draw(self, space: FaultSpace, *, ber: float, seed: int, trial: int) -> FaultMap:
         """The flips of a trial in space; ber is 0 to 0.5.

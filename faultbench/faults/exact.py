@@ -1,32 +1,25 @@
 """The number of flips that the BER promises, spread over the whole memory."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
+from faultbench.faults.targets import Targeted
 from faultbench.registry import fault_model
 from faultbench.streams import generator
 
 
 @fault_model("exact")
 @dataclass(frozen=True)
-class Exact:
+class Exact(Targeted):
     """Exactly round(bits·BER) flips over the whole memory, as FT-ClipAct's first author injects them.
 
     lehahoang/Fault-injection-code. Nested in BER; but a memory with bounds is another memory, so that schemes do not
     share their flips as they do under `bernoulli`.
     """
-
-    targets: Annotated[
-        tuple[Literal["weights", "biases", "bounds", "norm_parameters", "norm_statistics"], ...], Field(min_length=1)
-    ] = ("weights", "biases", "bounds")
-    layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    bits: tuple[Annotated[int, Field(ge=0, le=31)], Annotated[int, Field(ge=0, le=31)]] | None = None
 
     def draw(self, space: FaultSpace, *, ber: float, seed: int, trial: int) -> FaultMap:
         """The flips of a trial in space; halves round to even."""

@@ -2,30 +2,23 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
 
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
+from faultbench.faults.targets import Targeted
 from faultbench.registry import fault_model
 from faultbench.streams import generator
 
 
 @fault_model("toolbox")
 @dataclass(frozen=True)
-class Toolbox:
+class Toolbox(Targeted):
     """Exactly floor(bits·BER) flips in every tensor, with replacement, as the ProAct authors' toolbox draws them.
 
     rrelu 0.1.0. A tensor of fewer than 1/BER bits is never hit. A bit drawn twice flips back: that reading is ours.
     """
-
-    targets: Annotated[
-        tuple[Literal["weights", "biases", "bounds", "norm_parameters", "norm_statistics"], ...], Field(min_length=1)
-    ] = ("weights", "biases", "bounds")
-    layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
-    bits: tuple[Annotated[int, Field(ge=0, le=31)], Annotated[int, Field(ge=0, le=31)]] | None = None
 
     def draw(self, space: FaultSpace, *, ber: float, seed: int, trial: int) -> FaultMap:
         """The flips of a trial in space."""
