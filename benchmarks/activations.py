@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from faultbench import registry
-from faultbench.activations import bounds_shape
 from faultbench.manifest import environment
-from faultbench.network import Network, trace
+from faultbench.network import trace
 from faultbench.overhead import latency
-from faultbench.schemes.scheme import Scheme, granularities, protected
+from faultbench.schemes.scheme import equal_bounds, protected
 
 SHAPE = (3, 32, 32)
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
@@ -49,15 +48,8 @@ def _print_latencies(name: str, pixels: Tensor) -> None:
     network = trace(registry.build("model", name, {}, shape=SHAPE, n_classes=10), SHAPE)
     for form, (scheme_name, options) in FORMS.items():
         scheme = registry.build("scheme", scheme_name, options)
-        measured = latency(_bounded(network, scheme), network, pixels)
+        measured = latency(protected(network, scheme, equal_bounds(network, scheme, 2.0)), network, pixels)
         print(f"{name:10}{form:22}{measured.ratio:6.2f}  [{measured.ci_low:.2f}, {measured.ci_high:.2f}]")
-
-
-def _bounded(network: Network, scheme: Scheme) -> Network:
-    sites = {site.name: site for site in network.sites}
-    grains = granularities(network, scheme)
-    bounds = {name: torch.full(bounds_shape(sites[name], grain), 2.0) for name, grain in grains.items()}
-    return protected(network, scheme, bounds)
 
 
 def _print_elements() -> None:

@@ -14,7 +14,6 @@ from joblib import cpu_count
 from torch import Tensor, nn
 
 from faultbench import registry
-from faultbench.activations import bounds_shape
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Choice, Subject
 from faultbench.campaign.keys import LAW, canonical, digest
@@ -30,7 +29,7 @@ from faultbench.network import Network, trace
 from faultbench.plugin_modules import PluginModule
 from faultbench.progress import Reporter
 from faultbench.registry import suggest
-from faultbench.schemes.scheme import Fitted, Fitting, Scheme, granularities, protected, store
+from faultbench.schemes.scheme import Fitted, Fitting, Scheme, equal_bounds, protected, store
 from faultbench.staging.golden import Staging
 from faultbench.streams import seed_of
 from faultbench.training import RECIPES, train_classifier
@@ -68,10 +67,7 @@ class Parts:
     def untrained(self) -> Network:
         """The network with arbitrary weights and bounds of 0 at every bounded site: what can be counted is right."""
         network = _untrained(self.subject.dataset, self.subject.model)
-        sites = {site.name: site for site in network.sites}
-        grains = granularities(network, self.scheme)
-        bounds = {name: torch.zeros(bounds_shape(sites[name], grain)) for name, grain in grains.items()}
-        return protected(network, self.scheme, bounds)
+        return protected(network, self.scheme, equal_bounds(network, self.scheme, 0.0))
 
     def fault_space(self, network: Network) -> FaultSpace:
         """The memory of a network that the subject's fault model targets."""

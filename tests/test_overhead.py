@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from faultbench import registry
-from faultbench.activations import bounds_shape
 from faultbench.formats.fixed import FixedPoint
 from faultbench.network import Network, trace
 from faultbench.overhead import Memory, latency, memory
-from faultbench.schemes.scheme import granularities, protected
+from faultbench.schemes.scheme import equal_bounds, protected
 
 SHAPE = (3, 32, 32)
 PAPERS = {
@@ -34,10 +33,7 @@ def network(name: str, n_classes: int, **options: Any) -> Network:
 
 def with_scheme(unprotected: Network, name: str) -> Network:
     scheme = registry.build("scheme", name, {})
-    sites = {site.name: site for site in unprotected.sites}
-    grains = granularities(unprotected, scheme)
-    bounds = {site: torch.zeros(bounds_shape(sites[site], grain)) for site, grain in grains.items()}
-    return protected(unprotected, scheme, bounds)
+    return protected(unprotected, scheme, equal_bounds(unprotected, scheme, 0.0))
 
 
 @pytest.mark.parametrize("case", PAPERS, ids=lambda case: f"{case[0]}-{case[1]}")

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from faultbench.activations import Bounds, Granularity
+from faultbench.activations import Bounds, Granularity, bounds_shape
 from faultbench.datasets import Augment, Images
 from faultbench.formats.codec import Codec, quantised
 from faultbench.network import Network, Site
@@ -93,6 +93,13 @@ def granularities(network: Network, scheme: Scheme) -> dict[str, Granularity]:
     last = network.sites[-1]
     found = {site.name: scheme.granularity_at(site, is_last=site is last) for site in network.sites}
     return {name: granularity for name, granularity in found.items() if granularity is not None}
+
+
+def equal_bounds(network: Network, scheme: Scheme, bound: float) -> dict[str, Tensor]:
+    """The same value for every bound that the scheme has on the network: what can be counted or timed is right."""
+    sites = {site.name: site for site in network.sites}
+    grains = granularities(network, scheme)
+    return {name: torch.full(bounds_shape(sites[name], grain), bound) for name, grain in grains.items()}
 
 
 def protected(network: Network, scheme: Scheme, bounds: Bounds) -> Network:
