@@ -32,6 +32,7 @@ from faultbench.registry import suggest
 from faultbench.schemes.scheme import Fitted, Fitting, Scheme, equal_bounds, protected, store
 from faultbench.staging.golden import Staging
 from faultbench.streams import seed_of
+from faultbench.torch_streams import torch_generator
 from faultbench.training import RECIPES, train_classifier
 from faultbench.trial import Evaluation, fault_space
 
@@ -219,7 +220,7 @@ class Bench:
 
     def _train(self, built: Parts, model: nn.Module, name: str) -> Artifact:
         subject, recipe = built.subject, RECIPES[built.subject.schedule]
-        generator = torch.Generator().manual_seed(seed_of(subject.seed, name) % 2**63)
+        generator = torch_generator(subject.seed, name)
         title = f"train {subject.model.label} on {subject.dataset.label}"
         train = splits(subject.dataset).train
         n_threads = _n_threads(built.untrained, built, recipe.batch)

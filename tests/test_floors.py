@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
     ("errors", "streams", "memory", "__init__"),
-    ("sources", "annotations"),
+    ("sources", "annotations", "torch_streams"),
     ("plugin_modules", "bases"),
     ("declarations",),
     ("registry",),

@@ -12,7 +12,7 @@ from faultbench.datasets import Augment, Images
 from faultbench.formats.codec import Codec, quantised
 from faultbench.network import Network, Site
 from faultbench.progress import Reporter
-from faultbench.streams import seed_of
+from faultbench.torch_streams import torch_generator
 
 Schedule = Literal["paper", "fast"]
 
@@ -72,7 +72,7 @@ class Fitting:
 
     def generator(self, purpose: str) -> torch.Generator:
         """A torch stream of this fitting's own for a purpose; the same purpose gives the same stream."""
-        return torch.Generator().manual_seed(seed_of(self.seed, purpose) % 2**63)
+        return torch_generator(self.seed, purpose)
 
 
 class Scheme(Protocol):
