@@ -35,10 +35,15 @@ class SiteCheckpoint:
 
 def fitted_artifact(fitted: Fitted, title: str, fit_s: float) -> Artifact:
     """What a fitting found, as a file holds it."""
-    counts = {"n_epochs": str(fitted.n_epochs), "n_injections": str(fitted.n_injections)}
-    return Artifact(fitted.bounds, {"made_from": title, "fit_s": f"{fit_s:.3f}", **counts})
+    notes = {"made_from": title, "fit_s": f"{fit_s:.3f}"}
+    notes |= {"n_epochs": str(fitted.n_epochs), "n_injections": str(fitted.n_injections)}
+    if fitted.bounds_to_maxima is not None:
+        notes["bounds_to_maxima"] = repr(fitted.bounds_to_maxima)
+    return Artifact(fitted.bounds, notes)
 
 
 def fitted_of(artifact: Artifact) -> Fitted:
-    """What `fitted_artifact` holds."""
-    return Fitted(artifact.tensors, int(artifact.notes["n_epochs"]), int(artifact.notes["n_injections"]))
+    """What `fitted_artifact` holds; files of earlier versions have no bounds_to_maxima."""
+    notes, ratio = artifact.notes, artifact.notes.get("bounds_to_maxima")
+    counts = (int(notes["n_epochs"]), int(notes["n_injections"]))
+    return Fitted(artifact.tensors, *counts, None if ratio is None else float(ratio))

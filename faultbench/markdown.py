@@ -13,7 +13,8 @@ from faultbench.tables import Results
 
 _COSTS_CAPTION = (
     "Overheads: bounds, and their memory in % of the parameters; time of an inference in relation to the unprotected "
-    "network, and its 95% interval; fitting in seconds, epochs of training and fault injections."
+    "network, and its 95% interval; fitting in seconds, epochs of training and fault injections; the median of bound "
+    "/ profiled maximum."
 )
 
 
@@ -66,12 +67,12 @@ def _cell(cell: Mapping[Any, Any], n_asked: int) -> str:
 
 
 def _costs_table(rows: pd.DataFrame) -> Iterator[str]:
-    yield _row(["scheme", "bounds", "memory (%)", "latency", "fitting (s)", "epochs", "injections"])
-    yield _row(["---", *["---:"] * 6])
+    yield _row(["scheme", "bounds", "memory (%)", "latency", "fitting (s)", "epochs", "injections", "bound / maximum"])
+    yield _row(["---", *["---:"] * 7])
     for row in rows.to_dict("records"):
         label, memory = _plain(protection(row["scheme"], row["guard"])), overhead_text(row["memory_overhead_pct"])
         fitting = (f"{row['fit_seconds']:,.1f}", f"{row['fit_epochs']:,}", f"{row['fit_injections']:,}")
-        yield _row([label, f"{row['bounds']:,}", memory, _latency(row), *fitting])
+        yield _row([label, f"{row['bounds']:,}", memory, _latency(row), *fitting, _ratio(row["bounds_to_maxima"])])
 
 
 def _latency(row: Mapping[Any, Any]) -> str:
@@ -80,6 +81,10 @@ def _latency(row: Mapping[Any, Any]) -> str:
     low = math.floor(100 * row["latency_ratio_ci_low"]) / 100
     high = math.ceil(100 * row["latency_ratio_ci_high"]) / 100
     return f"{row['latency_ratio']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _ratio(bounds_to_maxima: float) -> str:
+    return "-" if math.isnan(bounds_to_maxima) else f"{bounds_to_maxima:.3g}"
 
 
 def _percent(accuracy: float) -> str:

@@ -39,6 +39,7 @@ def measured_overhead(subject: Subject, bench: Bench) -> Overhead:
         fit_seconds=fit_s,
         fit_epochs=fitted.n_epochs,
         fit_injections=fitted.n_injections,
+        bounds_to_maxima=fitted.bounds_to_maxima,
     )
 
 

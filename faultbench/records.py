@@ -6,7 +6,7 @@ ValueError for anything that no run can have produced, so whoever holds one of t
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Self
 
 Record = Mapping[str, Any]
@@ -24,9 +24,13 @@ class _Recorded:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        """What the record holds; another kind, a missing or a foreign field is a ValueError."""
+        """What the record holds; another kind, a missing or a foreign field is a ValueError.
+
+        A field with a default may be missing: earlier versions did not write it.
+        """
         values = {name: value for name, value in record.items() if name != "kind"}
-        if record.get("kind") != cls.KIND or values.keys() != {field.name for field in fields(cls)}:
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        if record.get("kind") != cls.KIND or not needed <= values.keys() <= {field.name for field in fields(cls)}:
             raise ValueError(f"no {cls.KIND} record: {dict(record)}")
         return cls(**values)
 
@@ -89,7 +93,8 @@ class Overhead(_Recorded):
     """What protecting a subject costs against the unprotected network.
 
     `latency_ratio` and its interval are None where latency was not measured; `macs` counts the multiply-
-    accumulates of one image; `fit_injections` the trials that fitting the bounds took.
+    accumulates of one image; `fit_injections` the trials that fitting the bounds took. `bounds_to_maxima` is the
+    median of bound / profiled maximum, None where nothing is bounded and in records of earlier versions.
     """
 
     KIND: ClassVar[str] = "overhead"
@@ -104,12 +109,15 @@ class Overhead(_Recorded):
     fit_seconds: float
     fit_epochs: int
     fit_injections: int
+    bounds_to_maxima: float | None = None
 
     def __post_init__(self) -> None:
         _check_text(self, "subject")
         _check_counts(self, "parameters", "bounds", "extra_bits", "macs", "fit_epochs", "fit_injections")
         _check_at_least_one(self, "parameters")
         _check_amount("fit_seconds", self.fit_seconds)
+        if self.bounds_to_maxima is not None:
+            _check_finite("bounds_to_maxima", self.bounds_to_maxima)
         self._check_latency()
 
     def _check_latency(self) -> None:
@@ -145,6 +153,11 @@ def _check_at_least_one(record: object, *names: str) -> None:
 def _check_at_most(record: object, name: str, limit: str) -> None:
     if getattr(record, name) > getattr(record, limit):
         raise ValueError(f"{name} must be at most {limit}: {record}")
+
+
+def _check_finite(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
 
 
 def _check_amount(name: str, value: object) -> None:

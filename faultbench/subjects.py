@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,7 @@ from faultbench.network import Network, trace
 from faultbench.plugin_modules import PluginModule
 from faultbench.progress import Reporter
 from faultbench.registry import suggest
+from faultbench.schemes.profile import bounds_to_maxima
 from faultbench.schemes.scheme import Fitted, Fitting, Scheme, equal_bounds, protected, store
 from faultbench.staging.golden import Staging
 from faultbench.streams import seed_of
@@ -250,7 +251,9 @@ class Bench:
         )
         with threads(_n_threads(network, built, RECIPES[subject.schedule].batch)):
             fitted = built.scheme.fit(fitting)
-        artifact = fitted_artifact(fitted, title, checkpoint.fit_s)
+            fit_s = checkpoint.fit_s
+            ratio = bounds_to_maxima(fitting, built.scheme, fitted.bounds)
+        artifact = fitted_artifact(replace(fitted, bounds_to_maxima=ratio), title, fit_s)
         self._artifacts.save(name, artifact)
         checkpoint.clear()
         return artifact

@@ -75,6 +75,7 @@ OVERHEAD_TYPES = {
     "fit_seconds": "float64",
     "fit_epochs": "int64",
     "fit_injections": "int64",
+    "bounds_to_maxima": "float64",
 }
 
 

@@ -52,6 +52,7 @@ def an_overhead(**changes: Any) -> Overhead:
         "fit_seconds": 2.5,
         "fit_epochs": 3,
         "fit_injections": 0,
+        "bounds_to_maxima": 0.9,
     }
     return Overhead(**{**fields, **changes})
 

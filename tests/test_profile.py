@@ -1,19 +1,23 @@
 """Profiles: the exact maximum of every neuron over seeded training images."""
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from made_fittings import on_noise
 from made_networks import SHAPE, Residual, some_images, state_of, unchanged
 from torch import Tensor, nn
 
+from faultbench import registry
 from faultbench.activations import Granularity
 from faultbench.datasets import Images, Splits
 from faultbench.network import Network, trace
-from faultbench.schemes import profile as profile_module
-from faultbench.schemes.profile import profile, profiled_bounds
-from faultbench.schemes.scheme import Fitting
+from faultbench.schemes import scheme as scheme_module
+from faultbench.schemes.profile import bounds_to_maxima, profiled_bounds
+from faultbench.schemes.recording import profile
+from faultbench.schemes.scheme import Fitting, granularities
 
 
 def in_one_batch(network: Network, pixels: Tensor) -> dict[str, Tensor]:
@@ -101,7 +105,7 @@ def one_hot_fitting(seed: int) -> Fitting:
 
 
 def test_as_many_images_as_said_are_profiled_and_the_seed_chooses_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profile_module, "N_IMAGES", 6)
+    monkeypatch.setattr(scheme_module, "N_PROFILED", 6)
 
     def chosen(seed: int) -> list[int]:
         (bounds,) = profiled_bounds(one_hot_fitting(seed), {"1": "neuron"}).values()
@@ -115,3 +119,48 @@ def test_as_many_images_as_said_are_profiled_and_the_seed_chooses_which(monkeypa
 def test_all_images_are_profiled_where_there_are_no_more() -> None:
     (bounds,) = profiled_bounds(one_hot_fitting(0), {"1": "neuron"}).values()
     assert bool((bounds == 1).all())
+
+
+def ratio(scheme: str, fitting: Fitting, **options: Any) -> float | None:
+    built = registry.build("scheme", scheme, options)
+    return bounds_to_maxima(fitting, built, built.fit(fitting).bounds)
+
+
+def test_bounds_at_the_profile_are_1_of_it_whatever_their_granularity_and_relu_has_none() -> None:
+    fitting = on_noise()
+    for granularity in ("layer", "channel", "neuron"):
+        assert ratio("clip_act", fitting, granularity=granularity) == 1.0
+    assert ratio("relu", fitting) is None
+    assert "maxima" not in vars(on_noise())
+
+
+def test_the_ratio_is_the_median_over_all_bounds_that_bound_something() -> None:
+    fitting, scheme = on_noise(), registry.build("scheme", "clip_act", {"granularity": "neuron"})
+    maxima = profiled_bounds(fitting, granularities(fitting.network, scheme))
+    n_fired = {name: int((bounds > 0).sum()) for name, bounds in maxima.items()}
+    assert sum(n_fired.values()) < sum(bounds.numel() for bounds in maxima.values())  # some never fire
+    share = {name: 0.25 * (1 + number) for number, name in enumerate(maxima)}
+    bounds = {name: share[name] * maximum + (maximum == 0) for name, maximum in maxima.items()}
+    expected = np.median(np.repeat(list(share.values()), list(n_fired.values())))
+    assert bounds_to_maxima(fitting, scheme, bounds) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_network_that_never_fires_has_no_ratio_and_neither_have_endless_bounds() -> None:
+    fitting, scheme = on_noise(), registry.build("scheme", "clip_act", {})
+    bounds = {site.name: torch.tensor(torch.inf) for site in fitting.network.sites}
+    assert bounds_to_maxima(fitting, scheme, bounds) is None
+    for conv in (fitting.network.graph.get_submodule(name) for name in ("conv1", "conv2", "conv3")):
+        torch.nn.init.zeros_(conv.weight)
+    for layer in ("bn1", "bn2", "conv3"):
+        torch.nn.init.constant_(fitting.network.graph.get_submodule(layer).bias, -100.0)
+    silent = replace(fitting)
+    assert bounds_to_maxima(silent, scheme, {name: torch.tensor(1.0) for name in bounds}) is None
+
+
+def test_a_scheme_that_changes_its_bounds_in_place_does_not_change_the_profile() -> None:
+    fitting = on_noise()
+    first = profiled_bounds(fitting, grains(fitting.network, "neuron"))
+    for bounds in first.values():
+        bounds.zero_()
+    again = profiled_bounds(fitting, grains(fitting.network, "neuron"))
+    assert all(bool(bounds.any()) for bounds in again.values())

@@ -10,8 +10,8 @@ from faultbench.activations import Granularity
 from faultbench.datasets import Images
 from faultbench.network import trace
 from faultbench.schemes.clip_act import ClipAct
-from faultbench.schemes.profile import profile_quantile
 from faultbench.schemes.ranger import Ranger
+from faultbench.schemes.recording import profile_quantile
 
 
 def rows(outputs: Tensor, granularity: Granularity) -> Tensor:

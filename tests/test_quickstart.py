@@ -61,6 +61,14 @@ def test_what_fitting_costs_tells_the_schemes_apart(results: Results) -> None:
     }
 
 
+def test_only_searched_and_trained_bounds_lie_below_the_profiled_maxima(results: Results) -> None:
+    ratio = results.overhead.set_index("scheme").bounds_to_maxima
+    assert np.isnan(ratio["relu"])
+    assert ratio["clip_act"] == ratio["ranger"] == 1
+    assert (ratio[["ft_clipact", "fitact", "hyrelu_proact"]] < 1).all()
+    assert 0.1 < ratio["ft_clipact"] < 0.8  # 20 to 60 % are published for VGG-16
+
+
 def test_a_limited_run_says_so(results: Results) -> None:
     assert isinstance(results.cells, pd.DataFrame)
     assert results.cells.limited.all()

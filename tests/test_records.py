@@ -95,6 +95,9 @@ def test_a_golden_run_that_no_run_can_produce_is_refused(changes: dict[str, Any]
         {"fit_seconds": float("nan")},
         {"fit_seconds": "2.5"},
         {"fit_epochs": 1.5},
+        {"bounds_to_maxima": float("nan")},
+        {"bounds_to_maxima": float("inf")},
+        {"bounds_to_maxima": "0.9"},
     ],
 )
 def test_an_overhead_that_no_run_can_measure_is_refused(changes: dict[str, Any]):
@@ -107,10 +110,22 @@ def test_an_overhead_may_leave_latency_unmeasured():
     assert Overhead.from_record(overhead.to_record()) == overhead
 
 
+@pytest.mark.parametrize("ratio", [None, 1, 0.3, -0.1])
+def test_an_overhead_may_leave_its_bounds_unrelated_to_the_maxima(ratio: float | None):
+    overhead = an_overhead(bounds_to_maxima=ratio)
+    assert Overhead.from_record(json.loads(json.dumps(overhead.to_record()))) == overhead
+
+
+def test_an_overhead_of_an_earlier_version_is_read_with_what_it_did_not_know_missing():
+    record = an_overhead().to_record()
+    del record["bounds_to_maxima"]
+    assert Overhead.from_record(record) == an_overhead(bounds_to_maxima=None)
+
+
 @pytest.mark.parametrize("record", [a_trial(), a_golden(), an_overhead()])
 def test_a_missing_a_foreign_field_and_another_kind_are_refused(record: Trial | Golden | Overhead):
     whole = record.to_record()
-    for name in whole:
+    for name in whole.keys() - {"bounds_to_maxima"}:
         with pytest.raises(ValueError, match="record"):
             type(record).from_record({key: value for key, value in whole.items() if key != name})
     with pytest.raises(ValueError, match="record"):

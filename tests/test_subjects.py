@@ -9,7 +9,7 @@ import torch
 
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Subject, parse_campaign
-from faultbench.checkpoints import SiteCheckpoint
+from faultbench.checkpoints import SiteCheckpoint, fitted_of
 from faultbench.errors import FaultbenchError
 from faultbench.progress import Silent
 from faultbench.schemes.ft_clipact import FtClipAct
@@ -134,3 +134,17 @@ def test_time_before_an_interruption_counts(tmp_path: Path) -> None:
     resumed = SiteCheckpoint(store, "partial", "a fitting")
     assert resumed.load().n_epochs == 3
     assert 100 < resumed.fit_s < 160
+
+
+def test_how_far_bounds_lie_below_the_maxima_is_found_once_and_kept(tmp_path: Path) -> None:
+    bench = Bench(ArtifactStore(tmp_path), Silent())
+    quantile = subject(scheme="{name: clip_act, quantile: 0.9}")
+    first, again = bench.fitted(quantile)[0], bench.fitted(quantile)[0]
+    assert first.bounds_to_maxima == again.bounds_to_maxima
+    assert 0 < (again.bounds_to_maxima or 0) < 1
+    assert bench.fitted(subject(scheme="relu"))[0].bounds_to_maxima is None
+
+
+def test_bounds_of_an_earlier_version_come_without_their_ratio_to_the_maxima() -> None:
+    notes = {"fit_s": "1.0", "n_epochs": "3", "n_injections": "7"}
+    assert fitted_of(Artifact({}, notes)) == Fitted({}, 3, 7, None)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from made_results import Made, a_golden, a_trial, an_overhead, write_journal
 
 from faultbench.errors import EngineError, FaultbenchError
+from faultbench.journal import Journal
 from faultbench.markdown import markdown
 from faultbench.records import Trial
 from faultbench.results_folder import ber_text, find_results
@@ -28,7 +29,8 @@ COLUMNS = {
     ),
     "overhead": (
         "dataset model scheme guard format parameters bounds extra_bits memory_overhead_pct macs latency_ratio "
-        "latency_ratio_ci_low latency_ratio_ci_high fit_seconds fit_epochs fit_injections"
+        "latency_ratio_ci_low latency_ratio_ci_high fit_seconds fit_epochs fit_injections "
+        "bounds_to_maxima"
     ),
 }
 """Other people's scripts lean on these names."""
@@ -299,8 +301,17 @@ def test_markdown_says_what_each_scheme_costs(tmp_path: Path):
     relu, ft_clipact, proact = (cell["subject"] for cell in made.cells)
     unmeasured = {"latency_ratio": None, "latency_ratio_ci_low": None, "latency_ratio_ci_high": None}
     costs = [
-        an_overhead(subject=relu, bounds=0, extra_bits=0, fit_seconds=0, fit_epochs=0, **unmeasured),
-        an_overhead(subject=ft_clipact, parameters=14_719_818, bounds=13, fit_epochs=0, fit_injections=11_200),
+        an_overhead(
+            subject=relu, bounds=0, extra_bits=0, fit_seconds=0, fit_epochs=0, bounds_to_maxima=None, **unmeasured
+        ),
+        an_overhead(
+            subject=ft_clipact,
+            parameters=14_719_818,
+            bounds=13,
+            fit_epochs=0,
+            fit_injections=11_200,
+            bounds_to_maxima=0.31286,
+        ),
         an_overhead(
             subject=proact,
             parameters=23_520_842,
@@ -315,13 +326,26 @@ def test_markdown_says_what_each_scheme_costs(tmp_path: Path):
     write_journal(folder / "journal", "one", costs)
     assert markdown(read_results(folder)).partition("| Pro\\|Act | - | - |\n\n")[2] == (
         "Overheads: bounds, and their memory in % of the parameters; time of an inference in relation to the "
-        "unprotected network, and its 95% interval; fitting in seconds, epochs of training and fault injections.\n\n"
-        "| scheme | bounds | memory (%) | latency | fitting (s) | epochs | injections |\n"
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-        "| relu | 0 | 0 | - | 0.0 | 0 | 0 |\n"
-        "| ft_clipact | 13 | 0.0000883 | 1.10 [1.05, 1.20] | 2.5 | 0 | 11,200 |\n"
-        "| Pro\\|Act | 2,875,392 | 12.2 | 1.24 [1.21, 1.26] | 2,210.5 | 138 | 0 |\n"
+        "unprotected network, and its 95% interval; fitting in seconds, epochs of training and fault injections; the "
+        "median of bound / profiled maximum.\n\n"
+        "| scheme | bounds | memory (%) | latency | fitting (s) | epochs | injections | bound / maximum |\n"
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        "| relu | 0 | 0 | - | 0.0 | 0 | 0 | - |\n"
+        "| ft_clipact | 13 | 0.0000883 | 1.10 [1.05, 1.20] | 2.5 | 0 | 11,200 | 0.313 |\n"
+        "| Pro\\|Act | 2,875,392 | 12.2 | 1.24 [1.21, 1.26] | 2,210.5 | 138 | 0 | 0.9 |\n"
     )
+
+
+def test_an_overhead_of_an_earlier_version_has_an_empty_field_for_its_bounds(tmp_path: Path):
+    folder = ONE_CELL.write_manifest(tmp_path)
+    record = an_overhead(subject=SUBJECT).to_record()
+    del record["bounds_to_maxima"]
+    with Journal(folder / "journal", "old") as journal:
+        journal.append(record)
+    results = read_results(folder)
+    assert not results.remarks
+    assert results.overhead.fit_epochs.tolist() == [3]
+    assert written(folder)["overhead"].splitlines()[1].endswith(b",3,0,")
 
 
 def test_markdown_has_the_overheads_of_each_network_once_whatever_its_fault_models(tmp_path: Path):

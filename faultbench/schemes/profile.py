@@ -1,18 +1,11 @@
-"""The largest activations over fault-free images: where every scheme's bounds start."""
+"""Profiled bounds, where every scheme starts, and how far below them its own bounds end."""
 
-import math
-from collections.abc import Mapping
+import numpy as np
+from torch import Tensor
 
-import torch
-from torch import Tensor, nn
-
-from faultbench.activations import Granularity, bounds_shape, reduce_bounds
-from faultbench.datasets import Images
-from faultbench.network import Network, Site
-from faultbench.schemes.scheme import Fitting
-
-N_IMAGES = 3000
-"""Images profiled, as in the ProAct authors' released code; fewer where the training set is smaller."""
+from faultbench.activations import Bounds, Granularity, reduce_bounds
+from faultbench.schemes.recording import profile_quantile
+from faultbench.schemes.scheme import Fitting, Scheme, granularities
 
 
 def profiled_bounds(
@@ -22,85 +15,30 @@ def profiled_bounds(
 
     A quantile below 1 takes that quantile of the activations instead, zeros among them.
     """
-    order = torch.randperm(len(fitting.train), generator=fitting.generator("profile"))
-    images = fitting.train.chosen(order[:N_IMAGES])
     if quantile < 1:
+        images = fitting.profiled_images
         return profile_quantile(fitting.network, images, granularities, quantile, batch=fitting.batch)
-    maxima = profile(fitting.network, images, batch=fitting.batch)
-    return {name: reduce_bounds(maxima[name], granularity) for name, granularity in granularities.items()}
+    maxima = fitting.maxima
+    return {name: reduce_bounds(maxima[name], grain).clone() for name, grain in granularities.items()}
 
 
-def profile(network: Network, images: Images, *, batch: int) -> dict[str, Tensor]:
-    """Site name → exact maximum of every ReLU output over the images, float32 of the site's shape."""
-    recorders = {site.name: _Recorder(site) for site in network.sites}
-    _watch(network, recorders, images, batch)
-    return {name: recorder.maximum.clone() for name, recorder in recorders.items()}
+def bounds_to_maxima(fitting: Fitting, scheme: Scheme, bounds: Bounds) -> float | None:
+    """Median over all bounds of a network, every bound counting once, of bound / profiled maximum of what it bounds.
 
-
-def profile_quantile(
-    network: Network, images: Images, granularities: dict[str, Granularity], quantile: float, *, batch: int
-) -> dict[str, Tensor]:
-    """Site name → exact quantile of each layer's, channel's or neuron's ReLU outputs, interpolated linearly.
-
-    Keeps the largest 1 − quantile of the activations in memory, all that the result depends on.
+    1 for a scheme that bounds at the profile, less for one that searches or trains its bounds below it. The maximum
+    is that of the same layer, channel or neuron over the training images that the fitting profiled. A maximum of 0,
+    of a neuron that never fired, says nothing of its bound and is left out. None where nothing is left, and where
+    the median is not finite.
     """
-    sites = {site.name: site for site in network.sites if site.name in granularities}
-    recorders = {name: _TopRecorder(site, granularities[name], quantile, len(images)) for name, site in sites.items()}
-    _watch(network, recorders, images, batch)
-    return {name: recorder.quantile() for name, recorder in recorders.items()}
+    if not bounds:
+        return None
+    maxima = profiled_bounds(fitting, granularities(fitting.network, scheme))
+    ratios = [_ratios(bounds[name], maximum) for name, maximum in maxima.items() if name in bounds]
+    together = np.concatenate([np.empty(0), *ratios])
+    median = float(np.median(together)) if len(together) else np.nan
+    return median if np.isfinite(median) else None
 
 
-@torch.inference_mode()
-def _watch(network: Network, recorders: Mapping[str, nn.Module], images: Images, batch: int) -> None:
-    watched = network.copy()
-    for site in watched.sites:
-        if site.name in recorders:
-            watched.install(site, recorders[site.name])
-    for part in images.batches(batch):
-        watched(part.pixels)
-
-
-class _Recorder(nn.Module):
-    """A ReLU that remembers the largest output of every neuron."""
-
-    def __init__(self, site: Site) -> None:
-        super().__init__()
-        self.maximum = torch.zeros(bounds_shape(site, "neuron"))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(x)
-        self.maximum = torch.maximum(self.maximum, y.amax(dim=0))
-        return y
-
-
-class _TopRecorder(nn.Module):
-    """A ReLU that remembers, for each bound, as many of its largest outputs as the quantile needs."""
-
-    def __init__(self, site: Site, granularity: Granularity, quantile: float, n_images: int) -> None:
-        super().__init__()
-        self._granularity = granularity
-        self._shape = bounds_shape(site, granularity)
-        n_values = n_images * math.prod(site.shape) // math.prod(self._shape)
-        self._rank = (1 - quantile) * (n_values - 1)  # from the top, 0 being the maximum
-        self._top = torch.zeros(math.prod(self._shape), 0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = torch.relu(x)
-        together = torch.cat([self._top, _rows(y, self._granularity)], dim=1)
-        n_kept = min(math.ceil(self._rank) + 1, together.shape[1])
-        self._top = together.topk(n_kept, dim=1).values
-        return y
-
-    def quantile(self) -> Tensor:
-        below, share = self._top[:, math.ceil(self._rank)], math.ceil(self._rank) - self._rank
-        above = self._top[:, math.floor(self._rank)]
-        return torch.lerp(below, above, share).reshape(self._shape).clone()
-
-
-def _rows(y: Tensor, granularity: Granularity) -> Tensor:
-    """A batch of activations with a row for each bound, [bounds, activations that share it]."""
-    if granularity == "layer":
-        return y.reshape(1, -1)
-    if granularity == "channel":
-        return y.transpose(0, 1).flatten(1)
-    return y.flatten(1).T
+def _ratios(bounds: Tensor, maxima: Tensor) -> np.ndarray:
+    fired = maxima > 0
+    return (bounds[fired].double() / maxima[fired].double()).numpy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 import torch
@@ -12,7 +13,11 @@ from faultbench.datasets import Augment, Images
 from faultbench.formats.codec import Codec, quantised
 from faultbench.network import Network, Site
 from faultbench.progress import Reporter
+from faultbench.schemes.recording import profile
 from faultbench.torch_streams import torch_generator
+
+N_PROFILED = 3000
+"""Images profiled, as in the ProAct authors' released code; fewer where the training set is smaller."""
 
 Schedule = Literal["paper", "fast"]
 
@@ -24,6 +29,8 @@ class Fitted:
     bounds: Bounds = field(default_factory=dict)
     n_epochs: int = 0
     n_injections: int = 0
+    bounds_to_maxima: float | None = None
+    """As `profile.bounds_to_maxima` defines it; whoever runs the fitting fills it in, a scheme need not."""
 
 
 class Checkpoint(Protocol):
@@ -73,6 +80,17 @@ class Fitting:
     def generator(self, purpose: str) -> torch.Generator:
         """A torch stream of this fitting's own for a purpose; the same purpose gives the same stream."""
         return torch_generator(self.seed, purpose)
+
+    @cached_property
+    def profiled_images(self) -> Images:
+        """The training images that profiles are taken over, chosen by the seed."""
+        order = torch.randperm(len(self.train), generator=self.generator("profile"))
+        return self.train.chosen(order[:N_PROFILED])
+
+    @cached_property
+    def maxima(self) -> dict[str, Tensor]:
+        """Site name → the largest activation of every neuron over the profiled images; not to be changed."""
+        return profile(self.network, self.profiled_images, batch=self.batch)
 
 
 class Scheme(Protocol):
