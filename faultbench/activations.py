@@ -1,8 +1,9 @@
 """The bounded activations that schemes put at the sites of a network, and what they do to NaN and infinities.
 
 Every one keeps its bounds in one parameter that broadcasts over a batch: shape () for a layer, (C, 1, 1) or
-(N,) for channels, the site's own shape for neurons. With finite bounds the outputs are finite for any input,
-unless `nan_policy` is `propagate`.
+(N,) for channels, (1, C) where a transformer has them last, the site's own shape for neurons. With finite bounds
+the outputs are finite for any input, unless `nan_policy` is `propagate`. All are written for the values of a ReLU;
+`elementwise.BehindActivation` carries them over to activations that give negative values.
 """
 
 from collections.abc import Mapping
@@ -90,13 +91,14 @@ def bounds_shape(site: Site, granularity: Granularity) -> tuple[int, ...]:
         return ()
     if granularity == "neuron":
         return site.shape
-    return site.shape[:1] + (1,) * (len(site.shape) - 1)
+    return tuple(size if axis == site.channel_axis else 1 for axis, size in enumerate(site.shape))
 
 
-def reduce_bounds(neuron_wise: Tensor, granularity: Granularity) -> Tensor:
+def reduce_bounds(neuron_wise: Tensor, granularity: Granularity, channel_axis: int = 0) -> Tensor:
     """The largest neuron-wise bound of each layer or channel; neuron-wise bounds as they are."""
     if granularity == "layer":
         return neuron_wise.amax()
     if granularity == "channel" and neuron_wise.dim() > 1:
-        return neuron_wise.amax(dim=tuple(range(1, neuron_wise.dim())), keepdim=True)
+        others = tuple(axis for axis in range(neuron_wise.dim()) if axis != channel_axis)
+        return neuron_wise.amax(dim=others, keepdim=True)
     return neuron_wise

@@ -1,8 +1,10 @@
 """A classifier traced into a graph: its activation sites and what of it lies in memory.
 
 A *site* is one call of an activation, found with torch.fx: a module called twice is two sites, a functional
-call is one as well (torchvision's ResNet-18 calls 9 ReLU modules at 17 sites). A ReLU6 keeps its cap: the site
-stands behind it, so that bounds see values of 0 to 6.
+call is one as well (torchvision's ResNet-18 calls 9 ReLU modules at 17 sites). A ReLU is replaced by what a scheme
+puts there. Any other activation stays, and its site stands behind it: a ReLU6 keeps its cap, so that bounds see
+values of 0 to 6, and a GELU its negative values (`elementwise.BehindActivation`). Activations whose own range is
+bounded, as Sigmoid, are no sites.
 """
 
 import copy
@@ -12,17 +14,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from faultbench.elementwise import (
+    BehindActivation,
+    activation_of,
+    floor_of,
+    input_of,
+    is_in_place,
+    make_out_of_place,
+)
 from faultbench.errors import FaultbenchError
 from faultbench.in_place import without_writes
-from faultbench.symbolic import LAYERS, activations_called, first_line, symbolic
+from faultbench.symbolic import ATTENTION, LAYERS, READ_FROM_LAYER, activations_called, first_line, symbolic
 
-_RELU_FUNCTIONS = (F.relu, F.relu_, torch.relu, torch.relu_)
-_RELU_METHODS = ("relu", "relu_")
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 _LAYER_KINDS = {"weight": "weights", "bias": "biases"}
+_ATTENTION_KINDS = {
+    **dict.fromkeys(("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"), "weights"),
+    **dict.fromkeys(("in_proj_bias", "bias_k", "bias_v"), "biases"),
+    "out_proj.weight": "weights",
+    "out_proj.bias": "biases",
+}
 _NORM_KINDS = {
     "weight": "norm_parameters",
     "bias": "norm_parameters",
@@ -35,22 +48,27 @@ _NORM_KINDS = {
 class Site:
     """One call of an activation.
 
-    shape is that of one image's output, without the batch: (C, H, W) or (N,). feeding names the convolutions
-    and linear layers whose outputs reach the site without passing through another site.
+    shape is that of one image's output, without the batch: (C, H, W), (N,), or as a transformer has it (tokens, C) and
+    (H, W, C). feeding names the layers (convolutions, linear ones, attention) whose outputs reach the site without
+    passing through another site. floor is the lowest value that the activation gives: 0 of a ReLU, −inf of one that
+    has none. channel_axis is where in the shape channels are.
     """
 
     index: int
     name: str
     shape: tuple[int, ...]
     feeding: tuple[str, ...]
+    floor: float = 0.0
+    channel_axis: int = 0
 
 
 @dataclass(frozen=True)
 class Parameter:
     """A stored tensor; kind is the fault target it belongs to.
 
-    Kinds are weights and biases of convolutions and linear layers, bounds of sites, norm_parameters and
-    norm_statistics. name is the state-dict name, or "bounds.<site>"; owner the layer's or site's name.
+    Kinds are weights and biases of convolutions, linear layers and attention, bounds of sites, norm_parameters and
+    norm_statistics. name is the state-dict name, or "bounds.<site>"; owner the layer's or site's name. What is no
+    layer's (class tokens, position embeddings, layer scales) is no target.
     """
 
     name: str
@@ -62,7 +80,7 @@ class Parameter:
 class Network:
     """A traced classifier in eval mode; each of its sites holds a module of its own that can be replaced.
 
-    Starts with a plain, out-of-place ReLU at every site, whatever the traced model had there.
+    Starts with what changes nothing: a plain, out-of-place ReLU for a ReLU, nn.Identity behind what stays.
     """
 
     def __init__(self, graph: fx.GraphModule, sites: tuple[Site, ...]) -> None:
@@ -75,11 +93,14 @@ class Network:
 
     def at(self, site: Site) -> nn.Module:
         """The module that stands at a site."""
-        return self.graph.get_submodule(_target(site.index))
+        module = self.graph.get_submodule(_target(site.index))
+        return module.inner if isinstance(module, BehindActivation) else module
 
     def install(self, site: Site, activation: nn.Module) -> None:
         """Put a module at a site in place of what stands there."""
-        self.graph.set_submodule(_target(site.index), activation.eval())
+        target = _target(site.index)
+        is_behind = isinstance(self.graph.get_submodule(target), BehindActivation)
+        self.graph.set_submodule(f"{target}.inner" if is_behind else target, activation.eval())
 
     def copy(self) -> "Network":
         """An independent network with equal parameters."""
@@ -91,19 +112,28 @@ class Network:
 
         Element-wise work, the activations among it, is not counted.
         """
-        with FlopCounterMode(display=False) as counter:
-            self(torch.zeros(1, *shape))
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # one fused operation, which the counter takes for free
+        try:
+            with FlopCounterMode(display=False) as counter:
+                self(torch.zeros(1, *shape))
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
         return int(counter.get_total_flops()) // 2
 
     def parameters(self) -> Iterator[Parameter]:
         """What lies in memory, in order of execution: of layers, norms and sites; nothing twice."""
-        seen: set[str] = set()
         sites = {_target(site.index): site for site in self.sites}
+        found: dict[str, Parameter] = {}
         for node in self.graph.graph.nodes:
             target = str(node.target)
-            if node.op == "call_module" and target not in seen:
-                seen.add(target)
-                yield from self._stored_at(target, sites.get(target))
+            if node.op == "call_module":
+                stored = self._stored_at(target, sites.get(target))
+            else:
+                stored = self._read_at(target) if node.meta.get(READ_FROM_LAYER) else iter(())
+            for parameter in stored:
+                found.setdefault(parameter.name, parameter)
+        return iter(found.values())
 
     def _stored_at(self, target: str, site: Site | None) -> Iterator[Parameter]:
         module = self.graph.get_submodule(target)
@@ -112,28 +142,36 @@ class Network:
         else:
             yield from _parameters_of(target, module)
 
+    def _read_at(self, target: str) -> Iterator[Parameter]:
+        owner, _, attribute = target.rpartition(".")
+        if attribute in _LAYER_KINDS:
+            tensor = getattr(self.graph.get_submodule(owner), attribute)
+            yield Parameter(target, _LAYER_KINDS[attribute], owner, tensor)
+
 
 def _parameters_of(target: str, module: nn.Module) -> Iterator[Parameter]:
-    kinds = _LAYER_KINDS if isinstance(module, LAYERS) else _NORM_KINDS if isinstance(module, _NORMS) else {}
-    for attribute, kind in kinds.items():
-        tensor = getattr(module, attribute, None)
+    known = ((LAYERS, _LAYER_KINDS), (ATTENTION, _ATTENTION_KINDS), (_NORMS, _NORM_KINDS))
+    kinds = next((kinds for types, kinds in known if isinstance(module, types)), {})
+    for name, kind in kinds.items():
+        path, _, attribute = name.rpartition(".")
+        tensor = getattr(module.get_submodule(path), attribute, None)
         if tensor is not None:
-            yield Parameter(f"{target}.{attribute}", kind, target, tensor)
+            yield Parameter(f"{target}.{name}", kind, target, tensor)
 
 
 def trace(model: nn.Module, shape: tuple[int, int, int]) -> Network:
     """Trace a classifier of images of this shape (channels, height, width); the model is put into eval mode.
 
     The network shares the model's parameters. FaultbenchError when the model gives no logits for such images,
-    when torch.fx cannot follow its control flow, or when it calls no ReLU.
+    when torch.fx cannot follow its control flow, or when it calls no activation that can be bounded.
     """
     _refuse_unfit(model.eval(), shape)
     graph = symbolic(model)
-    nodes = tuple(node for node in graph.graph.nodes if _is_relu(graph, node))
+    nodes = tuple(node for node in graph.graph.nodes if activation_of(graph, node))
     if not nodes:
         raise FaultbenchError(
-            f"{type(model).__name__}: no ReLU is called, so there is nothing to bound "
-            f"(it calls {activations_called(graph)}); take a network whose activations are ReLUs"
+            f"{type(model).__name__}: no activation without an upper end is called, so there is nothing to bound (it "
+            f"calls {activations_called(graph)}); take a network with ReLUs, GELUs, SiLUs or others of torch.nn"
         )
     for node in nodes:
         _read_result(graph, node)
@@ -141,7 +179,7 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> Network:
         ShapeProp(graph).propagate(torch.zeros(1, *shape))
     sites = tuple(_site(graph, node, index, nodes) for index, node in enumerate(nodes))
     for site, node in zip(sites, nodes, strict=True):
-        _give_own_module(graph, node, site.index)
+        _give_own_module(graph, node, site)
     # Dead code stays: torch.fx takes an in-place operation whose result nobody names for dead.
     without_writes(graph)
     graph.delete_all_unused_submodules()
@@ -167,44 +205,34 @@ def _target(index: int) -> str:
     return f"faultbench_sites.{index}"
 
 
-def _is_relu(graph: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return isinstance(graph.get_submodule(str(node.target)), nn.ReLU | nn.ReLU6)
-    return (node.op == "call_function" and node.target in (*_RELU_FUNCTIONS, F.relu6)) or (
-        node.op == "call_method" and node.target in _RELU_METHODS
-    )
-
-
-def _is_capped(graph: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return isinstance(graph.get_submodule(str(node.target)), nn.ReLU6)
-    return node.target is F.relu6
-
-
 def _read_result(graph: fx.GraphModule, node: fx.Node) -> None:
-    """Let what reads the input of an in-place ReLU after it, and so sees the ReLU, read the ReLU's own output."""
-    if _is_in_place(graph, node):
-        _input(node).replace_all_uses_with(node, delete_user_cb=lambda user: node < user)
+    """Let what reads the input of an in-place activation after it, and so sees its result, read that result."""
+    if is_in_place(graph, node):
+        input_of(node).replace_all_uses_with(node, delete_user_cb=lambda user: node < user)
 
 
-def _is_in_place(graph: fx.GraphModule, node: fx.Node) -> bool:
+def _layers_at(graph: fx.GraphModule, node: fx.Node) -> list[str]:
+    """The layers that compute a node's value: one that it calls, or those whose parameters it is given."""
     if node.op == "call_module":
-        return bool(graph.get_submodule(str(node.target)).inplace)
-    by_name = node.target in (F.relu_, torch.relu_, "relu_")
-    return by_name or bool(node.kwargs.get("inplace", len(node.args) > 1 and node.args[1]))
-
-
-def _input(node: fx.Node) -> fx.Node:
-    return node.args[0] if node.args else node.kwargs["input"]  # type: ignore[return-value]  # a ReLU's input is a tensor
-
-
-def _is_layer(graph: fx.GraphModule, node: fx.Node) -> bool:
-    return node.op == "call_module" and isinstance(graph.get_submodule(str(node.target)), LAYERS)
+        is_layer = isinstance(graph.get_submodule(str(node.target)), (*LAYERS, *ATTENTION))
+        return [str(node.target)] if is_layer else []
+    given = (str(one.target) for one in node.all_input_nodes if one.meta.get(READ_FROM_LAYER))
+    return list(dict.fromkeys(target.rpartition(".")[0] for target in given))
 
 
 def _site(graph: fx.GraphModule, node: fx.Node, index: int, nodes: tuple[fx.Node, ...]) -> Site:
     shape = tuple(node.meta["tensor_meta"].shape[1:])
-    return Site(index, _site_name(node, nodes[:index]), shape, _feeding(graph, node, nodes))
+    feeding = _feeding(graph, node, nodes)
+    axis = _channel_axis(graph, feeding, len(shape))
+    return Site(index, _site_name(node, nodes[:index]), shape, feeding, floor_of(graph, node), axis)
+
+
+def _channel_axis(graph: fx.GraphModule, feeding: tuple[str, ...], n_axes: int) -> int:
+    """Where the nearest layer's outputs are: a convolution's first, those of a linear layer and attention last."""
+    if not feeding:
+        return 0
+    weight = getattr(graph.get_submodule(feeding[0]), "weight", None)
+    return 0 if weight is not None and weight.dim() > 2 else n_axes - 1
 
 
 def _site_name(node: fx.Node, earlier: tuple[fx.Node, ...]) -> str:
@@ -219,7 +247,8 @@ def _called(node: fx.Node) -> str:
         return str(node.target)
     owners = list(node.meta.get("nn_module_stack", {}).values())
     owner = owners[-1][0] if owners else ""
-    return f"{owner}.relu" if owner else "relu"
+    name = getattr(node.target, "__name__", str(node.target)).strip("_").replace("relu6", "relu")
+    return f"{owner}.{name}" if owner else name
 
 
 def _feeding(graph: fx.GraphModule, node: fx.Node, nodes: tuple[fx.Node, ...]) -> tuple[str, ...]:
@@ -231,22 +260,20 @@ def _feeding(graph: fx.GraphModule, node: fx.Node, nodes: tuple[fx.Node, ...]) -
         if current in visited or current in nodes:
             continue
         visited.add(current)
-        if _is_layer(graph, current):
-            found[str(current.target)] = None
+        if layers := _layers_at(graph, current):
+            found |= dict.fromkeys(layers)
         else:
             queue.extend(current.all_input_nodes)
     return tuple(found)
 
 
-def _give_own_module(graph: fx.GraphModule, node: fx.Node, index: int) -> None:
-    graph.add_submodule(_target(index), nn.ReLU())
-    capped = _is_capped(graph, node)  # a ReLU6 stays and the site stands behind it, where a ReLU changes nothing
+def _give_own_module(graph: fx.GraphModule, node: fx.Node, site: Site) -> None:
+    stays = activation_of(graph, node) is not nn.ReLU
+    graph.add_submodule(_target(site.index), BehindActivation(site.floor).eval() if stays else nn.ReLU())
     with graph.graph.inserting_after(node):
-        own = graph.graph.call_module(_target(index), (node if capped else _input(node),))
+        own = graph.graph.call_module(_target(site.index), (node if stays else input_of(node),))
     node.replace_all_uses_with(own, delete_user_cb=lambda user: user is not own)
-    if not capped:
+    if not stays:
         graph.graph.erase_node(node)
-    elif node.op == "call_module":
-        graph.get_submodule(str(node.target)).inplace = False  # type: ignore[assignment]  # a flag of ReLU6
-    else:
-        node.args, node.kwargs = (_input(node),), {}
+    elif is_in_place(graph, node):
+        make_out_of_place(graph, node)  # after every read of its input is one of its result

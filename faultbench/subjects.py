@@ -126,7 +126,10 @@ def build(choice: Choice, **supplied: Any) -> Any:
 
 
 def _model(model: Choice, dataset: Dataset) -> nn.Module:
-    built: nn.Module = build(model, shape=dataset.shape, n_classes=dataset.n_classes)
+    # What training does not initialise, as a transformer's embeddings, must be the same in every process too.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        built: nn.Module = build(model, shape=dataset.shape, n_classes=dataset.n_classes)
     # Channels last is faster for every network measured (docs/benchmarks), and exact for single channels too.
     return built.to(memory_format=torch.channels_last)
 

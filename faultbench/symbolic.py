@@ -14,6 +14,18 @@ from faultbench.errors import FaultbenchError
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 """What holds weights that lie in memory."""
 
+ATTENTION = (nn.MultiheadAttention,)
+"""Layers too, with weights of several kinds; torch.fx takes each as one call."""
+
+READ_FROM_LAYER = "read_from_layer"
+"""Key of a node's meta: whether it reads a layer's parameter without calling it, as Swin does with its attention's."""
+
+_OPAQUE = (
+    *(nn.Transformer, nn.TransformerEncoder, nn.TransformerDecoder),
+    *(nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.RNNBase, nn.RNNCellBase),
+)
+"""One call to torch.fx, though activations and weights are inside."""
+
 _ACTIVATIONS = {
     name.lower(): name
     for name in nn.modules.activation.__all__
@@ -38,7 +50,7 @@ def symbolic(model: nn.Module) -> fx.GraphModule:
     FaultbenchError with the module and the line of source that torch.fx cannot follow.
     """
     try:
-        return fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
+        graph = fx.GraphModule(model, _Tracer().trace(model), type(model).__name__)
     # The model ran on a tensor just now: whatever it raises on a proxy, it is the proxy that it cannot take.
     except (TypeError, ValueError, RuntimeError, AttributeError, LookupError, AssertionError) as error:
         raise FaultbenchError(
@@ -46,6 +58,21 @@ def symbolic(model: nn.Module) -> fx.GraphModule:
             f"stopped {_place(error, model)}; its forward must not branch on the values of tensors, nor turn them into "
             "numbers: use torch.where, or put the step into a function of its own under torch.fx.wrap"
         ) from error
+    _refuse_opaque(graph, model)
+    for node in graph.graph.nodes:
+        if node.op == "get_attr":  # of the module that it is read from the graph keeps this parameter alone
+            owner = model.get_submodule(str(node.target).rpartition(".")[0])
+            node.meta[READ_FROM_LAYER] = isinstance(owner, LAYERS)
+    return graph
+
+
+def _refuse_opaque(graph: fx.GraphModule, model: nn.Module) -> None:
+    for node in graph.graph.nodes:
+        if node.op == "call_module" and isinstance(module := graph.get_submodule(str(node.target)), _OPAQUE):
+            raise FaultbenchError(
+                f"{type(model).__name__}: {node.target} is one {type(module).__name__} to torch.fx, with weights "
+                "and activations inside that cannot be reached; write it with linear layers and nn.MultiheadAttention"
+            )
 
 
 def activations_called(graph: fx.GraphModule) -> str:

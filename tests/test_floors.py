@@ -15,7 +15,7 @@ FLOORS = (
     ("declarations",),
     ("registry",),
     ("campaign", "records", "disk", "progress"),
-    ("journal", "stats", "formats", "artifacts", "datasets", "manifest", "symbolic", "in_place"),
+    ("journal", "stats", "formats", "artifacts", "datasets", "manifest", "symbolic", "elementwise", "in_place"),
     ("results_folder", "faults", "network", "models"),
     ("staging",),
     ("tables", "trial", "training", "activations"),

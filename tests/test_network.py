@@ -195,13 +195,13 @@ TORCHVISION = {
     "vgg11": (10, 32),
     "alexnet": (7, 63),
     "squeezenet1_1": (26, 32),
-    "mobilenet_v3_small": (14, 32),
+    "mobilenet_v3_small": (33, 32),
     "shufflenet_v2_x0_5": (37, 32),
     "densenet121": (121, 32),
     "regnet_y_400mf": (65, 32),
     "inception_v3": (94, 75),
 }
-"""Name → its number of ReLU calls, counted in torchvision's source, and the size of images."""
+"""Name → its number of calls of activations, counted in torchvision's source, and the size of images."""
 
 UNINITIALISED = {"googlenet", "vgg11", "inception_v3"}
 """Their own initialisation takes seconds."""
@@ -415,6 +415,7 @@ def test_a_relu6_keeps_its_cap_and_its_site_stands_behind_it() -> None:
     network = trace(model, SHAPE)
     assert [site.name for site in network.sites] == ["relu6", "relu6#1", "relu"]
     assert same_bits(network(images), logits)
+    assert [site.floor for site in network.sites] == [0, 0, 0]
     seen: list[Tensor] = []
     network.at(network.sites[0]).register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     network(images)
@@ -422,12 +423,94 @@ def test_a_relu6_keeps_its_cap_and_its_site_stands_behind_it() -> None:
     assert seen[0].max() == 6
 
 
-def test_a_model_without_relu_is_refused() -> None:
-    class Smooth(Head):
+def test_a_model_whose_activations_are_all_bounded_is_refused() -> None:
+    class Gates(Head):
         def forward(self, x: Tensor) -> Tensor:
-            return self.classified(F.gelu(self.second(F.silu(self.first(x)))))
+            return self.classified(torch.tanh(self.second(F.sigmoid(self.first(x)))))
 
-    refused(Smooth(), r"^Smooth: no ReLU is called, so there is nothing to bound \(it calls SiLU 1×, GELU 1×\); take")
+    refused(
+        Gates(),
+        r"^Gates: no activation without an upper end is called, so there is nothing to bound "
+        r"\(it calls Sigmoid 1×, Tanh 1×\); take a network with ReLUs, GELUs, SiLUs or others of torch\.nn$",
+    )
+
+
+class Attentive(nn.Module):
+    """Attention, tokens by channels, then a GELU that reads a linear layer's weights without calling it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.attention = nn.Linear(6, 8), nn.MultiheadAttention(8, 2, batch_first=True)
+        self.mlp, self.linear = nn.Linear(8, 5), nn.Linear(5, N_CLASSES)
+        randomise(self, seed=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x.flatten(0, 1))
+        x = x + self.attention(x, x, x, need_weights=False)[0]
+        return self.linear(F.gelu(F.linear(x, self.mlp.weight, self.mlp.bias)).mean(dim=1))
+
+
+def test_attention_and_layers_whose_weights_are_read_lie_in_memory_and_feed_sites() -> None:
+    model, images = Attentive().eval(), some_images()
+    network = trace(model, SHAPE).copy()
+    with torch.inference_mode():
+        assert same_bits(network(images), model(images))
+    assert parameters(network) == [
+        ("embed.weight", "weights", "embed"),
+        ("embed.bias", "biases", "embed"),
+        ("attention.in_proj_weight", "weights", "attention"),
+        ("attention.in_proj_bias", "biases", "attention"),
+        ("attention.out_proj.weight", "weights", "attention"),
+        ("attention.out_proj.bias", "biases", "attention"),
+        ("mlp.weight", "weights", "mlp"),
+        ("mlp.bias", "biases", "mlp"),
+        ("linear.weight", "weights", "linear"),
+        ("linear.bias", "biases", "linear"),
+    ]
+    assert network.sites[0].feeding == ("mlp",)
+    for parameter in network.parameters():
+        before = network(images).detach()
+        with torch.no_grad():
+            parameter.tensor.mul_(1.5)
+        assert not torch.equal(network(images), before), parameter.name
+    in_front = feeding(
+        nn.Sequential(nn.Flatten(0, 1), First(model.attention), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3))
+    )
+    assert in_front == {"2": ("1.module",)}
+
+
+class First(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (0, 2))
+        return self.module(x, x, x, need_weights=False)[0]
+
+
+def test_multiply_accumulates_of_attention_are_counted_by_hand() -> None:
+    n_tokens, width = 6, 8
+    projections = n_tokens * (4 * width * width)
+    products = 2 * n_tokens * n_tokens * width
+    others = n_tokens * (6 * width + width * 5) + 5 * N_CLASSES
+    assert trace(Attentive(), SHAPE).macs(SHAPE) == projections + products + others
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+@pytest.mark.parametrize("opaque", [nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), nn.LSTM(6, 6)])
+def test_modules_that_hide_activations_and_weights_are_refused_with_what_to_do(opaque: nn.Module) -> None:
+    class Hiding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.linear = opaque, nn.Linear(36, N_CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.hidden(F.relu(x.flatten(0, 1)))
+            return self.linear((y[0] if isinstance(self.hidden, nn.LSTM) else y).flatten(1))
+
+    name = type(opaque).__name__
+    refused(Hiding(), rf"^Hiding: hidden is one {name} to torch\.fx, .*; write it with linear layers and nn\.Multihead")
 
 
 def test_images_that_a_model_does_not_take_are_refused(capfd: pytest.CaptureFixture[str]) -> None:

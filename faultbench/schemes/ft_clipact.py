@@ -1,5 +1,6 @@
 """FT-ClipAct: clipping thresholds searched by injecting faults."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -112,7 +113,8 @@ class Resilience:
         owners = None if whole_network else site.feeding
         self._space = fault_space(self._network, fitting.codec, ("weights", "biases"), owners=owners)
         others = {layer for other in self._network.sites if other is not site for layer in other.feeding}
-        self._hidden_by_zero = not whole_network and others.isdisjoint(site.feeding)
+        silenced = site.floor in (0, -math.inf)  # behind a GELU and its like, negative values pass a threshold of 0
+        self._hidden_by_zero = silenced and not whole_network and others.isdisjoint(site.feeding)
         self._maps = [[self._draw(rate, trial) for trial in range(n_maps)] for rate in rates]
         sample = [fault_map for maps in self._maps for fault_map in maps]
         self._evaluation = Evaluation(

@@ -18,8 +18,9 @@ def profiled_bounds(
     if quantile < 1:
         images = fitting.profiled_images
         return profile_quantile(fitting.network, images, granularities, quantile, batch=fitting.batch)
+    axes = {site.name: site.channel_axis for site in fitting.network.sites}
     maxima = fitting.maxima
-    return {name: reduce_bounds(maxima[name], grain).clone() for name, grain in granularities.items()}
+    return {name: reduce_bounds(maxima[name], grain, axes[name]).clone() for name, grain in granularities.items()}
 
 
 def bounds_to_maxima(fitting: Fitting, scheme: Scheme, bounds: Bounds) -> float | None:

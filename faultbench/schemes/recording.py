@@ -1,4 +1,8 @@
-"""The largest activations of a network over fault-free images, recorded site by site."""
+"""The largest activations of a network over fault-free images, recorded site by site.
+
+What a recorder sees is what a bound would: behind a GELU and its like the values above 0, behind an activation that
+has no floor the magnitudes (`elementwise.BehindActivation`).
+"""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +16,7 @@ from faultbench.network import Network, Site
 
 
 def profile(network: Network, images: Images, *, batch: int) -> dict[str, Tensor]:
-    """Site name → exact maximum of every ReLU output over the images, float32 of the site's shape."""
+    """Site name → exact maximum of every output over the images, at least 0, float32 of the site's shape."""
     recorders = {site.name: _Recorder(site) for site in network.sites}
     _watch(network, recorders, images, batch)
     return {name: recorder.maximum.clone() for name, recorder in recorders.items()}
@@ -21,9 +25,9 @@ def profile(network: Network, images: Images, *, batch: int) -> dict[str, Tensor
 def profile_quantile(
     network: Network, images: Images, granularities: dict[str, Granularity], quantile: float, *, batch: int
 ) -> dict[str, Tensor]:
-    """Site name → exact quantile of each layer's, channel's or neuron's ReLU outputs, interpolated linearly.
+    """Site name → exact quantile of each layer's, channel's or neuron's outputs, interpolated linearly.
 
-    Keeps the largest 1 − quantile of the activations in memory, all that the result depends on.
+    What is below 0 counts as 0. Keeps the largest 1 − quantile of them in memory, all that the result depends on.
     """
     sites = {site.name: site for site in network.sites if site.name in granularities}
     recorders = {name: _TopRecorder(site, granularities[name], quantile, len(images)) for name, site in sites.items()}
@@ -59,7 +63,7 @@ class _TopRecorder(nn.Module):
 
     def __init__(self, site: Site, granularity: Granularity, quantile: float, n_images: int) -> None:
         super().__init__()
-        self._granularity = granularity
+        self._granularity, self._channel_axis = granularity, site.channel_axis
         self._shape = bounds_shape(site, granularity)
         n_values = n_images * math.prod(site.shape) // math.prod(self._shape)
         self._rank = (1 - quantile) * (n_values - 1)  # from the top, 0 being the maximum
@@ -67,7 +71,7 @@ class _TopRecorder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(x)
-        together = torch.cat([self._top, _rows(y, self._granularity)], dim=1)
+        together = torch.cat([self._top, _rows(y, self._granularity, self._channel_axis)], dim=1)
         n_kept = min(math.ceil(self._rank) + 1, together.shape[1])
         self._top = together.topk(n_kept, dim=1).values
         return y
@@ -78,10 +82,10 @@ class _TopRecorder(nn.Module):
         return torch.lerp(below, above, share).reshape(self._shape).clone()
 
 
-def _rows(y: Tensor, granularity: Granularity) -> Tensor:
+def _rows(y: Tensor, granularity: Granularity, channel_axis: int) -> Tensor:
     """A batch of activations with a row for each bound, [bounds, activations that share it]."""
     if granularity == "layer":
         return y.reshape(1, -1)
     if granularity == "channel":
-        return y.transpose(0, 1).flatten(1)
+        return y.movedim(1 + channel_axis, 0).flatten(1)
     return y.flatten(1).T

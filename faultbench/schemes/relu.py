@@ -12,7 +12,7 @@ from faultbench.schemes.scheme import Fitted, Fitting
 @scheme("relu")
 @dataclass(frozen=True)
 class Relu:
-    """No protection: plain ReLU everywhere."""
+    """No protection: every activation as the network has it."""
 
     def granularity_at(self, site: Site, *, is_last: bool) -> None:
         """No bounds."""

@@ -97,10 +97,14 @@ class Scheme(Protocol):
     """An activation scheme. Same seed, same bounds, bit for bit."""
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity | None:
-        """How many bounds the site has; None leaves it a plain ReLU."""
+        """How many bounds the site has; None leaves it as the network has it."""
 
     def activation(self, bounds: Tensor) -> nn.Module:
-        """The module to put at a site; with infinite bounds it equals ReLU on finite inputs."""
+        """The module to put at a site; with infinite bounds it equals ReLU on finite inputs.
+
+        Where the network has another activation, that one stays, and the module sees what it gives as a ReLU would
+        give it (`elementwise.BehindActivation`).
+        """
 
     def fit(self, fitting: Fitting) -> Fitted:
         """Find the bounds of every site that has some; leaves the given network as it is."""
