@@ -96,6 +96,10 @@ class Network:
         module = self.graph.get_submodule(_target(site.index))
         return module.inner if isinstance(module, BehindActivation) else module
 
+    def slot(self, site: Site) -> str:
+        """The submodule that the graph calls at a site, whatever stands there."""
+        return _target(site.index)
+
     def install(self, site: Site, activation: nn.Module) -> None:
         """Put a module at a site in place of what stands there."""
         target = _target(site.index)

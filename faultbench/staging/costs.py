@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from faultbench.network import Network
 from faultbench.staging.splicing import Splicer, spliceable
@@ -46,16 +47,15 @@ def measured_costs(staged: StagedNetwork, network: Network, batch: Tensor, *, n_
     rounds = [_timed(staged, batch) for _ in range(N_TIMINGS)]
     few = batch[:N_LOOKED_AT]
     values = {staged.steps[step].name: made for step, _, made in staged.walk(few)}
-    storages = {name: value.untyped_storage() for name, value in values.items() if isinstance(value, Tensor)}
-    sites = {network.at(site) for site in network.sites}
+    sizes = {name: storages(value) for name, value in values.items()}
     return Costs(
         seconds=[median(times) for times in zip(*(seconds for seconds, _ in rounds), strict=True)],
         spliced_s={step: median(spliced[step] for _, spliced in rounds) for step in rounds[0][1]},
         needed=staged.needed,
         made=[node.name for node in staged.steps],
-        n_bytes={name: storage.nbytes() * n_images // len(few) for name, storage in storages.items()},
-        storage={name: storage.data_ptr() for name, storage in storages.items()},
-        bounding={step for step in range(len(staged.steps)) if staged.module(step) in sites},
+        n_bytes={name: sum(found.values()) * n_images // len(few) for name, found in sizes.items()},
+        storage={name: min(found) for name, found in sizes.items() if found},
+        bounding={staged.step_of(network.slot(site)) for site in network.sites},
     )
 
 
@@ -69,6 +69,12 @@ def writes_in_place(staged: StagedNetwork, batch: Tensor) -> bool:
             return True
         before[staged.steps[step].name] = made.clone() if isinstance(made, Tensor) else made
     return False
+
+
+def storages(value: Any) -> dict[int, int]:
+    """Where the tensors of a value lie, and how many bytes each takes there."""
+    found = [leaf.untyped_storage() for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+    return {storage.data_ptr(): storage.nbytes() for storage in found}
 
 
 def _unchanged(value: Any, before: Any) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.network import Network, Site
-from faultbench.staging.costs import Costs, measured_costs, writes_in_place
+from faultbench.staging.costs import Costs, measured_costs, storages, writes_in_place
 from faultbench.staging.cuts import beginnings, expected_s, kept_values
 from faultbench.staging.splicing import Splicer, channels_of, n_blocks, same_bits, spliceable
 from faultbench.staging.steps import StagedNetwork, Values
@@ -68,7 +68,7 @@ class GoldenRun:
         if staging.memory_bytes and not writes_in_place(self._staged, batches[0]):
             n_images = sum(len(batch) for batch in batches)
             self._costs = measured_costs(self._staged, network, batches[0], n_images=n_images)
-        self._changing = None if changing is None else self._staged.step_of(network.at(changing))
+        self._changing = None if changing is None else self._staged.step_of(network.slot(changing))
         self._kept = self._chosen(staging)
         self._begin = beginnings(self._staged.needed, self._kept)
         started = perf_counter()
@@ -79,8 +79,8 @@ class GoldenRun:
     def kept_bytes(self) -> int:
         """Memory that the kept values take."""
         names = self._kept - {self._staged.input}
-        tensors = [values[name] for values in self._values for name in names if isinstance(values[name], Tensor)]
-        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+        found = (sizes for values in self._values for name in names for sizes in storages(values[name]).items())
+        return sum(dict(found).values())
 
     def expected_share(self, sample: Sequence[FaultMap]) -> float:
         """What a trial with fault maps like these is expected to take, as a share of the golden run's time."""

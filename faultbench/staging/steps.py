@@ -43,9 +43,9 @@ class StagedNetwork:
         node = self.steps[step]
         return self._root.get_submodule(str(node.target)) if node.op == "call_module" else None
 
-    def step_of(self, module: nn.Module) -> int:
-        """The first step that calls a module; ValueError where none does."""
-        return [self.module(step) for step in range(len(self.steps))].index(module)
+    def step_of(self, target: str) -> int:
+        """The first step that calls a submodule of this name; ValueError where none does."""
+        return [str(node.target) if node.op == "call_module" else None for node in self.steps].index(target)
 
     def resume(self, step: int, values: Values, keep: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Any]]:
         """The logits, and the values of the nodes in keep, when only the steps from this one on are run.
