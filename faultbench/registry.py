@@ -120,12 +120,17 @@ def find(kind: str, text: str, modules: Modules = ()) -> tuple[Entry, dict[str, 
     raise FaultbenchError(f"unknown {_words(kind)} {suggest(text, known)}")
 
 
-def build(kind: str, text: str, options: Mapping[str, Any], modules: Modules = (), **supplied: Any) -> Any:
+def build(
+    kind: str, text: str, options: Mapping[str, Any], modules: Modules = (), folder: Path = Path(), **supplied: Any
+) -> Any:
     """Call the plug-in that text names with its options and with what faultbench supplies.
 
-    FaultbenchError, whatever it was, when the code of a lab's plug-in fails.
+    What stands for a name's `<path>` starts at folder. FaultbenchError, whatever it was, when the code of a lab's
+    plug-in fails.
     """
     entry, placeholders = find(kind, text, modules)
+    if "path" in placeholders:
+        placeholders["path"] = str(folder / placeholders["path"])
     plug_in = entry.load()
     with nullcontext() if entry.origin is None else blaming(f"{_words(kind)} {text!r}", entry.origin.file):
         return plug_in(**placeholders, **options, **supplied)

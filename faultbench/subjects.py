@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,6 +50,9 @@ HEAVY = 0.1
 
 N_SAMPLED = 16
 """Fault maps at each BER from which a run learns where its first faults will be."""
+
+DIGESTED = 1000
+"""Images put into a digest at once: all of them as float32 would take four times what they are kept in."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def matching(network: Network, patterns: Iterable[str]) -> set[str]:
 def build(choice: Choice, **supplied: Any) -> Any:
     """The plug-in that a choice names, called with its options and with what else it takes."""
     modules = () if choice.origin is None else (choice.origin,)
-    return registry.build(choice.kind, choice.name, choice.options, modules, **supplied)
+    return registry.build(choice.kind, choice.name, choice.options, modules, choice.folder, **supplied)
 
 
 def _model(model: Choice, dataset: Dataset) -> nn.Module:
@@ -275,17 +279,19 @@ def threads(n_threads: int) -> Iterator[None]:
 
 def splits(dataset: Choice) -> Splits:
     """The images of a data set, read once a process."""
-    return _splits(dataset.name, canonical(dataset.options), dataset.origin)
+    return _splits(dataset.name, canonical(dataset.options), dataset.origin, dataset.folder)
 
 
 @lru_cache(maxsize=4)
-def _splits(name: str, options: str, origin: PluginModule | None) -> Splits:
-    return build(Choice("dataset", name, json.loads(options), name, origin)).load()  # type: ignore[no-any-return]  # plug-ins are untyped
+def _splits(name: str, options: str, origin: PluginModule | None, folder: Path) -> Splits:
+    return build(Choice("dataset", name, json.loads(options), name, origin, folder)).load()  # type: ignore[no-any-return]  # plug-ins are untyped
 
 
 def images_digest(images: Images) -> str:
-    """SHA-256 of pixels and labels, in hex."""
-    sha = hashlib.sha256(images.pixels.numpy().tobytes())
+    """SHA-256 of pixels, as float32, and labels, in hex."""
+    sha = hashlib.sha256()
+    for part in images.batches(DIGESTED):
+        sha.update(part.pixels.numpy().tobytes())
     sha.update(images.labels.numpy().tobytes())
     return sha.hexdigest()
 

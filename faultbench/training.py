@@ -93,8 +93,9 @@ def shuffled(
     images: Images, batch: int, augment: Augment, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of augmented batches of pixels and labels in random order."""
-    for chosen in torch.split(torch.randperm(len(images), generator=generator), batch):
-        yield augment(images.pixels[chosen], generator), images.labels[chosen]
+    for indices in torch.split(torch.randperm(len(images), generator=generator), batch):
+        chosen = images.chosen(indices)
+        yield augment(chosen.pixels, generator), chosen.labels
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -34,6 +35,8 @@ class Choice:
     label: str
     origin: PluginModule | None = None
     """The module of a lab's own that it comes from; what a worker needs to import it."""
+    folder: Path = Path()
+    """Where a `<path>` in the name starts: the campaign file's folder, absolute."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -55,7 +58,10 @@ def read_choice(kind: str, entry: Entry, where: Where, document: Document, modul
         document.report(where, str(error), document.place((*where, "name")))
         return None
     options = _options(plug_in, entry, where, document)
-    return None if options is None else Choice(kind, entry.name, options, entry.printed, plug_in.origin)
+    if options is None:
+        return None
+    folder = Path(document.source).parent.absolute() if "<path>" in plug_in.name else Path()
+    return Choice(kind, entry.name, options, entry.printed, plug_in.origin, folder)
 
 
 def options_model(plug_in: registry.Entry) -> type[BaseModel]:

@@ -1,5 +1,6 @@
 """Arguments and options that several verbs share."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,24 @@ def runnable_campaign(file: Path, overrides: tuple[str, ...], *, with_plugins: b
             "add --plugins to the command if you trust them"
         )
     return campaign
+
+
+def data_option(verb: Any) -> Any:
+    """`--data-dir`, the same as FAULTBENCH_DATA in the environment, from which worker processes take it too."""
+    return click.option(
+        "--data-dir",
+        metavar="DIR",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="FAULTBENCH_DATA",
+        expose_value=False,
+        callback=_set_data_folder,
+        help="Where data sets are and are downloaded to; default: $FAULTBENCH_DATA, or ~/.cache/faultbench.",
+    )(verb)
+
+
+def _set_data_folder(_context: click.Context, _option: click.Parameter, folder: Path | None) -> None:
+    if folder is not None:
+        os.environ["FAULTBENCH_DATA"] = str(folder.expanduser().absolute())
 
 
 def module_option(verb: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from faultbench.campaign import Campaign
-from faultbench.cli.options import campaign_arguments, output_option, plugins_flag, runnable_campaign
+from faultbench.cli.options import campaign_arguments, data_option, output_option, plugins_flag, runnable_campaign
 from faultbench.progress import reporter
 
 REFERENCE = "hyrelu_proact"
@@ -18,6 +18,7 @@ REFERENCE = "hyrelu_proact"
 @campaign_arguments
 @plugins_flag
 @output_option
+@data_option
 @click.option("--memory-only", is_flag=True, help="Count bounds; needs no data and no training, writes nothing.")
 def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Path, memory_only: bool) -> None:
     """Print each scheme's memory overhead, and measure its latency and the cost of fitting it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from faultbench.campaign import Campaign, Subject
-from faultbench.cli.options import campaign_arguments, output_option, plugins_flag, runnable_campaign
+from faultbench.cli.options import campaign_arguments, data_option, output_option, plugins_flag, runnable_campaign
 from faultbench.journal import JournalContents, read_journal
 
 
@@ -15,6 +15,7 @@ from faultbench.journal import JournalContents, read_journal
 @campaign_arguments
 @plugins_flag
 @output_option
+@data_option
 def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Path) -> None:
     """Print each cell's fault-space bits, expected flips, chance of a trial without flips, and missing trials.
 

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from faultbench.cli.options import campaign_arguments, memory_option, output_option, plugins_flag, runnable_campaign
+from faultbench.cli.options import (
+    campaign_arguments,
+    data_option,
+    memory_option,
+    output_option,
+    plugins_flag,
+    runnable_campaign,
+)
 from faultbench.errors import Interrupted
 from faultbench.progress import reporter
 from faultbench.registry import build, catalogue
@@ -16,6 +23,7 @@ from faultbench.registry import build, catalogue
 @campaign_arguments
 @plugins_flag
 @output_option
+@data_option
 @click.option("--engine", type=click.Choice(list(catalogue("engine"))), default="local", show_default=True)
 @click.option("--workers", "n_workers", type=click.IntRange(min=1), help="Worker processes; default: one a core.")
 @memory_option

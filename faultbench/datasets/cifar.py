@@ -1,70 +1,71 @@
 """CIFAR-10 and CIFAR-100 (A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009)."""
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
-import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from faultbench.datasets.images import Images, Splits, mirrored, shifted
-from faultbench.errors import FaultbenchError
+from faultbench.datasets.decoded import data_folder
+from faultbench.datasets.images import mirrored, shifted
+from faultbench.datasets.published import Published
 from faultbench.registry import dataset
 
-N_CALIBRATION = 3000
-SPLIT_SEED = 2009
-"""Which training images are held out for calibration is a property of the data set, the same in every campaign."""
 
-
-@dataclass(frozen=True)
-class _Cifar:
+class _Cifar(Published):
     shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     n_test: ClassVar[int] = 10_000
+    split_seed: ClassVar[int] = 2009
     source: ClassVar[type[CIFAR10]]
 
-    def load(self) -> Splits:
-        """Pixels in 0..1, no mean or standard deviation taken off; downloaded by torchvision where not there yet."""
-        train, test = self._part(train=True), self._part(train=False)
-        order = torch.from_numpy(np.random.default_rng(SPLIT_SEED).permutation(len(train)))
-        calibration, kept = torch.tensor_split(order, (N_CALIBRATION,))
-        return Splits(train.chosen(kept), train.chosen(calibration), test)
+    @property
+    def folder(self) -> Path:
+        return data_folder() / str(self.source.base_folder)
+
+    @property
+    def files(self) -> Sequence[str]:
+        return [name for name, _ in self._listed] + [self.source.meta["filename"]]
+
+    @property
+    def origin(self) -> str:
+        return str(self.source.url)
+
+    @property
+    def checksums(self) -> Sequence[str]:
+        return [md5 for _, md5 in self._listed]
+
+    def read(self, root: Path, *, is_train: bool, download: bool) -> tuple[Tensor, Tensor]:
+        found = self.source(root, train=is_train, download=download)
+        return torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(found.targets)
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Random crop of the image padded by 4, and random mirroring."""
         return mirrored(shifted(pixels, generator, margin=4), generator)
 
-    def _part(self, *, train: bool) -> Images:
-        found = self._files(train=train)
-        pixels = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous().float().div_(255)
-        return Images(pixels, torch.tensor(found.targets))
-
-    def _files(self, *, train: bool) -> Any:
-        root = Path(os.environ.get("FAULTBENCH_DATA", "~/.cache/faultbench")).expanduser()
-        try:
-            return self.source(root, train=train, download=not (root / self.source.base_folder).is_dir())
-        except (OSError, RuntimeError) as error:
-            raise FaultbenchError(
-                f"{root / self.source.base_folder}: no intact {self.source.__name__} there, and it could not be "
-                f"downloaded: {error}; unpack {self.source.url} there, or name another folder by FAULTBENCH_DATA"
-            ) from error
+    @property
+    def _listed(self) -> list[list[str]]:
+        return [*self.source.train_list, *self.source.test_list]
 
 
 @dataset("cifar10")
 @dataclass(frozen=True)
 class Cifar10(_Cifar):
-    """60,000 colour photographs, 32×32, of 10 classes: 47,000 train, 3,000 calibration, 10,000 test."""
+    """60,000 colour photographs, 32×32, of 10 classes: 10,000 test, of the others n_calibration held out."""
 
     n_classes: ClassVar[int] = 10
     source: ClassVar[type[CIFAR10]] = CIFAR10
+    n_calibration: Annotated[int, Field(ge=1, le=49_999)] = 3000
 
 
 @dataset("cifar100")
 @dataclass(frozen=True)
 class Cifar100(_Cifar):
-    """60,000 colour photographs, 32×32, of 100 classes: 47,000 train, 3,000 calibration, 10,000 test."""
+    """60,000 colour photographs, 32×32, of 100 classes: 10,000 test, of the others n_calibration held out."""
 
     n_classes: ClassVar[int] = 100
     source: ClassVar[type[CIFAR10]] = CIFAR100
+    n_calibration: Annotated[int, Field(ge=1, le=49_999)] = 3000

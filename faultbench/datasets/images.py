@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from faultbench.errors import FaultbenchError
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Random variation of a training batch, [images, channels, height, width] in and out."""
@@ -13,30 +16,40 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Images:
-    """Pixels, float32 [images, channels, height, width], and labels, int64 [images]."""
+    """Images as they are kept, [images, channels, height, width], and their labels, int64 [images].
 
-    pixels: Tensor
+    stored is float32, taken as it is, or uint8, of which `pixels` is the 255th part. It may be a file mapped into
+    memory that other processes share: the parts below are views of it wherever they can be.
+    """
+
+    stored: Tensor
     labels: Tensor
 
     def __post_init__(self) -> None:
-        if len(self.pixels) != len(self.labels):
-            raise ValueError(f"{len(self.pixels)} images but {len(self.labels)} labels")
+        if len(self.stored) != len(self.labels):
+            raise ValueError(f"{len(self.stored)} images but {len(self.labels)} labels")
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def pixels(self) -> Tensor:
+        """float32 [images, channels, height, width]; made anew of uint8 images each time, so ask it of a batch."""
+        # Divided here and not on an accelerator, where dividing by a constant multiplies by its rounded inverse.
+        return self.stored if self.stored.is_floating_point() else self.stored.float().div_(255)
+
     def first(self, n_images: int | None) -> "Images":
         """The first n images in the data set's own order; all of them for None."""
-        return Images(self.pixels[:n_images], self.labels[:n_images])
+        return Images(self.stored[:n_images], self.labels[:n_images])
 
     def chosen(self, indices: Tensor) -> "Images":
         """The images at these indices, in their order."""
-        return Images(self.pixels[indices], self.labels[indices])
+        return Images(self.stored[indices], self.labels[indices])
 
     def batches(self, batch: int) -> list["Images"]:
         """Consecutive batches; the last may be smaller."""
-        pixels, labels = torch.split(self.pixels, batch), torch.split(self.labels, batch)
-        return [Images(*pair) for pair in zip(pixels, labels, strict=True)]
+        stored, labels = torch.split(self.stored, batch), torch.split(self.labels, batch)
+        return [Images(*pair) for pair in zip(stored, labels, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -54,16 +67,38 @@ class Splits:
 class Dataset(Protocol):
     """A data set plug-in: what can be known before loading, and the loading."""
 
-    shape: ClassVar[tuple[int, int, int]]
-    """Channels, height, width of an image."""
-    n_classes: ClassVar[int]
-    n_test: ClassVar[int]
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of an image."""
+
+    @property
+    def n_classes(self) -> int:
+        """Classes that labels number from 0."""
+
+    @property
+    def n_test(self) -> int:
+        """Test images."""
 
     def load(self) -> Splits:
         """Read all images; FaultbenchError says which files are missing and where they should be."""
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Vary a training batch at random, each image on its own."""
+
+
+def in_random_order(images: Images, *, seed: int) -> Images:
+    """The images in the order that the seed gives: what is taken from the front is taken at random."""
+    return images.chosen(torch.from_numpy(np.random.default_rng(seed).permutation(len(images))))
+
+
+def held_out(images: Images, n_images: int) -> tuple[Images, Images]:
+    """The first n images, and the others; FaultbenchError where nothing would be left."""
+    if n_images >= len(images):
+        raise FaultbenchError(
+            f"n_calibration: {n_images:,} of {len(images):,} training images leaves none to train on; "
+            f"give at most {len(images) - 1:,}"
+        )
+    return images.first(n_images), Images(images.stored[n_images:], images.labels[n_images:])
 
 
 def shifted(pixels: Tensor, generator: torch.Generator, *, margin: int) -> Tensor:

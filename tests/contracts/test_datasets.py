@@ -1,5 +1,6 @@
 """Every data set keeps the same laws; those that are read from disk are made up there, smaller."""
 
+import hashlib
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchvision.datasets import CIFAR10, CIFAR100
+from made_datasets import unplugged, write_classes, write_idx
+from scipy.io import savemat
+from torchvision.datasets import CIFAR10, CIFAR100, MNIST, SVHN, FashionMNIST
 
 from faultbench import registry
 from faultbench.datasets import Dataset, Images, Splits
@@ -37,11 +40,35 @@ def is_there(path: str, md5: str) -> bool:
     return Path(path).is_file()
 
 
-ON_DISK: dict[str, Callable[[Path], None]] = {
-    "cifar10": lambda root: write_cifar(root, CIFAR10, "labels", 10),
-    "cifar100": lambda root: write_cifar(root, CIFAR100, "fine_labels", 100),
+def write_mnist(root: Path, source: type[MNIST]) -> None:
+    """The four files of MNIST, unpacked: torchvision checks their checksums only when it unpacks them."""
+    rng = np.random.default_rng(0)
+    for kind, size in (("train", 5 * N_TRAIN_A_FILE), ("t10k", N_TEST)):
+        write_idx(root / source.__name__ / "raw", kind, rng, size)
+
+
+def write_svhn(root: Path, patch: pytest.MonkeyPatch) -> None:
+    """Two files of MATLAB's, and their checksums in place of SVHN's."""
+    rng, md5s = np.random.default_rng(0), {}
+    for split, size in (("train", 5 * N_TRAIN_A_FILE), ("test", 26_032)):
+        path = root / f"{split}_32x32.mat"
+        digit = np.arange(size, dtype=np.uint8)[:, None] % 10 + 1
+        savemat(path, {"X": rng.integers(0, 256, (32, 32, 3, size), dtype=np.uint8), "y": digit})
+        md5s[split] = ["", path.name, hashlib.md5(path.read_bytes()).hexdigest()]
+    patch.setattr(SVHN, "split_list", md5s)
+
+
+ON_DISK: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
+    "cifar10": lambda root, _: write_cifar(root, CIFAR10, "labels", 10),
+    "cifar100": lambda root, _: write_cifar(root, CIFAR100, "fine_labels", 100),
+    "mnist": lambda root, _: write_mnist(root, MNIST),
+    "fashion_mnist": lambda root, _: write_mnist(root, FashionMNIST),
+    "svhn": write_svhn,
+    "folder:<path>": lambda root, _: write_classes(root / "images", dict.fromkeys(("cat", "dog", "owl"), 40)),
 }
 """Writers of what stands in for the files that a data set reads; the others bring their images along."""
+
+PUBLISHED = sorted(set(ON_DISK) - {"folder:<path>"})
 
 PIECE = 400
 """Images looked at one by one."""
@@ -54,9 +81,9 @@ def name(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FAULTBENCH_DATA", str(root))
         if request.param in ON_DISK:
-            ON_DISK[request.param](root)
+            ON_DISK[request.param](root, patch)
             patch.setattr("torchvision.datasets.cifar.check_integrity", is_there)
-        yield request.param
+        yield request.param.replace("<path>", str(root / "images"))
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +147,44 @@ def test_augmentation_depends_on_its_generator_alone_and_leaves_the_images(datas
     assert torch.equal(pixels, before)
 
 
-@pytest.mark.parametrize("name", sorted(ON_DISK))
-def test_a_folder_without_the_files_is_an_error_that_names_it(
+def test_what_is_read_from_disk_is_kept_in_a_byte_a_value_and_held_out_without_a_copy(
+    name: str, splits: Splits
+) -> None:
+    if name != "digits":
+        assert {images.stored.dtype for images in parts(splits)} == {torch.uint8}
+        train, calibration = (images.stored.untyped_storage() for images in (splits.train, splits.calibration))
+        assert train.data_ptr() == calibration.data_ptr()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_without_the_files_and_without_a_network_one_line_says_which_are_wanted_where(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAULTBENCH_DATA", str(tmp_path))
+    unplugged(monkeypatch)
     dataset = registry.build("dataset", name, {})
-    folder = tmp_path / dataset.source.base_folder
-    folder.mkdir()  # there, so that nothing is downloaded; and empty
-    with pytest.raises(FaultbenchError, match="FAULTBENCH_DATA") as raised:
+    with pytest.raises(FaultbenchError, match="--data-dir or FAULTBENCH_DATA") as raised:
         dataset.load()
-    assert str(raised.value).startswith(f"{folder}: no intact {dataset.source.__name__}")
-    assert "\n" not in str(raised.value)
+    message = str(raised.value)
+    assert message.startswith(f"{dataset.folder}: no intact {dataset.source.__name__} there")
+    assert f"put {', '.join(dataset.files)} there, from {dataset.origin}" in message
+    assert len(dataset.files) >= 2
+    assert dataset.folder.is_relative_to(tmp_path)
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_so_many_calibration_images_are_held_out_as_asked_for_and_no_more_than_there_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAULTBENCH_DATA", str(tmp_path))
+    ON_DISK[name](tmp_path, monkeypatch)
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", is_there)
+    few, many = (registry.build("dataset", name, {"n_calibration": n}).load() for n in (40, 1000))
+    assert [len(part) for part in parts(few)[:2]] == [5960, 40]
+    assert [len(part) for part in parts(many)[:2]] == [5000, 1000]
+    assert torch.equal(few.calibration.stored, many.calibration.stored[:40])
+    together = [torch.cat([split.calibration.stored, split.train.stored]) for split in (few, many)]
+    assert torch.equal(*together)
+    with pytest.raises(FaultbenchError, match="n_calibration: 6,000 of 6,000 training images leaves none"):
+        registry.build("dataset", name, {"n_calibration": 6000}).load()

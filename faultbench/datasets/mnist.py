@@ -1,0 +1,85 @@
+"""MNIST (LeCun, Cortes, Burges, 1998) and Fashion-MNIST (Xiao, Rasul, Vollgraf, arXiv 1708.07747)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.datasets import MNIST, FashionMNIST
+
+from faultbench.datasets.decoded import data_folder
+from faultbench.datasets.images import mirrored, shifted
+from faultbench.datasets.published import Published
+from faultbench.registry import dataset
+
+SIDE = 28
+
+
+class _Mnist(Published):
+    n_classes: ClassVar[int] = 10
+    n_test: ClassVar[int] = 10_000
+    split_seed: ClassVar[int] = 1998
+    source: ClassVar[type[MNIST]]
+    size: Literal[28, 32]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (1, self.size, self.size)
+
+    @property
+    def folder(self) -> Path:
+        return data_folder() / self.source.__name__ / "raw"
+
+    @property
+    def files(self) -> Sequence[str]:
+        return [name for name, _ in self.source.resources]
+
+    @property
+    def origin(self) -> str:
+        return str(self.source.mirrors[0])
+
+    @property
+    def checksums(self) -> Sequence[str]:
+        return [md5 for _, md5 in self.source.resources]
+
+    @property
+    def variant(self) -> str:
+        return f"-{self.size}"
+
+    def read(self, root: Path, *, is_train: bool, download: bool) -> tuple[Tensor, Tensor]:
+        found = self.source(root, train=is_train, download=download)
+        if tuple(found.data.shape[1:]) != (SIDE, SIDE):
+            raise ValueError(f"images of {tuple(found.data.shape[1:])}, not {SIDE}×{SIDE}")
+        return F.pad(found.data.unsqueeze(1), ((self.size - SIDE) // 2,) * 4), found.targets
+
+
+@dataset("mnist")
+@dataclass(frozen=True)
+class Mnist(_Mnist):
+    """70,000 handwritten digits in grey, 28×28, or 32×32 with a black frame: 10,000 test."""
+
+    source: ClassVar[type[MNIST]] = MNIST
+    size: Literal[28, 32] = 28
+    n_calibration: Annotated[int, Field(ge=1, le=59_999)] = 3000
+
+    def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Shift by at most two pixels; a mirrored digit would be another sign."""
+        return shifted(pixels, generator, margin=2)
+
+
+@dataset("fashion_mnist")
+@dataclass(frozen=True)
+class FashionMnist(_Mnist):
+    """70,000 pieces of clothing in grey, 28×28, or 32×32 with a black frame: 10,000 test."""
+
+    source: ClassVar[type[MNIST]] = FashionMNIST
+    size: Literal[28, 32] = 28
+    n_calibration: Annotated[int, Field(ge=1, le=59_999)] = 3000
+
+    def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """Shift by at most two pixels, and random mirroring."""
+        return mirrored(shifted(pixels, generator, margin=2), generator)
