@@ -1,6 +1,7 @@
 """Images of one's own, in class folders."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from made_datasets import write_classes
 from PIL import Image
 
-from faultbench.campaign import parse_campaign
+from faultbench.campaign import CampaignError, parse_campaign
 from faultbench.datasets.folder import Folder
 from faultbench.errors import FaultbenchError
 from faultbench.subjects import parts, splits
@@ -171,16 +172,38 @@ def campaign(folder: Path, place: str) -> str:
     )
 
 
-def test_a_relative_path_starts_at_the_campaign_file_and_enters_no_key(images: Path, tmp_path: Path) -> None:
+def test_a_relative_path_starts_at_the_campaign_file(images: Path, tmp_path: Path) -> None:
     (tmp_path / "campaigns").mkdir()
     text = campaign(tmp_path / "campaigns", "../images")
-    here = parse_campaign(text, tmp_path / "campaigns" / "own.yaml")
-    assert splits(here.subjects[0].dataset).test.stored.shape == (4, 1, 8, 8)
-    assert parts(here.subjects[0]).n_images == 4
-    elsewhere = parse_campaign(text, tmp_path / "own.yaml")
-    assert elsewhere.cells[0].key == here.cells[0].key
-    with pytest.raises(FaultbenchError, match="no such folder"):
-        parts(elsewhere.subjects[0])
+    subject = parse_campaign(text, tmp_path / "campaigns" / "own.yaml").subjects[0]
+    assert splits(subject.dataset).test.stored.shape == (4, 1, 8, 8)
+    assert parts(subject).n_images == 4
+
+
+def test_a_path_that_leads_nowhere_is_an_error_with_its_place_in_the_file(tmp_path: Path) -> None:
+    with pytest.raises(CampaignError) as raised:
+        parse_campaign(campaign(tmp_path, "images"), tmp_path / "own.yaml")
+    assert str(raised.value) == (
+        f"{tmp_path}/own.yaml:2:19: datasets[0]: no such file or folder; given 'images'; "
+        "relative paths start at the campaign file's folder"
+    )
+
+
+def test_cells_keep_their_keys_when_images_move_with_the_campaign_and_lose_them_when_images_change(
+    images: Path, tmp_path: Path
+) -> None:
+    def key(folder: Path) -> str:
+        return parse_campaign(campaign(folder, "images"), folder / "own.yaml").cells[0].key
+
+    before = key(tmp_path)
+    shutil.copytree(images, tmp_path / "moved" / "images")
+    assert key(tmp_path / "moved") == before
+    (images / ".hidden").touch()
+    assert key(tmp_path) == before
+    (images / "cat" / "more.png").write_bytes(bytes_of(images / "cat" / "000.png"))
+    longer = key(tmp_path)
+    (images / "cat" / "more.png").write_bytes(b"other")
+    assert len({before, longer, key(tmp_path)}) == 3
 
 
 def test_an_absolute_path_longer_than_what_messages_quote_is_taken_whole(images: Path, tmp_path: Path) -> None:

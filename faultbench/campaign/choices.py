@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from faultbench import registry
 from faultbench.campaign.complaints import complaints
+from faultbench.campaign.places import content_digest, folder_of
 from faultbench.campaign.problems import LONGEST_QUOTE, Where
 from faultbench.campaign.source import Document
 from faultbench.campaign.spec import Entry
@@ -37,12 +38,15 @@ class Choice:
     """The module of a lab's own that it comes from; what a worker needs to import it."""
     folder: Path = Path()
     """Where a `<path>` in the name starts: the campaign file's folder, absolute."""
+    content: str | None = None
+    """What tells the file or folder at a name's `<path>` from a changed one."""
 
     @property
     def record(self) -> dict[str, Any]:
         """What identifies the choice within its axis; of a lab's plug-in the source too, which has no version."""
         sources = {} if self.origin is None else {"sources": list(self.origin.sources)}
-        return {"name": self.name, "options": dict(self.options), **sources}
+        content = {} if self.content is None else {"content": self.content}
+        return {"name": self.name, "options": dict(self.options), **sources, **content}
 
 
 def known(kind: str, modules: Modules = ()) -> Mapping[str, registry.Entry]:
@@ -58,10 +62,12 @@ def read_choice(kind: str, entry: Entry, where: Where, document: Document, modul
         document.report(where, str(error), document.place((*where, "name")))
         return None
     options = _options(plug_in, entry, where, document)
-    if options is None:
+    has_path = "<path>" in plug_in.name
+    content = content_digest(plug_in, entry.name, where, document) if has_path else None
+    if options is None or (has_path and content is None):
         return None
-    folder = Path(document.source).parent.absolute() if "<path>" in plug_in.name else Path()
-    return Choice(kind, entry.name, options, entry.printed, plug_in.origin, folder)
+    folder = folder_of(document) if has_path else Path()
+    return Choice(kind, entry.name, options, entry.printed, plug_in.origin, folder, content)
 
 
 def options_model(plug_in: registry.Entry) -> type[BaseModel]:
