@@ -41,7 +41,7 @@ def markdown(results: Results) -> str:
 def _caption(block: Block) -> str:
     cells = pd.concat([line.cells for line in block.lines])
     return (
-        f"Mean accuracy in % and its 95% interval, over {shared_count(cells.trials)} trials a cell, "
+        f"Mean accuracy in % and its 95% betting interval, over {shared_count(cells.trials)} trials a cell, "
         f"{shared_count(cells.images)} images a trial."
     )
 

@@ -1,8 +1,9 @@
 """Results as data frames and CSV files: one row a cell, a trial, a protected network.
 
 Rows are sorted and every number is computed from counts in an order of its own, so the same records give the
-same bytes whichever files they came from. Accuracies and rates are fractions in 0..1; `accuracy_ci_*` is the
-95 % interval of `stats.mean_interval`, over trials.
+same bytes whichever files they came from. Accuracies and rates are fractions in 0..1. What the columns of a
+cell say, and how their intervals are made, stands in `measures`; `interval` names the kind of those of means and
+rates, and `confidence` is that of all.
 """
 
 from collections.abc import Iterable
@@ -14,20 +15,12 @@ import pandas as pd
 
 from faultbench import stats
 from faultbench.disk import replaced
-from faultbench.errors import FaultbenchError
-from faultbench.records import Golden, Overhead, Trial
+from faultbench.measures import INTERVALS, OUTCOMES, measured
+from faultbench.records import Golden, Overhead
 from faultbench.results_folder import LABELS, CellEntry, Manifest, ResultsFolder, read_folder
 
 NETWORK = LABELS[:-1]
 """The labels of a protected network; fault models share it, and what it costs."""
-
-OUTCOMES = {
-    "sdc_rate": "n_sdc",
-    "sdc_critical_rate": "n_sdc_critical",
-    "due_rate": "n_due",
-    "masked_rate": "n_masked",
-}
-"""Rate → the count it is of; each is the mean over trials of the fraction of images."""
 
 CELL_TYPES = {
     "campaign": "str",
@@ -46,6 +39,9 @@ CELL_TYPES = {
     **dict.fromkeys(OUTCOMES, "float64"),
     "flips_mean": "float64",
     "limited": "bool",
+    **dict.fromkeys(INTERVALS, "float64"),
+    "interval": "str",
+    "confidence": "float64",
 }
 TRIAL_TYPES = {
     "campaign": "str",
@@ -140,9 +136,11 @@ def _cell_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
         yield {
             **_named(folder, entry),
             **_golden(folder.journal.goldens.get(entry.subject)),
-            **(_measured(trials) if trials else {}),
+            **(measured(trials) if trials else {}),
             "trials": len(trials),
             "limited": len(trials) < folder.manifest.trials,
+            "interval": "betting",
+            "confidence": stats.CONFIDENCE,
         }
 
 
@@ -153,25 +151,6 @@ def _golden(golden: Golden | None) -> dict[str, Any]:
         "n_bits": golden.n_bits,
         "images": golden.n_images,
         "golden_accuracy": golden.n_correct / golden.n_images,
-    }
-
-
-def _measured(trials: list[Trial]) -> dict[str, Any]:
-    images = {trial.n_images for trial in trials}
-    if len(images) > 1:
-        raise FaultbenchError(f"cell {trials[0].cell}: its trials looked at {sorted(images)} images; runs were mixed")
-    accuracies = [trial.n_correct / trial.n_images for trial in trials]
-    interval = stats.mean_interval(accuracies)
-    return {
-        "images": images.pop(),
-        "accuracy_mean": stats.mean(accuracies),
-        "accuracy_ci_low": interval.low,
-        "accuracy_ci_high": interval.high,
-        "accuracy_median": stats.quantile(accuracies, 0.5),
-        "accuracy_q05": stats.quantile(accuracies, 0.05),
-        "accuracy_min": min(accuracies),
-        **{rate: stats.mean([getattr(t, count) / t.n_images for t in trials]) for rate, count in OUTCOMES.items()},
-        "flips_mean": stats.mean([trial.n_flips for trial in trials]),
     }
 
 

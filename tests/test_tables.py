@@ -1,8 +1,10 @@
 import csv
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,7 +23,9 @@ COLUMNS = {
     "cells": (
         "campaign dataset model scheme guard format fault ber n_bits trials images golden_accuracy accuracy_mean "
         "accuracy_ci_low accuracy_ci_high accuracy_median accuracy_q05 accuracy_min sdc_rate sdc_critical_rate "
-        "due_rate masked_rate flips_mean limited"
+        "due_rate masked_rate flips_mean limited accuracy_median_ci_low accuracy_median_ci_high accuracy_q05_ci_low "
+        "accuracy_q05_ci_high sdc_rate_ci_low sdc_rate_ci_high sdc_critical_rate_ci_low sdc_critical_rate_ci_high "
+        "due_rate_ci_low due_rate_ci_high masked_rate_ci_low masked_rate_ci_high below_min_ci_high interval confidence"
     ),
     "trials": (
         "campaign cell dataset model scheme guard format fault ber trial n_flips n_images n_correct n_masked n_sdc "
@@ -38,6 +42,14 @@ COLUMNS = {
 ONE_CELL = Made(schemes=["relu"], bers=[1e-6], trials=4)
 CELL = ONE_CELL.cells[0]["cell"]
 SUBJECT = ONE_CELL.cells[0]["subject"]
+
+
+NONE = pytest.approx(math.nan, nan_ok=True)
+
+
+def ends(name: str, fractions: list[float]) -> dict[str, float]:
+    interval = mean_interval(fractions)
+    return {f"{name}_ci_low": interval.low, f"{name}_ci_high": interval.high}
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -93,7 +105,29 @@ def test_a_cell_is_what_its_trials_say_worked_by_hand(tmp_path: Path):
         "masked_rate": pytest.approx((800 - 157) / 800),
         "flips_mean": 15.0,
         "limited": False,
+        # Four trials bound neither quantile from below, and the median from no side.
+        "accuracy_median_ci_low": NONE,
+        "accuracy_median_ci_high": NONE,
+        "accuracy_q05_ci_low": NONE,
+        "accuracy_q05_ci_high": 0.95,
+        **ends("sdc_rate", [0, 0.03, 0.005, 0.5]),
+        **ends("sdc_critical_rate", [0, 0.03, 0, 0.48]),
+        **ends("due_rate", [0, 0, 0, 0.25]),
+        **ends("masked_rate", [1, 0.97, 0.995, 0.25]),
+        # If more than this fraction of trials were worse, four would all be better with less than 5 %.
+        "below_min_ci_high": pytest.approx(1 - 0.05**0.25),
+        "interval": "betting",
+        "confidence": 0.95,
     }
+
+
+def test_six_trials_bound_a_median_and_seventy_two_a_five_per_cent_quantile(tmp_path: Path):
+    for n_trials, n_ends in ((5, 1), (6, 3), (71, 3), (72, 4)):
+        made = replace(ONE_CELL, trials=n_trials, name=f"n{n_trials}")
+        cells = read_results(made.write(tmp_path)).cells
+        bounded = cells[[f"{name}_ci_{end}" for name in ("accuracy_median", "accuracy_q05") for end in ("low", "high")]]
+        # Two trials bound the 5 % quantile from above already.
+        assert bounded.notna().sum(axis=None) == n_ends
 
 
 def test_a_cell_without_trials_is_a_row_of_unknowns(tmp_path: Path):
@@ -105,7 +139,7 @@ def test_a_cell_without_trials_is_a_row_of_unknowns(tmp_path: Path):
     empty = results.cells[results.cells.scheme == "clip_act"]
     assert (empty.trials == 0).all()
     assert empty.limited.all()
-    assert empty.filter(regex="accuracy_|rate|flips").isna().all(axis=None)
+    assert empty.filter(regex="accuracy_|rate|flips|below").isna().all(axis=None)
     assert (empty.golden_accuracy == 0.98).all()
     rows = list(csv.DictReader(written(folder)["cells"].decode().splitlines()))
     assert {row["accuracy_mean"] for row in rows if row["scheme"] == "clip_act"} == {""}
@@ -127,7 +161,7 @@ def test_a_cell_with_fewer_trials_than_asked_for_is_limited(tmp_path: Path):
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 4))
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_tables_are_the_same_bytes_whatever_the_files_and_their_order(
     tmp_path: Path, order: random.Random, n_files: int
 ):
@@ -159,8 +193,8 @@ def test_fractions_in_csv_read_back_bit_for_bit(tmp_path: Path):
     rows = list(csv.DictReader(written(folder)["cells"].decode().splitlines()))
     floats = read_results(folder).cells.select_dtypes("float64")
     for name in floats:
-        assert [float(row[name]) for row in rows] == floats[name].tolist()
-    assert len(floats.columns) == 13
+        assert np.array_equal([float(row[name] or "nan") for row in rows], floats[name], equal_nan=True)
+    assert len(floats.columns) == 27
 
 
 def test_memory_overhead_is_bounds_in_per_cent_of_parameters(tmp_path: Path):
@@ -274,7 +308,7 @@ def test_markdown_has_schemes_down_and_bers_across(tmp_path: Path):
     assert markdown(read_results(folder)) == (
         "# made\n\n"
         "## digits, digits_cnn, q15.16\n\n"
-        "Mean accuracy in % and its 95% interval, over 0 to 3 trials a cell, 200 images a trial.\n\n"
+        "Mean accuracy in % and its 95% betting interval, over 0 to 3 trials a cell, 200 images a trial.\n\n"
         "| scheme | golden | BER 1e-6 | BER 2.5e-5 |\n"
         "| --- | ---: | ---: | ---: |\n"
         f"| relu | 98.5 | 95.0 [{low}, 100.0] | - |\n"

@@ -1,0 +1,72 @@
+"""What the trials of one cell say: mean accuracy, rates, quantiles and the worst trial, each with its interval.
+
+A trial is one draw, also of a rate: the fraction of its images that end so. The columns `accuracy_ci_*` and
+`*_rate_ci_*` are `stats.mean_interval`, `accuracy_median_ci_*` and `accuracy_q05_ci_*` `stats.quantile_interval`;
+one without a number has too few trials to bound it on that side. `below_min_ci_high` bounds the fraction of all
+trials that would come out worse than `accuracy_min`, the worst of these.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from faultbench import stats
+from faultbench.errors import FaultbenchError
+from faultbench.records import Trial
+
+OUTCOMES = {
+    "sdc_rate": "n_sdc",
+    "sdc_critical_rate": "n_sdc_critical",
+    "due_rate": "n_due",
+    "masked_rate": "n_masked",
+}
+"""Rate → the count it is of; each is the mean over trials of the fraction of images."""
+
+QUANTILES = {"accuracy_median": 0.5, "accuracy_q05": 0.05}
+
+INTERVALS = (
+    *(f"{name}_ci_{end}" for name in (*QUANTILES, *OUTCOMES) for end in ("low", "high")),
+    "below_min_ci_high",
+)
+"""Columns of intervals besides `accuracy_ci_*`."""
+
+
+def measured(trials: Sequence[Trial]) -> dict[str, Any]:
+    """Columns of `cells.csv`; FaultbenchError if the trials looked at different numbers of images."""
+    images = {trial.n_images for trial in trials}
+    if len(images) > 1:
+        raise FaultbenchError(f"cell {trials[0].cell}: its trials looked at {sorted(images)} images; runs were mixed")
+    accuracies = [trial.n_correct / trial.n_images for trial in trials]
+    return {
+        "images": images.pop(),
+        "accuracy_mean": stats.mean(accuracies),
+        **_ends("accuracy", stats.mean_interval(accuracies)),
+        **_quantiles(accuracies),
+        "accuracy_min": min(accuracies),
+        "below_min_ci_high": stats.below_worst(len(trials)),
+        **_rates(trials),
+        "flips_mean": stats.mean([trial.n_flips for trial in trials]),
+    }
+
+
+def _quantiles(accuracies: Sequence[float]) -> dict[str, float]:
+    columns = {}
+    for name, q in QUANTILES.items():
+        columns[name] = stats.quantile(accuracies, q)
+        columns |= _ends(name, stats.quantile_interval(accuracies, q))
+    return columns
+
+
+def _rates(trials: Sequence[Trial]) -> dict[str, float]:
+    columns = {}
+    for name, count in OUTCOMES.items():
+        rates = [getattr(trial, count) / trial.n_images for trial in trials]
+        columns[name] = stats.mean(rates)
+        columns |= _ends(name, stats.mean_interval(rates))
+    return columns
+
+
+def _ends(name: str, interval: stats.Interval) -> dict[str, float]:
+    """An infinite end is no number in a table of fractions."""
+    ends = {f"{name}_ci_low": interval.low, f"{name}_ci_high": interval.high}
+    return {column: end if math.isfinite(end) else math.nan for column, end in ends.items()}

@@ -1,0 +1,18 @@
+"""What n trials say of all trials: means, quantiles, worst trials and differences, with intervals that hold.
+
+A trial is one draw: its images share its flips, so n trials of m images are n observations, never n·m.
+"""
+
+from faultbench.stats.means import CONFIDENCE, Interval, log_capital, mean, mean_interval
+from faultbench.stats.tails import below_worst, quantile, quantile_interval
+
+__all__ = [
+    "CONFIDENCE",
+    "Interval",
+    "below_worst",
+    "log_capital",
+    "mean",
+    "mean_interval",
+    "quantile",
+    "quantile_interval",
+]
