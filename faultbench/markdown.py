@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from faultbench.blocks import Block, blocks, overhead_text, overheads, protection, shared_count
+from faultbench.measures import interval_text
 from faultbench.results_folder import ber_text
+from faultbench.stopping import Rule
 from faultbench.tables import Results
 
 _COSTS_CAPTION = (
@@ -30,40 +32,41 @@ def markdown(results: Results) -> str:
     for block in blocks(results):
         parts += [
             f"## {_plain(block.name)}",
-            _caption(block),
-            "\n".join(_table(block, results.manifest.trials)),
+            _caption(block, results.manifest.rule),
+            "\n".join(_table(block, results.manifest.rule)),
         ]
         if block.costs in costs:
             parts += [_COSTS_CAPTION, "\n".join(_costs_table(costs.pop(block.costs)))]
     return "\n\n".join(parts) + "\n"
 
 
-def _caption(block: Block) -> str:
+def _caption(block: Block, rule: Rule) -> str:
     cells = pd.concat([line.cells for line in block.lines])
     return (
-        f"Mean accuracy in % and its 95% betting interval, over {shared_count(cells.trials)} trials a cell, "
+        f"Mean accuracy in % and its {interval_text(rule)}, over {shared_count(cells.trials)} trials a cell, "
         f"{shared_count(cells.images)} images a trial."
     )
 
 
-def _table(block: Block, n_asked: int) -> Iterator[str]:
+def _table(block: Block, rule: Rule) -> Iterator[str]:
     bers = sorted({ber for line in block.lines for ber in line.cells.ber})
     yield _row(["scheme", "golden", *(f"BER {ber_text(ber)}" for ber in bers)])
     yield _row(["---", *["---:"] * (len(bers) + 1)])
     for line in block.lines:
-        cells = {cell["ber"]: _cell(cell, n_asked) for cell in line.cells.to_dict("records")}
+        cells = {cell["ber"]: _cell(cell, rule) for cell in line.cells.to_dict("records")}
         golden = line.cells.golden_accuracy.iloc[0]
         yield _row([_plain(line.label), _percent(golden), *(cells.get(ber, "") for ber in bers)])
 
 
-def _cell(cell: Mapping[Any, Any], n_asked: int) -> str:
+def _cell(cell: Mapping[Any, Any], rule: Rule) -> str:
     if not cell["trials"]:
         return _percent(math.nan)
     # The interval is rounded outwards, so that what is printed holds too.
     low = math.floor(1000 * cell["accuracy_ci_low"]) / 10
     high = math.ceil(1000 * cell["accuracy_ci_high"]) / 10
     text = f"{_percent(cell['accuracy_mean'])} [{low:.1f}, {high:.1f}]"
-    return f"{text} LIMITED {cell['trials']}/{n_asked}" if cell["limited"] else text
+    asked = "" if rule.until else f"/{rule.n_max}"
+    return f"{text} LIMITED {cell['trials']}{asked}" if cell["limited"] else text
 
 
 def _costs_table(rows: pd.DataFrame) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from faultbench import stats
 from faultbench.errors import FaultbenchError
 from faultbench.records import Trial
+from faultbench.stopping import Rule
 
 OUTCOMES = {
     "sdc_rate": "n_sdc",
@@ -31,8 +32,21 @@ INTERVALS = (
 """Columns of intervals besides `accuracy_ci_*`."""
 
 
-def measured(trials: Sequence[Trial]) -> dict[str, Any]:
-    """Columns of `cells.csv`; FaultbenchError if the trials looked at different numbers of images."""
+def interval_kind(rule: Rule) -> str:
+    """What the intervals of means are called: `betting`, or `betting-sequence` where the outcomes ended the trials."""
+    return "betting-sequence" if rule.until else "betting"
+
+
+def interval_text(rule: Rule) -> str:
+    """For captions: "95% betting interval"."""
+    return f"{100 * rule.confidence:g}% {interval_kind(rule)} interval"
+
+
+def measured(trials: Sequence[Trial], rule: Rule) -> dict[str, Any]:
+    """Columns of `cells.csv`; FaultbenchError if the trials looked at different numbers of images.
+
+    rule is what their number came from: where it hung on the outcomes, the intervals are of a kind that allows it.
+    """
     images = {trial.n_images for trial in trials}
     if len(images) > 1:
         raise FaultbenchError(f"cell {trials[0].cell}: its trials looked at {sorted(images)} images; runs were mixed")
@@ -40,29 +54,34 @@ def measured(trials: Sequence[Trial]) -> dict[str, Any]:
     return {
         "images": images.pop(),
         "accuracy_mean": stats.mean(accuracies),
-        **_ends("accuracy", stats.mean_interval(accuracies)),
-        **_quantiles(accuracies),
+        **_ends("accuracy", mean_interval(accuracies, rule)),
+        **_quantiles(accuracies, rule),
         "accuracy_min": min(accuracies),
-        "below_min_ci_high": stats.below_worst(len(trials)),
-        **_rates(trials),
+        "below_min_ci_high": stats.below_worst(len(trials), confidence=rule.confidence_a_look),
+        **_rates(trials, rule),
         "flips_mean": stats.mean([trial.n_flips for trial in trials]),
     }
 
 
-def _quantiles(accuracies: Sequence[float]) -> dict[str, float]:
+def mean_interval(fractions: Sequence[float], rule: Rule) -> stats.Interval:
+    """The interval of the mean of what a cell's trials measured, in the order of their numbers."""
+    return stats.mean_interval(fractions, confidence=rule.confidence, anytime=rule.until is not None)
+
+
+def _quantiles(accuracies: Sequence[float], rule: Rule) -> dict[str, float]:
     columns = {}
     for name, q in QUANTILES.items():
         columns[name] = stats.quantile(accuracies, q)
-        columns |= _ends(name, stats.quantile_interval(accuracies, q))
+        columns |= _ends(name, stats.quantile_interval(accuracies, q, confidence=rule.confidence_a_look))
     return columns
 
 
-def _rates(trials: Sequence[Trial]) -> dict[str, float]:
+def _rates(trials: Sequence[Trial], rule: Rule) -> dict[str, float]:
     columns = {}
     for name, count in OUTCOMES.items():
         rates = [getattr(trial, count) / trial.n_images for trial in trials]
         columns[name] = stats.mean(rates)
-        columns |= _ends(name, stats.mean_interval(rates))
+        columns |= _ends(name, mean_interval(rates, rule))
     return columns
 
 

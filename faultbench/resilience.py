@@ -10,7 +10,7 @@ BER more between two others makes it finer, not heavier; areas over other spans 
 
 A trial number stands for one faulty memory; under `bernoulli` its flips at a BER are among those at the next. So
 its accuracies belong together and the number is one draw of A: the interval of the mean area is
-`stats.mean_interval` over the numbers, never something made of the intervals of the cells.
+`measures.mean_interval` over the numbers, never something made of the intervals of the cells.
 
 The area is our choice. FT-ClipAct (arXiv 1912.00941) compares thresholds by the area under accuracy against the
 rank of the rate, which changes with the rates listed. How ProAct's abstract (arXiv 2406.06313) measures its "6.4×"
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from faultbench import stats
+from faultbench.measures import mean_interval
 from faultbench.results_folder import LABELS
 from faultbench.tables import Results
 
@@ -48,7 +49,7 @@ def resiliences(results: Results) -> pd.DataFrame:
     """
     rows = []
     for labels, area in areas(results).groupby([*LABELS], sort=False).area:
-        interval = stats.mean_interval(area.to_numpy())
+        interval = mean_interval(area.to_list(), results.manifest.rule)
         rows.append((*labels, len(area), stats.mean(area.to_numpy()), interval.low, interval.high))
     names = ("n_areas", "resilience", "resilience_ci_low", "resilience_ci_high")
     return pd.DataFrame(rows, columns=[*LABELS, *names])

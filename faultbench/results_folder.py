@@ -11,9 +11,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from faultbench.allocation import missing
 from faultbench.errors import FaultbenchError
 from faultbench.journal import JournalContents, read_journal
 from faultbench.records import Trial
+from faultbench.stopping import AdaptiveTrials, Rule
 
 LABELS = ("dataset", "model", "scheme", "guard", "format", "fault")
 """What tables and plots call a cell by, besides its BER; `CellEntry` has a field of each name."""
@@ -52,6 +54,7 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     schemes: tuple[SchemeEntry, ...]
+    trials: int | AdaptiveTrials | None = None
 
 
 class Manifest(BaseModel):
@@ -62,6 +65,12 @@ class Manifest(BaseModel):
     trials: int = Field(ge=1)
     cells: tuple[CellEntry, ...] = Field(min_length=1)
     spec: Spec
+
+    @cached_property
+    def rule(self) -> Rule:
+        """How many trials a cell gets."""
+        asked = self.spec.trials
+        return Rule(asked.max, asked.min, asked.until) if isinstance(asked, AdaptiveTrials) else Rule(self.trials)
 
     @property
     def scheme_names(self) -> dict[str, str]:
@@ -86,6 +95,13 @@ class ResultsFolder:
             if cell in trials:
                 trials[cell].append(trial)
         return trials
+
+    def n_missing(self, cell: str) -> int:
+        """Trials that the cell lacks; of one that stops when it is certain, up to the next look at it."""
+        rule = self.manifest.rule
+        if rule.until is None:
+            return max(0, rule.n_max - len(self.trials[cell]))
+        return sum(1 for _ in missing(rule, cell, self.journal.trials))
 
     @property
     def remarks(self) -> list[str]:

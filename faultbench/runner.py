@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from faultbench.allocation import missing
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.disk import disk_errors
@@ -123,6 +124,7 @@ class Runner:
         self._memory_bytes = memory_bytes
         self._bench = Bench(self._artifacts, reporter, memory_bytes=memory_bytes)
         self._known: JournalContents = read_journal(folder / "journal")
+        self._trials = dict(self._known.trials)
         if self._known.n_damaged:
             reporter.say(f"{folder}: {self._known.n_damaged} damaged journal lines left out; their trials run again")
 
@@ -150,17 +152,27 @@ class Runner:
         return found
 
     def run_trials(self, prepared: Sequence[Prepared], n_trials: int) -> None:
-        """Run the missing ones of each cell's first n_trials trials."""
+        """Run the missing ones of each cell's first n_trials trials, as far as the campaign wants them."""
+        if not self._run_missing(prepared, n_trials):
+            self._reporter.say("no trial is missing")
+            return
+        # What a round found may want more; a fixed number of trials is done with the first.
+        while self._campaign.rule.until and self._run_missing(prepared, n_trials):
+            pass
+
+    def _run_missing(self, prepared: Sequence[Prepared], n_trials: int) -> int:
+        """Run and record what is missing by now; gives how many trials that was."""
         chunks = [chunk for one in prepared for chunk in self._chunks(one, n_trials)]
         n_missing = sum(len(chunk.jobs) for chunk in chunks)
         if not chunks:
-            self._reporter.say("no trial is missing")
-            return
+            return 0
         with self._reporter.task("run trials", n_missing, unit="trials") as task:
             for trials in self._engine.map(run_chunk, chunks):
                 for trial in trials:
                     self._journal.append(trial.to_record())
+                    self._trials[trial.cell, trial.trial] = trial
                 task.advance(len(trials))
+        return n_missing
 
     def measure_overheads(self) -> None:
         """Measure memory, latency and fitting cost of every subject that has none recorded."""
@@ -206,9 +218,8 @@ class Runner:
         )
 
     def _missing(self, cell: Cell, n_trials: int) -> Iterator[Job]:
-        for trial in range(n_trials):
-            if (cell.key, trial) not in self._known.trials:
-                yield Job(cell.key, cell.ber, trial)
+        for trial in missing(self._campaign.rule, cell.key, self._trials, limit=n_trials):
+            yield Job(cell.key, cell.ber, trial)
 
 
 def locked(folder: Path) -> FileLock:

@@ -13,9 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from faultbench import stats
 from faultbench.disk import replaced
-from faultbench.measures import INTERVALS, OUTCOMES, measured
+from faultbench.measures import INTERVALS, OUTCOMES, interval_kind, measured
 from faultbench.records import Golden, Overhead
 from faultbench.results_folder import LABELS, CellEntry, Manifest, ResultsFolder, read_folder
 
@@ -136,11 +135,11 @@ def _cell_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
         yield {
             **_named(folder, entry),
             **_golden(folder.journal.goldens.get(entry.subject)),
-            **(measured(trials) if trials else {}),
+            **(measured(trials, folder.manifest.rule) if trials else {}),
             "trials": len(trials),
-            "limited": len(trials) < folder.manifest.trials,
-            "interval": "betting",
-            "confidence": stats.CONFIDENCE,
+            "limited": folder.n_missing(entry.cell) > 0,
+            "interval": interval_kind(folder.manifest.rule),
+            "confidence": folder.manifest.rule.confidence,
         }
 
 

@@ -70,6 +70,8 @@ class Made:
     faults: Sequence[str] = ("bernoulli",)
     bers: Sequence[float] = (1e-6, 1e-5, 1e-4)
     trials: int = 5
+    until: dict[str, Any] | None = None
+    """With it, trials are at most so many, and the cell ends sooner when it is certain."""
 
     @property
     def cells(self) -> list[dict[str, Any]]:
@@ -116,7 +118,9 @@ class Made:
         """Write the manifest of root/<name> and give that folder."""
         folder = root / self.name
         folder.mkdir(parents=True, exist_ok=True)
-        spec = {"schemes": [{"name": scheme, "label": scheme} for scheme in self.schemes]}
+        spec: dict[str, Any] = {"schemes": [{"name": scheme, "label": scheme} for scheme in self.schemes]}
+        if self.until:
+            spec["trials"] = {"max": self.trials, "min": 5, "until": self.until}
         manifest = {
             "campaign": self.name,
             "identity": "0" * 32,

@@ -123,13 +123,31 @@ images: 5
             {"schemes": '[{name: relu, label: "a\\nb"}]'},
             "4:31: schemes[0].label: must be one line of printable text; given 'a\\nb'",
         ),
+        ({"trials": "[5]"}, "6:9: trials: must be a whole number; given a list"),
         (
             {"trials": "{max: 1000, min: 30}"},
+            "6:9: trials: missing key 'until': what ends a cell, such as {accuracy_halfwidth: 0.01}",
+        ),
+        (
+            {"trials": "{max: 20, until: {accuracy_halfwidth: 0.01}}"},
+            "6:9: trials: min must be at most max; min is 30, max 20; given a mapping",
+        ),
+        (
+            {"trials": "{max: 1000, until: {accuracy_halfwidth: 1}}"},
+            "6:49: trials.until.accuracy_halfwidth: must be below 0.5; given 1",
+        ),
+        (
+            {"trials": "{max: 1000, until: {accuracy_halfwidth: 0.01, confidence: 95}}"},
+            "6:67: trials.until.confidence: must be below 1.0; given 95",
+        ),
+        (
+            {"trials": "{max: 1000, until: {accuracy_halfwidth: 0.01, confidense: 0.9}}"},
             (
-                "6:9: trials: the form {max, min, until} is not built yet; write a whole number of at least 1; "
-                "given a mapping"
+                "6:55: trials.until: unknown key 'confidense'; did you mean 'confidence'? "
+                "(known: accuracy_halfwidth, confidence)"
             ),
         ),
+        ({"trials": "{max: 1000, until: {accuracy_halfwidth: 0.01}}"}, None),
         (
             {"bers": ""},
             "1:1: missing key 'bers': bit error rates above 0 and at most 0.5, such as [1e-7, 1e-6]",

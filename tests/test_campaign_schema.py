@@ -26,6 +26,7 @@ def fits(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
     """Whether a value fulfils a schema of the few keywords that ours uses; KeyError at any other."""
     checks = {
         "$ref": lambda ref: fits(value, root["$defs"][ref.removeprefix("#/$defs/")], root),
+        "oneOf": lambda members: sum(fits(value, member, root) for member in members) == 1,
         "anyOf": lambda members: any(fits(value, member, root) for member in members),
         "const": lambda constant: value == constant,
         "enum": lambda values: value in values,
@@ -63,6 +64,8 @@ RIGHT = [
     {"formats": "[q15.16, float32, {name: q3.4, label: small}]"},
     {"datasets": "[digits, {name: shapes, size: 4}]"},
     {"models": "[digits_cnn, {name: resnet20, when: {dataset: [digits]}}, 'zoo:a/b']"},
+    {"trials": "{max: 1000, until: {accuracy_halfwidth: 0.01}}"},
+    {"trials": "{max: 90, min: 9, until: {accuracy_halfwidth: 0.01, confidence: 0.99}}"},
     {"images": "all", "batch": "10", "guards": "[none]", "training": "{schedule: paper}", "seed": "3"},
 ]
 
@@ -75,6 +78,8 @@ WRONG = [
     {"trails": "3"},
     {"trials": "0"},
     {"trials": "{max: 3}"},
+    {"trials": "{max: 300, until: {accuracy_halfwidth: 1}}"},
+    {"trials": "{max: 300, until: {}}"},
     {"images": "some"},
     {"schemes": "[ftclipact]"},
     {"schemes": "relu"},

@@ -42,6 +42,11 @@ def test_validate_says_how_large_the_campaign_is(campaign: Path) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+def test_validate_of_an_adaptive_campaign_says_the_most_it_can_take(campaign: Path) -> None:
+    ran = faultbench("validate", campaign, "-s", "trials={max: 1000, until: {accuracy_halfwidth: 0.01}}")
+    assert ran.stdout.endswith(" at most 4,000 trials\n")
+
+
 def test_validate_tells_every_problem_on_stderr_and_exits_with_2(campaign: Path) -> None:
     campaign.write_text(small(bers="[10]", schemes="[ftclipact]"))
     ran = faultbench("validate", campaign)

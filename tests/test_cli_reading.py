@@ -61,6 +61,20 @@ def test_status_prints_done_and_missing_a_cell(folder: Path):
     assert done.stderr == f"{folder}: 2 trials done, 28 missing\n"
 
 
+def test_status_of_an_adaptive_campaign_misses_what_the_next_look_needs(tmp_path: Path):
+    made = Made(trials=100, until={"accuracy_halfwidth": 0.2}, schemes=["relu"], bers=[1e-6, 1e-5, 1e-4])
+    folder = made.write_manifest(tmp_path)
+    # Looks come after 5, 8, 12, 18, … trials: 27 equal ones are certain to ±0.2, 6 are not.
+    known = [
+        a_trial(cell=cell["cell"], trial=k) for cell, n in zip(made.cells, (27, 6, 0), strict=True) for k in range(n)
+    ]
+    write_journal(folder / "journal", "one", known)
+    done = faultbench("status", folder, banned=("pandas", "matplotlib"))
+    rows = [line.split("\t")[-2:] for line in done.stdout.splitlines()[1:]]
+    assert rows == [["27", "0"], ["6", "2"], ["0", "5"]]
+    assert done.stderr == f"{folder}: 33 trials done, 7 missing before the next look at cells wider than ±0.2\n"
+
+
 def test_status_of_a_campaign_that_outgrew_its_trials_misses_none(folder: Path):
     write_journal(folder / "journal", "two", [a_trial(cell=Made().cells[0]["cell"], trial=k) for k in range(50, 60)])
     row = faultbench("status", folder).stdout.splitlines()[1]

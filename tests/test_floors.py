@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
-    ("errors", "streams", "memory", "__init__"),
+    ("errors", "streams", "memory", "__init__", "stopping"),
     ("sources", "annotations", "torch_streams"),
     ("plugin_modules", "bases"),
     ("declarations",),
@@ -18,6 +18,7 @@ FLOORS = (
     ("journal", "stats", "formats", "artifacts", "datasets", "manifest", "symbolic", "elementwise", "in_place"),
     ("results_folder", "faults", "network", "models", "measures"),
     ("staging",),
+    ("allocation",),
     ("tables", "trial", "training", "activations"),
     ("blocks", "resilience", "schemes", "guards"),
     ("checkpoints", "markdown", "plots"),
@@ -35,6 +36,8 @@ READING = (
     "disk",
     "journal",
     "stats",
+    "stopping",
+    "allocation",
     "results_folder",
     "measures",
     "tables",

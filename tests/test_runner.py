@@ -84,6 +84,73 @@ def test_workers_change_no_byte_of_the_tables(engine: Engine, trained: Path, roo
     assert tables(folder) == tables(trained)
 
 
+ADAPTIVE = "trials={max: 24, min: 5, until: {accuracy_halfwidth: 0.2, confidence: 0.9}}"
+"""Looked at after 5, 8, 12, 18 and 24 trials."""
+
+
+@pytest.fixture(scope="module")
+def adaptive(trained: Path) -> Path:
+    """The campaign run until it is certain, in one go by one worker."""
+    root = trained.parent / "adaptive"
+    shutil.copytree(trained / "artifacts", root / "small" / "artifacts")
+    shutil.copy(trained / "manifest.json", root / "small")
+    return run(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent())
+
+
+def test_trials_go_to_the_cells_that_need_them(adaptive: Path) -> None:
+    cells = read_results(adaptive).cells
+    assert not cells.limited.any()
+    half_widths = (cells.accuracy_ci_high - cells.accuracy_ci_low) / 2
+    done = (half_widths <= 0.2) | (cells.trials == 24)
+    assert done.all()
+    assert set(cells.trials) <= {5, 8, 12, 18, 24}
+    assert len(set(cells.trials)) > 1
+    assert set(cells.interval) == {"betting-sequence"}
+    assert set(cells.confidence) == {0.9}
+
+
+@pytest.mark.parametrize("engine", [Local(1), Local(2)], ids=["1 worker", "2 workers"])
+def test_workers_do_not_change_where_a_cell_stops(engine: Engine, adaptive: Path, root: Path) -> None:
+    folder = run(campaign(root, ADAPTIVE), root, engine=engine, reporter=Silent())
+    assert tables(folder) == tables(adaptive)
+
+
+@pytest.mark.parametrize("n_chunks", [1, 3, 8])
+def test_an_interruption_does_not_change_where_a_cell_stops(
+    n_chunks: int, adaptive: Path, root: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("faultbench.runner.MAX_CHUNK", 4)
+    with pytest.raises(KeyboardInterrupt):
+        run(campaign(root, ADAPTIVE), root, engine=Counting(n_chunks_left=n_chunks), reporter=Silent())
+    folder = run(campaign(root, ADAPTIVE), root, engine=Local(2), reporter=Silent())
+    assert tables(folder) == tables(adaptive)
+
+
+def test_a_limit_ends_adaptive_cells_early_and_a_later_run_goes_on(adaptive: Path, root: Path) -> None:
+    folder = run(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent(), limit=6)
+    cells, whole = read_results(folder).cells, read_results(adaptive).cells
+    assert cells.trials.tolist() == [min(6, n) for n in whole.trials]
+    assert cells.limited.tolist() == [n > 6 for n in whole.trials]
+    run(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent())
+    assert tables(folder) == tables(adaptive)
+
+
+def test_a_finished_adaptive_campaign_run_again_does_nothing(adaptive: Path) -> None:
+    before = tables(adaptive)
+    again = Counting()
+    run(campaign(adaptive.parent, ADAPTIVE), adaptive.parent, engine=again, reporter=Silent())
+    assert again.n_jobs == 0
+    assert tables(adaptive) == before
+
+
+def test_trials_of_a_fixed_number_count_for_an_adaptive_campaign(trained: Path, adaptive: Path, root: Path) -> None:
+    shutil.copytree(trained / "journal", root / "small" / "journal")
+    more = Counting()
+    folder = run(campaign(root, ADAPTIVE), root, engine=more, reporter=Silent())
+    assert more.n_jobs == int(read_results(adaptive).cells.trials.sum()) - 30  # 3 schemes × 2 BERs × 5 trials
+    assert tables(folder) == tables(adaptive)
+
+
 def test_an_interrupted_run_goes_on_where_it_was_and_ends_the_same(trained: Path, root: Path, monkeypatch) -> None:
     monkeypatch.setattr("faultbench.runner.MAX_CHUNK", 4)
     stopped = Counting(n_chunks_left=2)

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from faultbench.stats import mean, mean_interval, quantile
+from faultbench.stats import log_capital, mean, mean_interval, quantile
 
 fractions = st.lists(st.floats(0, 1), min_size=1, max_size=60)
 
@@ -56,6 +57,91 @@ def test_the_interval_covers_the_mean_where_disasters_are_rare(n: int, probabili
     # Each of the 400 covers with probability >= 0.95, so they miss at most 20 times on average with a standard
     # deviation of at most sqrt(400 * 0.05 * 0.95) = 4.4; 38 misses are four of those more.
     assert n_covered >= 400 - 38
+
+
+LOOKS = (30, 45, 68, 102, 153, 230, 345)
+
+
+def stopped(interval_of: Callable[[NDArray[np.float64]], tuple[float, float]], values: NDArray[np.float64]):
+    """The interval at the first look at which it is at most 0.05 to either side, or at the last."""
+    for look in LOOKS:
+        low, high = interval_of(values[:look])
+        if high - low <= 0.1:
+            break
+    return low, high
+
+
+def anytime(values: NDArray[np.float64]) -> tuple[float, float]:
+    interval = mean_interval(values, anytime=True)
+    return interval.low, interval.high
+
+
+@pytest.mark.parametrize("probability", [0.003, 0.03, 0.3])
+def test_a_sequence_covers_the_mean_when_one_looks_until_it_is_narrow(probability: float):
+    rng = np.random.default_rng(20240614)
+    true_mean = 0.98 - 0.88 * probability
+    samples = [rare_disasters(rng, LOOKS[-1], probability) for _ in range(300)]
+    n_covered = sum(low <= true_mean <= high for low, high in (stopped(anytime, sample) for sample in samples))
+    # At most 15 misses on average, with a standard deviation of at most sqrt(300 * 0.05 * 0.95) = 3.8.
+    assert n_covered >= 300 - 30
+    # One stops with t after 30 trials without a disaster, which has a probability of 0.91, 0.40 or 2e-5.
+    n_covered_by_t = sum(low <= true_mean <= high for low, high in (stopped(t_interval, s) for s in samples))
+    assert n_covered_by_t < {0.003: 60, 0.03: 210, 0.3: 300}[probability]
+
+
+def test_a_sequence_covers_the_mean_when_one_stops_at_the_worst_moment():
+    # The rule that is hardest on it: stop wherever the interval misses. The bound is Ville's, over all looks at once.
+    rng = np.random.default_rng(3)
+    n_missed = 0
+    for _ in range(300):
+        values = (rng.random(200) < 0.5).astype(float)
+        n_missed += any(not low <= 0.5 <= high for low, high in (anytime(values[:n]) for n in range(10, 201, 10)))
+    assert n_missed <= 15 + 15  # four standard deviations of 3.8
+
+
+@pytest.mark.parametrize("n", [100, 300, 1000])
+def test_a_sequence_is_at_most_half_as_wide_again_as_the_interval_of_a_fixed_n(n: int):
+    # Ten bettors share the capital: ln(10) more than ln(40) under the root is sqrt(5.99 / 3.69) = 1.27 at most where
+    # one of them aims well; the aims are a factor of 2 apart, and 1.5 leaves room for aiming sqrt(2) off.
+    rng = np.random.default_rng(8)
+    for values in (rng.random(n), rng.random(n) ** 8, rare_disasters(rng, n, 0.1)):
+        fixed = mean_interval(values)
+        assert mean_interval(values, anytime=True).half_width < 1.5 * fixed.half_width
+
+
+@pytest.mark.parametrize("n", [5, 40])
+def test_a_sequence_is_that_of_a_slow_plain_version(n: int):
+    rng = np.random.default_rng(n)
+    for x in (rng.random(n), rare_disasters(rng, n, 0.1)):
+        kept = [m for m in np.linspace(0.001, 0.999, 999) if max(plain_mixture(x, m), plain_mixture(1 - x, 1 - m)) < 40]
+        interval = mean_interval(x, anytime=True)
+        assert 0 <= kept[0] - interval.low < 1 / 999
+        assert 0 <= interval.high - kept[-1] < 1 / 999
+
+
+def plain_mixture(x: NDArray[np.float64], m: float) -> float:
+    """The most that ten bettors ever had together, who start with a tenth each and aim at 30, 60, 120, … trials."""
+    capitals, most = [0.1] * 10, 1.0
+    total, squares = 0.5, 0.25
+    for t, value in enumerate(x):
+        for j in range(10):
+            bet = math.sqrt(2 * math.log(40) / (30 * 2**j * squares / (t + 1)))
+            capitals[j] *= 1 + min(bet, 0.95 / m) * (value - m)
+        most = max(most, sum(capitals))
+        total += value
+        squares += (value - total / (t + 2)) ** 2
+    return most
+
+
+@given(fractions, st.floats(0.01, 0.99), st.booleans())
+def test_the_capital_says_whether_the_interval_leaves_a_mean_out(values: list[float], m: float, anytime: bool):
+    interval = mean_interval(values, anytime=anytime)
+    p = min(1, 2 * math.exp(-log_capital(values, m, anytime=anytime)))
+    assert 0 < p <= 1
+    if not interval.low - 2e-6 <= m <= interval.high + 2e-6:
+        assert p <= 0.05
+    if interval.low + 2e-6 < m < interval.high - 2e-6 and not interval.low <= mean(values) <= interval.low + 2e-6:
+        assert p > 0.05 or abs(m - mean(values)) < 1 / len(values)
 
 
 def test_a_t_interval_does_not_cover_there():

@@ -9,6 +9,7 @@ from typing import Any
 from faultbench.campaign.choices import Choice
 from faultbench.campaign.keys import LAW, digest
 from faultbench.plugin_modules import PluginModule
+from faultbench.stopping import Rule
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Campaign:
     name: str
     source: Path
     trials: int
+    """A cell, at most."""
     seed: int
     spec: Mapping[str, Any] = field(hash=False)
     """The campaign with every default written out, in plain JSON values; itself a campaign file."""
@@ -85,6 +87,11 @@ class Campaign:
     """32 hex digits of what may not change in a results folder; axes and trial counts may grow."""
     plugins: tuple[PluginModule, ...] = ()
     """Modules of a lab's own, found but not imported."""
+
+    @cached_property
+    def rule(self) -> Rule:
+        """How many trials a cell gets."""
+        return Rule.read(self.spec["trials"])
 
     @cached_property
     def subjects(self) -> tuple[Subject, ...]:

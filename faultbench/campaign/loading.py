@@ -97,7 +97,7 @@ def _campaign(spec: CampaignSpec, axes: Axes, source: Path, plugins: Modules) ->
     return Campaign(
         name=spec.name,
         source=source,
-        trials=spec.trials,
+        trials=spec.trials if isinstance(spec.trials, int) else spec.trials.max,
         seed=spec.seed,
         spec=_written_out(spec, axes),
         cells=tuple(grid.cells(axes, spec)),

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
+
+from faultbench.stopping import AdaptiveTrials, Count
 
 MAX_ENTRIES = 1000
 """Of one axis; with far more, a slip of a script is likelier than a campaign."""
-
-_MAX_COUNT = 10**9
 
 AXES = {
     "datasets": "dataset",
@@ -27,16 +27,12 @@ def _one_line(text: str) -> str:
     return text
 
 
-def _built(trials: Any) -> Any:
-    if isinstance(trials, dict):
-        raise PydanticCustomError(
-            "trials", "the form {max, min, until} is not built yet; write a whole number of at least 1"
-        )
-    return trials
+def _form(trials: Any) -> str:
+    return "adaptive" if isinstance(trials, dict | AdaptiveTrials) else "fixed"
 
 
 Ber = Annotated[float, Field(gt=0, le=0.5)]
-Count = Annotated[int, Field(ge=1, le=_MAX_COUNT)]
+Trials = Annotated[Annotated[Count, Tag("fixed")] | Annotated[AdaptiveTrials, Tag("adaptive")], Discriminator(_form)]
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)]
 
 
@@ -102,6 +98,9 @@ _PLUGINS = (
 )
 
 
+_TRIALS = "trials a cell, a number or {max: 1000, min: 30, until: {accuracy_halfwidth: 0.01, confidence: 0.95}}"
+
+
 class CampaignSpec(BaseModel):
     """A campaign file."""
 
@@ -120,7 +119,7 @@ class CampaignSpec(BaseModel):
     formats: list[Entry] = _axis("number formats of the weight memory", "q15.16")
     faults: list[Entry] = _axis("fault models", "bernoulli")
     bers: list[Ber] = _axis("bit error rates above 0 and at most 0.5, such as [1e-7, 1e-6]")
-    trials: Annotated[Count, BeforeValidator(_built)] = Field(100, description="trials a cell")
+    trials: Trials = Field(100, description=_TRIALS)
     images: Count | Literal["all"] = Field("all", description="test images a trial looks at")
     batch: Count | Literal["auto"] = Field(
         "auto",

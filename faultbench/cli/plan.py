@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from faultbench.allocation import missing
 from faultbench.campaign import Campaign, Subject
 from faultbench.cli.options import campaign_arguments, data_option, output_option, plugins_flag, runnable_campaign
 from faultbench.journal import JournalContents, read_journal
@@ -44,19 +45,27 @@ def _show(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) ->
         table.add_row(*row)
     Console(width=max(130, Console().width), highlight=False).print(table)
     n_missing = sum(int(row[-1]) for row in rows)
-    click.echo(f"{len(rows)} cells, {n_missing:,} of {len(rows) * campaign.trials:,} trials missing")
+    if campaign.rule.until:
+        goal = f"±{campaign.rule.until.accuracy_halfwidth:g}"
+        click.echo(
+            f"{len(rows)} cells, {n_missing:,} trials missing before the next look at cells wider than {goal}; "
+            f"at most {campaign.trials:,} trials a cell"
+        )
+    else:
+        click.echo(f"{len(rows)} cells, {n_missing:,} of {len(rows) * campaign.trials:,} trials missing")
     _warn_of_idle_cells(campaign, n_bits)
 
 
 def _rows(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) -> Iterator[tuple[str, ...]]:
     for cell in campaign.cells:
         bits = n_bits[cell.subject.key]
+        n_missing = sum(1 for _ in missing(campaign.rule, cell.key, known.trials))
         n_done = sum((cell.key, trial) in known.trials for trial in range(campaign.trials))
         name = _name(cell.subject)
         no_flip = math.exp(bits * math.log1p(-cell.ber))
         yield (
             name, f"{bits:,}", f"{cell.ber:g}", f"{bits * cell.ber:.3g}", f"{no_flip:.3g}",
-            str(n_done), str(campaign.trials - n_done),
+            str(n_done), str(n_missing),
         )  # fmt: skip
 
 

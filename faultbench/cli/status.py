@@ -21,7 +21,7 @@ def command(path: Path) -> None:
         show = _show_table if sys.stdout.isatty() else _show_lines
         show(folder)
         done, missing = (sum(counts) for counts in zip(*_counts(folder), strict=True))
-        click.echo(f"{folder.path}: {done:,} trials done, {missing:,} missing", err=True)
+        click.echo(f"{folder.path}: {done:,} trials done, {missing:,} missing{_condition(folder)}", err=True)
         for remark in folder.remarks:
             click.echo(remark, err=True)
 
@@ -29,8 +29,12 @@ def command(path: Path) -> None:
 def _counts(folder: ResultsFolder) -> Iterator[tuple[int, int]]:
     """Trials done and missing of each cell of the manifest."""
     for entry in folder.manifest.cells:
-        done = len(folder.trials[entry.cell])
-        yield done, max(0, folder.manifest.trials - done)
+        yield len(folder.trials[entry.cell]), folder.n_missing(entry.cell)
+
+
+def _condition(folder: ResultsFolder) -> str:
+    until = folder.manifest.rule.until
+    return f" before the next look at cells wider than ±{until.accuracy_halfwidth:g}" if until else ""
 
 
 def _show_lines(folder: ResultsFolder) -> None:

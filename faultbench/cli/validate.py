@@ -16,5 +16,5 @@ def command(file: Path, overrides: tuple[str, ...]) -> None:
     campaign = load_campaign(file, overrides)
     axes = ", ".join(f"{key} {len(campaign.spec[key])}" for key in (*AXES, "bers"))
     n_cells = len(campaign.cells)
-    n_trials = n_cells * campaign.trials
-    click.echo(f"{click.format_filename(file)}: ok: {n_cells:,} cells ({axes}), {n_trials:,} trials")
+    trials = f"{'at most ' if campaign.rule.until else ''}{n_cells * campaign.trials:,} trials"
+    click.echo(f"{click.format_filename(file)}: ok: {n_cells:,} cells ({axes}), {trials}")

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from faultbench.blocks import shared_count
+from faultbench.measures import interval_text
 from faultbench.plots.ber_axis import draw_ber_axis, golden_places, side_by_side
 from faultbench.plots.panels import panels
 from faultbench.plots.style import Look
@@ -41,6 +42,6 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look, *, shift: float) -> 
 def _caption(results: Results) -> str:
     cells = results.cells
     counts = f"{shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial"
-    hollow = f" Hollow: fewer trials than the {results.manifest.trials:,} asked for." if cells.limited.any() else ""
-    intervals = "bands and bars: 95% betting intervals over trials"
+    hollow = f" Hollow: fewer trials than {results.manifest.rule.asked_text}." if cells.limited.any() else ""
+    intervals = f"bands and bars: {interval_text(results.manifest.rule)}s over trials"
     return f"Mean accuracy over {counts}; {intervals}. Golden: without faults.{hollow}"

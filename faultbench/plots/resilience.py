@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from faultbench.blocks import shared_count
+from faultbench.measures import interval_text
 from faultbench.plots.overhead_axis import overhead_axis
 from faultbench.plots.panels import panels
 from faultbench.plots.style import Look
@@ -29,14 +30,18 @@ def draw(results: Results) -> Figure | None:
         shown = [(line.cells.iloc[0], look) for line, look in panel.lines if line.cells.resilience.notna().any()]
         places = axis.places([point.memory_overhead_pct for point, _ in shown])
         for place, (point, look) in zip(places, shown, strict=True):
-            _draw_point(panel.axes, place, point, look, is_limited=point.n_areas < results.manifest.trials)
+            _draw_point(panel.axes, place, point, look, is_limited=point.lacks_trials)
     return figure
 
 
 def _points(results: Results) -> pd.DataFrame:
     """A row for each fault model of a network that has a resilience and an overhead: both, with the interval."""
     overheads = results.overhead[[*NETWORK, "memory_overhead_pct"]]
-    return resiliences(results).merge(overheads, on=[*NETWORK])
+    points = resiliences(results).merge(overheads, on=[*NETWORK])
+    if results.manifest.rule.until is None:
+        return points.assign(lacks_trials=points.n_areas < results.manifest.trials)
+    lacking = results.cells.groupby([*LABELS]).limited.any().rename("lacks_trials")
+    return points.merge(lacking, on=[*LABELS])
 
 
 def _resilience_limits(points: pd.DataFrame) -> tuple[float, float]:
@@ -56,10 +61,9 @@ def _draw_point(axes: Axes, place: float, point: pd.Series, look: Look, *, is_li
 
 def _caption(results: Results, points: pd.DataFrame) -> str:
     bers = sorted(set(results.cells.ber))
-    hollow = points.n_areas < results.manifest.trials
     return (
         f"Resilience: area under accuracy against log BER from {ber_text(bers[0])} to {ber_text(bers[-1])}, divided by "
-        f"its width; mean over the {shared_count(points.n_areas)} trials recorded at every BER, bars: 95% betting "
-        "intervals over trials. Schemes whose markers would meet are set side by side."
-        + (f" Hollow: fewer trials than the {results.manifest.trials:,} asked for." if hollow.any() else "")
+        f"its width; mean over the {shared_count(points.n_areas)} trials recorded at every BER, bars: "
+        f"{interval_text(results.manifest.rule)}s over trials. Schemes whose markers would meet are set side by side."
+        + (f" Hollow: fewer trials than {results.manifest.rule.asked_text}." if points.lacks_trials.any() else "")
     )

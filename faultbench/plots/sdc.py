@@ -11,10 +11,12 @@ from matplotlib.ticker import FuncFormatter
 
 from faultbench import stats
 from faultbench.blocks import shared_count
+from faultbench.measures import interval_text, mean_interval
 from faultbench.plots.ber_axis import draw_ber_axis, side_by_side
 from faultbench.plots.panels import panels
 from faultbench.plots.style import Look
 from faultbench.results_folder import LABELS
+from faultbench.stopping import Rule
 from faultbench.tables import Results
 
 _CELL = [*LABELS, "ber"]
@@ -24,7 +26,7 @@ def draw(results: Results) -> Figure | None:
     """One panel a block, DUEs alone as a dotted line where there are any; None without trials."""
     if results.trials.empty:
         return None
-    rates = _rates(results.trials)
+    rates = _rates(results.trials, results.manifest.rule)
     rated = replace(results, cells=results.cells.merge(rates, on=_CELL, how="left"))
     figure, found = panels(rated, xlabel="Bit error rate", ylabel="SDC + DUE (%)", caption=_caption(results))
     bers = sorted(set(results.cells.ber))
@@ -36,12 +38,12 @@ def draw(results: Results) -> Figure | None:
     return figure
 
 
-def _rates(trials: pd.DataFrame) -> pd.DataFrame:
+def _rates(trials: pd.DataFrame, rule: Rule) -> pd.DataFrame:
     """SDC + DUE in per cent of the images, a row a cell: its mean over trials and the interval."""
     wrong = (trials.n_sdc + trials.n_due) / trials.n_images
     rows = []
     for cell, rate in wrong.groupby([trials[name] for name in _CELL], sort=False):
-        interval = stats.mean_interval(rate.to_numpy())
+        interval = mean_interval(rate.to_list(), rule)
         percents = (100 * value for value in (interval.low, stats.mean(rate.to_numpy()), interval.high))
         rows.append((*cell, *percents))
     return pd.DataFrame(rows, columns=[*_CELL, "low", "mean", "high"])
@@ -73,8 +75,9 @@ def _caption(results: Results) -> str:
     cells = results.cells
     counts = f"{shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial"
     dotted = " Dotted: DUE alone." if (cells.due_rate > 0).any() else ""
-    hollow = f" Hollow: fewer trials than the {results.manifest.trials:,} asked for." if cells.limited.any() else ""
+    hollow = f" Hollow: fewer trials than {results.manifest.rule.asked_text}." if cells.limited.any() else ""
     return (
-        f"Images that end as SDC or DUE, mean over {counts}; bars: 95% betting intervals over trials. "
+        f"Images that end as SDC or DUE, mean over {counts}; "
+        f"bars: {interval_text(results.manifest.rule)}s over trials. "
         f"Schemes are set side by side at each BER.{dotted}{hollow}"
     )

@@ -3,8 +3,9 @@
 A trial is one draw: its images share its flips, so n trials of m images are n observations, never n·m.
 """
 
-from faultbench.stats.means import CONFIDENCE, Interval, log_capital, mean, mean_interval
+from faultbench.stats.means import Interval, log_capital, mean, mean_interval
 from faultbench.stats.tails import below_worst, quantile, quantile_interval
+from faultbench.stopping import CONFIDENCE
 
 __all__ = [
     "CONFIDENCE",

@@ -38,8 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-CONFIDENCE = 0.95
-"""Of every interval that tables print and plots draw, unless the campaign asks for another."""
+from faultbench.stopping import CONFIDENCE
 
 _CAP = 0.95
 """c above; the paper offers 1/2 and 3/4. Where disasters are rare every bet is at the cap, and with 0.95 the

@@ -13,7 +13,8 @@ from functools import cache
 
 import numpy as np
 
-from faultbench.stats.means import CONFIDENCE, Interval, Values
+from faultbench.stats.means import Interval, Values
+from faultbench.stopping import CONFIDENCE
 
 
 def quantile(values: Values, q: float) -> float:

@@ -1,0 +1,44 @@
+"""Which trials are wanted next: the work goes to the cells whose intervals are still too wide.
+
+What is wanted depends on the recorded trials of a cell and on nothing else, neither workers nor timing: the
+looks come after fixed numbers of trials, and each sees just the first so many. Whoever runs the campaign, in
+however many parts, ends every cell after the same trial. That data-dependent end is what the confidence sequence
+of `stats.mean_interval` is for.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from faultbench import stats
+from faultbench.records import Trial
+from faultbench.stopping import Rule
+
+Trials = Mapping[tuple[str, int], Trial]
+"""Cell and number → trial."""
+
+
+def wanted(rule: Rule, cell: str, known: Trials) -> int:
+    """How many first trials the cell is to have, as far as the known ones tell.
+
+    All of them known means that the cell is done.
+    """
+    for look in rule.looks:
+        trials = [known.get((cell, number)) for number in range(look)]
+        accuracies = [trial.n_correct / trial.n_images for trial in trials if trial]
+        if len(accuracies) < look or _is_narrow(rule, accuracies):
+            return look
+    return rule.n_max
+
+
+def missing(rule: Rule, cell: str, known: Trials, *, limit: int | None = None) -> Iterator[int]:
+    """The numbers of the trials that the cell lacks now, none above the first limit."""
+    n_wanted = wanted(rule, cell, known)
+    for number in range(n_wanted if limit is None else min(limit, n_wanted)):
+        if (cell, number) not in known:
+            yield number
+
+
+def _is_narrow(rule: Rule, accuracies: list[float]) -> bool:
+    if rule.until is None:
+        return True
+    interval = stats.mean_interval(accuracies, confidence=rule.confidence, anytime=True)
+    return interval.half_width <= rule.until.accuracy_halfwidth
