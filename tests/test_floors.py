@@ -20,7 +20,7 @@ FLOORS = (
     ("staging",),
     ("allocation",),
     ("tables", "trial", "training", "activations"),
-    ("blocks", "resilience", "schemes", "guards"),
+    ("blocks", "resilience", "comparison", "schemes", "guards"),
     ("checkpoints", "markdown", "plots"),
     ("subjects", "engines"),
     ("worker", "overhead"),
@@ -43,6 +43,7 @@ READING = (
     "tables",
     "blocks",
     "resilience",
+    "comparison",
     "markdown",
     "plots",
 )

@@ -4,13 +4,17 @@ A trial is one draw: its images share its flips, so n trials of m images are n o
 """
 
 from faultbench.stats.means import Interval, log_capital, mean, mean_interval
+from faultbench.stats.paired import Difference, difference, holm
 from faultbench.stats.tails import below_worst, quantile, quantile_interval
 from faultbench.stopping import CONFIDENCE
 
 __all__ = [
     "CONFIDENCE",
+    "Difference",
     "Interval",
     "below_worst",
+    "difference",
+    "holm",
     "log_capital",
     "mean",
     "mean_interval",
