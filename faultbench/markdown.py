@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from faultbench.blocks import Block, blocks, overhead_text, overheads, protection, shared_count
+from faultbench.critical import DROPS, SHOWN_PROBABILITY
 from faultbench.measures import interval_text
-from faultbench.results_folder import ber_text
+from faultbench.results_folder import LABELS, ber_text
 from faultbench.stopping import Rule
 from faultbench.tables import Results
 
@@ -24,7 +25,8 @@ def markdown(results: Results) -> str:
     """A table for each block of the results: schemes down, BERs across, golden accuracy first.
 
     A cell is the mean accuracy of its trials and its interval, in per cent; one with fewer trials than the
-    campaign asks for says LIMITED and how many it has, one without any is a dash. The overheads of the block's
+    campaign asks for says LIMITED and how many it has, one without any is a dash. Resilience and critical BERs
+    follow where trials are recorded at every BER, then the overheads of the block's
     networks follow, where they are recorded; blocks that differ in the fault model alone share them.
     """
     parts = [f"# {_plain(results.manifest.campaign)}"]
@@ -35,6 +37,8 @@ def markdown(results: Results) -> str:
             _caption(block, results.manifest.rule),
             "\n".join(_table(block, results.manifest.rule)),
         ]
+        if survival := list(_survival_table(block, results)):
+            parts += [_survival_caption(results.manifest.rule), "\n".join(survival)]
         if block.costs in costs:
             parts += [_COSTS_CAPTION, "\n".join(_costs_table(costs.pop(block.costs)))]
     return "\n\n".join(parts) + "\n"
@@ -67,6 +71,44 @@ def _cell(cell: Mapping[Any, Any], rule: Rule) -> str:
     text = f"{_percent(cell['accuracy_mean'])} [{low:.1f}, {high:.1f}]"
     asked = "" if rule.until else f"/{rule.n_max}"
     return f"{text} LIMITED {cell['trials']}{asked}" if cell["limited"] else text
+
+
+def _survival_caption(rule: Rule) -> str:
+    return (
+        f"Resilience: mean area under accuracy against log BER, and its {interval_text(rule)}. Critical BER: the "
+        f"largest tried up to which {100 * SHOWN_PROBABILITY:g}% of the trials stay less than so many points below "
+        f"golden, and its {100 * rule.confidence:g}% interval by order statistics, from a BER that is held to the "
+        "first that is not."
+    )
+
+
+def _survival_table(block: Block, results: Results) -> Iterator[str]:
+    critical = results.critical[results.critical.probability == SHOWN_PROBABILITY]
+    by_network = {labels: rows.to_dict("records") for labels, rows in critical.groupby([*LABELS], sort=False)}
+    areas = {tuple(row[label] for label in LABELS): row for row in results.resilience.to_dict("records")}
+    networks = [(line, tuple(line.cells[[*LABELS]].iloc[0])) for line in block.lines]
+    if any(labels in by_network for _, labels in networks):
+        yield _row(["scheme", "resilience", *(f"critical BER, {100 * drop:g}" for drop in DROPS)])
+        yield _row(["---", *["---:"] * (1 + len(DROPS))])
+    for line, labels in networks:
+        if labels in by_network:
+            lowest = ber_text(line.cells.ber.min())
+            bers = [_critical_ber(row, lowest) for row in by_network[labels]]
+            yield _row([_plain(line.label), _area(areas.get(labels)), *bers])
+
+
+def _area(row: Mapping[Any, Any] | None) -> str:
+    if row is None:
+        return "-"
+    low = math.floor(1000 * row["resilience_ci_low"]) / 1000
+    high = math.ceil(1000 * row["resilience_ci_high"]) / 1000
+    return f"{row['resilience']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _critical_ber(row: Mapping[Any, Any], lowest: str) -> str:
+    value, low, high = (row[f"critical_ber{end}"] for end in ("", "_ci_low", "_ci_high"))
+    ends = f"[{ber_text(low) if low else '0'}, {'∞' if math.isinf(high) else ber_text(high)})"
+    return f"{ber_text(value) if value else f'< {lowest}'} {ends}"
 
 
 def _costs_table(rows: pd.DataFrame) -> Iterator[str]:

@@ -8,11 +8,14 @@ trials that would come out worse than `accuracy_min`, the worst of these.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
+
+import pandas as pd
 
 from faultbench import stats
 from faultbench.errors import FaultbenchError
 from faultbench.records import Trial
+from faultbench.results_folder import LABELS, Manifest
 from faultbench.stopping import Rule
 
 OUTCOMES = {
@@ -30,6 +33,33 @@ INTERVALS = (
     "below_min_ci_high",
 )
 """Columns of intervals besides `accuracy_ci_*`."""
+
+
+class Measured(Protocol):
+    """What is measured over several cells of a campaign; `tables.Results` is one."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What was asked for."""
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """A row a cell, with LABELS, `ber` and `golden_accuracy`."""
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A row a trial, with LABELS, `ber`, `trial`, `n_images` and `n_correct`."""
+
+
+def curves(results: Measured) -> pd.DataFrame:
+    """Accuracies with a row (`LABELS`, `trial`) for each trial number of a network and a column a BER, rising.
+
+    A number that is not recorded at every BER of the campaign is left out.
+    """
+    bers = sorted(set(results.cells.ber))
+    accuracies = results.trials.assign(accuracy=results.trials.n_correct / results.trials.n_images)
+    wide = accuracies.pivot(index=[*LABELS, "trial"], columns="ber", values="accuracy")
+    return wide.reindex(columns=bers).dropna()
 
 
 def interval_kind(rule: Rule) -> str:

@@ -21,28 +21,25 @@ import numpy as np
 import pandas as pd
 
 from faultbench import stats
-from faultbench.measures import mean_interval
+from faultbench.measures import Measured, curves, mean_interval
 from faultbench.results_folder import LABELS
-from faultbench.tables import Results
 
 
-def areas(results: Results) -> pd.DataFrame:
+def areas(results: Measured) -> pd.DataFrame:
     """A row for each trial number of each protected network: `LABELS`, `trial` and `area`, in that order.
 
     A number that is not recorded at every BER of the campaign has none; nor has any where there is only one BER.
     """
-    bers = sorted(set(results.cells.ber))
-    if len(bers) == 1:
+    found = curves(results)
+    if len(found.columns) == 1:
         return pd.DataFrame(columns=[*LABELS, "trial", "area"])
-    accuracies = results.trials.assign(accuracy=results.trials.n_correct / results.trials.n_images)
-    curves = accuracies.pivot(index=[*LABELS, "trial"], columns="ber", values="accuracy").reindex(columns=bers).dropna()
-    decades = np.log10(bers)
-    area = np.trapezoid(curves, decades, axis=1) / (decades[-1] - decades[0])
+    decades = np.log10(found.columns.to_numpy(dtype=np.float64))
+    area = np.trapezoid(found, decades, axis=1) / (decades[-1] - decades[0])
     # Rounding may carry a trial without a wrong image past 1.
-    return curves.index.to_frame(index=False).assign(area=np.clip(area, 0, 1))
+    return found.index.to_frame(index=False).assign(area=np.clip(area, 0, 1))
 
 
-def resiliences(results: Results) -> pd.DataFrame:
+def resiliences(results: Measured) -> pd.DataFrame:
     """A row for each fault model of each protected network that has areas.
 
     Its columns are `LABELS`, `n_areas`, `resilience`, the mean area, and `resilience_ci_low` and `…_high`.

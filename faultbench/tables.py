@@ -8,14 +8,17 @@ rates, and `confidence` is that of all.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from faultbench.critical import critical_bers
 from faultbench.disk import replaced
 from faultbench.measures import INTERVALS, OUTCOMES, interval_kind, measured
 from faultbench.records import Golden, Overhead
+from faultbench.resilience import resiliences
 from faultbench.results_folder import LABELS, CellEntry, Manifest, ResultsFolder, read_folder
 
 NETWORK = LABELS[:-1]
@@ -74,6 +77,10 @@ OVERHEAD_TYPES = {
 }
 
 
+TABLES = ("cells", "trials", "overhead", "resilience", "critical")
+"""Of a campaign: each is an attribute of `Results` and a CSV file."""
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """The results of one campaign, as its folder holds them now.
@@ -88,6 +95,16 @@ class Results:
     trials: pd.DataFrame
     overhead: pd.DataFrame
     remarks: tuple[str, ...]
+
+    @cached_property
+    def resilience(self) -> pd.DataFrame:
+        """The area under accuracy against log BER of each protected network: see `faultbench.resilience`."""
+        return resiliences(self)
+
+    @cached_property
+    def critical(self) -> pd.DataFrame:
+        """The critical BERs of each protected network: see `faultbench.critical`."""
+        return critical_bers(self)
 
 
 def read_results(path: Path) -> Results:
@@ -104,11 +121,11 @@ def read_results(path: Path) -> Results:
 
 
 def write_tables(results: Results, folder: Path) -> list[Path]:
-    """Write cells.csv, trials.csv and overhead.csv into folder and give their paths.
+    """Write a CSV file for each table of the results into folder and give their paths.
 
     Fractions are written so that they read back bit for bit; what is not known is an empty field.
     """
-    frames = {"cells": results.cells, "trials": results.trials, "overhead": results.overhead}
+    frames = {name: getattr(results, name) for name in TABLES}
     paths = [folder / f"{name}.csv" for name in frames]
     for path, frame in zip(paths, frames.values(), strict=True):
         with replaced(path) as temporary:

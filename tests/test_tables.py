@@ -36,6 +36,11 @@ COLUMNS = {
         "latency_ratio_ci_low latency_ratio_ci_high fit_seconds fit_epochs fit_injections "
         "bounds_to_maxima"
     ),
+    "resilience": ("dataset model scheme guard format fault n_areas resilience resilience_ci_low resilience_ci_high"),
+    "critical": (
+        "dataset model scheme guard format fault drop probability trials critical_ber critical_ber_ci_low "
+        "critical_ber_ci_high"
+    ),
 }
 """Other people's scripts lean on these names."""
 
@@ -329,6 +334,29 @@ def test_markdown_has_a_table_for_each_dataset_model_format_and_fault_model(tmp_
     assert text.count("\n| relu | 98.0 |") == 8
 
 
+def test_markdown_says_what_each_scheme_survives(tmp_path: Path):
+    made = Made(schemes=["relu", "fitact", "clip_act", "ranger"], bers=[1e-6, 1e-5, 1e-4], trials=100)
+    folder = made.write_manifest(tmp_path)
+    cells = {(cell["scheme"], cell["ber"]): cell for cell in made.cells}
+    # 196 of 200 are right without faults; 180 are 8 points fewer, 100 fail anywhere.
+    n_correct = {"relu": [180, 100, 100], "fitact": [196, 180, 180], "clip_act": [100, 196, 196]}
+    records = [a_golden(subject=cells[scheme, 1e-6]["subject"]) for scheme in made.schemes]
+    for scheme, outcomes in n_correct.items():
+        for ber, right in zip(made.bers, outcomes, strict=True):
+            records += [a_trial(cell=cells[scheme, ber]["cell"], trial=k, n_correct=right) for k in range(100)]
+    write_journal(folder / "journal", "one", records)
+    text = markdown(read_results(folder))
+    header, _, *rows = text.partition("first that is not.\n\n")[2].splitlines()
+    assert header == "| scheme | resilience | critical BER, 1 | critical BER, 5 | critical BER, 10 |"
+    survived = [row.split(" | ")[2:] for row in rows]
+    assert survived == [
+        ["< 1e-6 [0, 1e-6)", "< 1e-6 [0, 1e-6)", "1e-6 [1e-6, 1e-5) |"],
+        ["1e-6 [1e-6, 1e-5)", "1e-6 [1e-6, 1e-5)", "1e-4 [1e-4, ∞) |"],
+        ["< 1e-6 [0, 1e-6)"] * 2 + ["< 1e-6 [0, 1e-6) |"],
+    ]  # ranger has no trials
+    assert "90% of the trials stay less than" in text
+
+
 def test_markdown_says_what_each_scheme_costs(tmp_path: Path):
     made = Made(schemes=["relu", "ft_clipact", "Pro|Act"], bers=[1e-6])
     folder = made.write_manifest(tmp_path)
@@ -409,7 +437,7 @@ def test_markdown_keeps_the_order_of_the_campaign_file(tmp_path: Path):
     schemes = ["Zeta (channel)", "relu", "Alpha", "clip_act"]
     text = markdown(read_results(Made(schemes=schemes, models=["z_net", "a_net"], guards=["secded"]).write(tmp_path)))
     rows = [line.split("|")[1].strip() for line in text.splitlines() if " + secded |" in line]
-    assert rows == [f"{scheme} + secded" for scheme in schemes] * 4
+    assert rows == [f"{scheme} + secded" for scheme in schemes] * 6
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## digits, z_net, q15.16",
         "## digits, a_net, q15.16",

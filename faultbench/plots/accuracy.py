@@ -5,10 +5,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from faultbench.blocks import shared_count
+from faultbench.critical import SHOWN_DROP, SHOWN_PROBABILITY
 from faultbench.measures import interval_text
 from faultbench.plots.ber_axis import draw_ber_axis, golden_places, side_by_side
 from faultbench.plots.panels import panels
 from faultbench.plots.style import Look
+from faultbench.results_folder import LABELS
 from faultbench.tables import Results
 
 
@@ -25,7 +27,19 @@ def draw(results: Results) -> Figure:
             panel.axes.plot(place, 100 * line.cells.golden_accuracy.iloc[0], **look.points)
             # Bands can lie over each other; the bars of a single BER cannot.
             _draw_line(panel.axes, line.cells, look, shift=shift if len(bers) == 1 else 1.0)
+            _mark_critical_ber(panel.axes, line.cells, results.critical, look, shift=shift)
     return figure
+
+
+def _mark_critical_ber(axes: Axes, cells: pd.DataFrame, critical: pd.DataFrame, look: Look, *, shift: float) -> None:
+    """A triangle at the bottom; one that points on where the highest BER tried is still held."""
+    shown = critical[(critical["drop"] == SHOWN_DROP) & (critical.probability == SHOWN_PROBABILITY)]
+    for ber in shown.merge(cells.head(1)[[*LABELS]]).critical_ber:
+        marker = ">" if ber == cells.ber.max() else "^"
+        if ber > 0:
+            axes.scatter(
+                ber * shift, 1.5, s=13, marker=marker, color=look.colour, edgecolors="white", linewidths=0.3, zorder=4
+            )
 
 
 def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look, *, shift: float) -> None:
@@ -44,4 +58,13 @@ def _caption(results: Results) -> str:
     counts = f"{shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial"
     hollow = f" Hollow: fewer trials than {results.manifest.rule.asked_text}." if cells.limited.any() else ""
     intervals = f"bands and bars: {interval_text(results.manifest.rule)}s over trials"
-    return f"Mean accuracy over {counts}; {intervals}. Golden: without faults.{hollow}"
+    return f"Mean accuracy over {counts}; {intervals}. Golden: without faults.{_critical_text(results)}{hollow}"
+
+
+def _critical_text(results: Results) -> str:
+    if results.critical.empty:
+        return ""
+    return (
+        f" Triangles: critical BERs, up to which {100 * SHOWN_PROBABILITY:g}% of the trials stay less than "
+        f"{100 * SHOWN_DROP:g} points below golden."
+    )
