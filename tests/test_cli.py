@@ -5,6 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_results import a_trial, write_journal
+
+from faultbench.campaign import load_campaign
+from faultbench.forecast import forecast
+from faultbench.manifest import write_manifest
+from faultbench.stopping import Rule
 
 GOOD = """
 name: tiny
@@ -77,8 +83,32 @@ def test_plan_counts_and_warns_where_a_cell_expects_less_than_one_flip(folder: P
     assert "4,267,328" in result.stdout  # 133,354 words of 32 bits
     assert "4,267,488" in result.stdout  # and one bound at each of 5 sites
     assert "8 of 8 trials missing" in result.stdout
+    assert result.stdout.count("worst case") == 5  # four cells and what it means
+    assert "95% betting interval of the mean accuracy expected" in result.stdout
     assert "warning: 2 cells expect less than one flip a trial (BER 1e-08)" in result.stderr
     assert not (folder / "results").exists()
+
+
+def test_plan_forecasts_from_recorded_trials_and_counts_to_the_next_look(folder: Path) -> None:
+    path = folder / "good.yaml"
+    until = "trials={max: 100, min: 12, until: {accuracy_halfwidth: 0.1}}"
+    (cell, *_) = load_campaign(path, [until]).cells
+    known = [a_trial(cell=cell.key, trial=number, n_correct=190) for number in range(15)]
+    write_journal(folder / "results" / "tiny" / "journal", "one", known)
+    write_manifest(folder / "results" / "tiny", load_campaign(path), command=[], execution={}, data={})
+    result = faultbench("plan", "good.yaml", "-s", until, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    first = next(line for line in result.stdout.splitlines() if "/relu/" in line)
+    expected = forecast(Rule.read({"max": 100, "min": 12, "until": {"accuracy_halfwidth": 0.1}}), [0.95] * 15)
+    fields = [field.strip() for field in first.strip("│").split("│")]
+    assert fields[5:7] == ["15", "3"]  # looks come after 12, 18, 27, …
+    assert fields[7:] == [
+        f"{expected.n_trials}",
+        f"±{100 * expected.half_width:.1f}",
+        "15 trials",
+        f"+{expected.n_more}",
+    ]
+    assert "39 trials missing before the next look at cells wider than ±0.1; at most 100 trials a cell" in result.stdout
 
 
 def test_an_unknown_verb_is_exit_code_2(folder: Path) -> None:

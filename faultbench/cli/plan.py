@@ -1,15 +1,20 @@
 """`faultbench plan`: what a campaign would run, and what it can be expected to show."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from faultbench.allocation import missing
-from faultbench.campaign import Campaign, Subject
+from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.cli.options import campaign_arguments, data_option, output_option, plugins_flag, runnable_campaign
 from faultbench.journal import JournalContents, read_journal
+from faultbench.records import Trial
+
+if TYPE_CHECKING:
+    from faultbench.forecast import Forecast
 
 
 @click.command("plan")
@@ -20,7 +25,8 @@ from faultbench.journal import JournalContents, read_journal
 def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Path) -> None:
     """Print each cell's fault-space bits, expected flips, chance of a trial without flips, and missing trials.
 
-    Loads no image and trains nothing, but finds all that would stop the campaign.
+    Also how wide its interval is expected to be, and how many trials more would halve that. Loads no image and
+    trains nothing, but finds all that would stop the campaign.
     """
     campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
 
@@ -33,40 +39,84 @@ def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Pa
     _show(campaign, n_bits, read_journal(folder / "journal"))
 
 
+@dataclass(frozen=True)
+class Row:
+    """What a cell takes, and what it can be expected to show."""
+
+    cell: Cell
+    n_bits: int
+    n_done: int
+    n_missing: int
+    expected: "Forecast"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """As the table prints them."""
+        flips = self.n_bits * self.cell.ber
+        no_flip = math.exp(self.n_bits * math.log1p(-self.cell.ber))
+        source = f"{self.expected.n_known} trials" if self.expected.n_known else "worst case"
+        more = "more than ×100" if self.expected.n_more is None else f"+{self.expected.n_more:,}"
+        return (
+            _name(self.cell.subject), f"{self.n_bits:,}", f"{self.cell.ber:g}", f"{flips:.3g}", f"{no_flip:.3g}",
+            str(self.n_done), str(self.n_missing), f"{self.expected.n_trials:,}",
+            f"±{100 * self.expected.half_width:.1f}", source, more,
+        )  # fmt: skip
+
+
+COLUMNS = ("cell", "bits", "BER", "flips", "P(no flip)", "done", "missing", "trials", "points", "from", "to halve")
+
+
 def _show(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) -> None:
     from rich.console import Console
     from rich.table import Table
 
     rows = list(_rows(campaign, n_bits, known))
-    table = Table("cell", "bits", "BER", "flips", "P(no flip)", "done", "missing", title=campaign.name)
+    table = Table(*COLUMNS, title=campaign.name)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
-        table.add_row(*row)
-    Console(width=max(130, Console().width), highlight=False).print(table)
-    n_missing = sum(int(row[-1]) for row in rows)
-    if campaign.rule.until:
-        goal = f"±{campaign.rule.until.accuracy_halfwidth:g}"
-        click.echo(
-            f"{len(rows)} cells, {n_missing:,} trials missing before the next look at cells wider than {goal}; "
-            f"at most {campaign.trials:,} trials a cell"
-        )
-    else:
-        click.echo(f"{len(rows)} cells, {n_missing:,} of {len(rows) * campaign.trials:,} trials missing")
+        table.add_row(*row.fields)
+    Console(width=max(150, Console().width), highlight=False).print(table)
+    click.echo(_missing_text(campaign, rows))
+    click.echo(_expected_text(campaign, rows))
     _warn_of_idle_cells(campaign, n_bits)
 
 
-def _rows(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) -> Iterator[tuple[str, ...]]:
+def _rows(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) -> Iterator[Row]:
+    from faultbench.allocation import missing
+    from faultbench.forecast import forecast
+
+    trials: dict[str, list[Trial]] = {}
+    for (cell_key, _), trial in sorted(known.trials.items()):
+        trials.setdefault(cell_key, []).append(trial)
     for cell in campaign.cells:
-        bits = n_bits[cell.subject.key]
+        done = trials.get(cell.key, [])
+        n_done = sum(trial.trial < campaign.trials for trial in done)
         n_missing = sum(1 for _ in missing(campaign.rule, cell.key, known.trials))
-        n_done = sum((cell.key, trial) in known.trials for trial in range(campaign.trials))
-        name = _name(cell.subject)
-        no_flip = math.exp(bits * math.log1p(-cell.ber))
-        yield (
-            name, f"{bits:,}", f"{cell.ber:g}", f"{bits * cell.ber:.3g}", f"{no_flip:.3g}",
-            str(n_done), str(n_missing),
-        )  # fmt: skip
+        expected = forecast(campaign.rule, [trial.n_correct / trial.n_images for trial in done])
+        yield Row(cell, n_bits[cell.subject.key], n_done, n_missing, expected)
+
+
+def _missing_text(campaign: Campaign, rows: Sequence[Row]) -> str:
+    n_missing = sum(row.n_missing for row in rows)
+    if campaign.rule.until is None:
+        return f"{len(rows)} cells, {n_missing:,} of {len(rows) * campaign.trials:,} trials missing"
+    return (
+        f"{len(rows)} cells, {n_missing:,} trials missing before the next look at cells wider than "
+        f"±{campaign.rule.until.accuracy_halfwidth:g}; at most {campaign.trials:,} trials a cell"
+    )
+
+
+def _expected_text(campaign: Campaign, rows: Sequence[Row]) -> str:
+    from faultbench.measures import interval_text
+
+    n_trials, n_more = sum(row.expected.n_trials for row in rows), [row.expected.n_more for row in rows]
+    halving = f"{'more than ' if None in n_more else ''}{sum(filter(None, n_more)):,}"
+    return (
+        f"points: half of the {interval_text(campaign.rule)} of the mean accuracy expected after so many trials, if "
+        "they go on like those done, or in the worst case: a trial's images all right or all wrong, by turns.\n"
+        f"To halve all of these would take {halving} trials beyond {n_trials:,}."
+    )
 
 
 def _name(subject: Subject) -> str:
