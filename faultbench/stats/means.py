@@ -27,8 +27,9 @@ so the intervals of all t together hold with probability ≥ 1 - δ, and whateve
 one does. The paper's own bets for it, λ_t = √(2 ln(2/δ) / (t ln(1+t) σ²)), are timid late: after 1,000 trials
 their intervals are 1.5 to 2 times as wide as those that aim at 1,000. Here the starting capital is split
 evenly over bettors that aim at n = 30, 60, 120, …: a sum of martingales is one, and it falls in m as each of
-them does, so all of the above holds. It costs at most ln(10) of log-capital against the bettor that aimed best,
-and on recorded trials it is 0.8 to 1.2 times as wide as the interval of a fixed n.
+them does, so all of the above holds. It costs at most ln(10) of log-capital against the bettor that aimed best;
+on recorded trials it is 1.24 times as wide as the interval of a fixed n after 30 trials, 1.12 after 100 and 1.02
+after 1,000 (medians over 56 distributions; at most 1.43).
 """
 
 import math
