@@ -161,9 +161,9 @@ class Runner:
             pass
 
     def _run_missing(self, prepared: Sequence[Prepared], n_trials: int) -> int:
-        """Run and record what is missing by now; gives how many trials that was."""
+        """Run and record what is missing by now; gives how many trials that brought, which ends a futile round."""
         chunks = [chunk for one in prepared for chunk in self._chunks(one, n_trials)]
-        n_missing = sum(len(chunk.jobs) for chunk in chunks)
+        n_missing, n_known = sum(len(chunk.jobs) for chunk in chunks), len(self._trials)
         if not chunks:
             return 0
         with self._reporter.task("run trials", n_missing, unit="trials") as task:
@@ -172,7 +172,7 @@ class Runner:
                     self._journal.append(trial.to_record())
                     self._trials[trial.cell, trial.trial] = trial
                 task.advance(len(trials))
-        return n_missing
+        return len(self._trials) - n_known
 
     def measure_overheads(self) -> None:
         """Measure memory, latency and fitting cost of every subject that has none recorded."""

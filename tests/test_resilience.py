@@ -84,6 +84,14 @@ def test_the_resilience_is_the_mean_area_with_the_interval_over_trial_numbers(tm
         assert (row.resilience_ci_low, row.resilience_ci_high) == (interval.low, interval.high)
 
 
+def test_where_outcomes_ended_the_trials_the_interval_is_of_a_sequence(tmp_path: Path):
+    until = {"accuracy_halfwidth": 0.01, "confidence": 0.9}
+    results = read_results(Made(schemes=["relu"], trials=30, until=until).write(tmp_path))
+    (row,) = resiliences(results).itertuples()
+    interval = mean_interval(areas(results).area.tolist(), confidence=0.9, anytime=True)
+    assert (row.resilience_ci_low, row.resilience_ci_high) == (interval.low, interval.high)
+
+
 @given(bers, st.integers(0, 200))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_flat_curve_has_its_accuracy_as_area_over_any_bers(tmp_path: Path, grid: list[float], n_correct: int):

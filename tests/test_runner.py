@@ -135,6 +135,23 @@ def test_a_limit_ends_adaptive_cells_early_and_a_later_run_goes_on(adaptive: Pat
     assert tables(folder) == tables(adaptive)
 
 
+class Losing:
+    """The serial engine, but trial 3 of a cell never comes back."""
+
+    n_workers = 1
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        for task in tasks:
+            yield [trial for trial in function(task) if trial.trial != 3]  # type: ignore[attr-defined,misc]
+
+
+def test_an_adaptive_run_ends_when_a_round_brings_nothing(adaptive: Path, root: Path) -> None:
+    folder = run(campaign(root, ADAPTIVE), root, engine=Losing(), reporter=Silent())
+    assert set(read_results(folder).cells.trials) == {4}
+    run(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent())
+    assert tables(folder) == tables(adaptive)
+
+
 def test_a_finished_adaptive_campaign_run_again_does_nothing(adaptive: Path) -> None:
     before = tables(adaptive)
     again = Counting()

@@ -24,6 +24,11 @@ def test_intervals_that_know_no_stopping_share_what_may_fail_among_the_looks():
     assert rule(30, 30).confidence_a_look == pytest.approx(0.95)
 
 
+def test_a_caption_says_what_a_limited_cell_falls_short_of():
+    assert Rule(1000).asked_text == "the 1,000 asked for"
+    assert rule(1000, 30, 0.015).asked_text == "it takes to reach ±1.5 points"
+
+
 def test_a_rule_is_read_from_the_plain_values_of_a_campaign():
     given = {"max": 50, "min": 7, "until": {"accuracy_halfwidth": 0.1, "confidence": 0.8}}
     assert Rule.read(given) == Rule(50, 7, Until(accuracy_halfwidth=0.1, confidence=0.8))

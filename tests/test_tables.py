@@ -321,6 +321,29 @@ def test_markdown_has_schemes_down_and_bers_across(tmp_path: Path):
     )
 
 
+def test_where_outcomes_end_the_trials_tables_have_sequences_and_say_so(tmp_path: Path):
+    made = Made(schemes=["relu"], bers=[1e-6, 1e-5], trials=100, until={"accuracy_halfwidth": 0.3, "confidence": 0.9})
+    folder = made.write_manifest(tmp_path)
+    spread = [196, 150, 20, 196, 100, 190, 30, 196]
+    trials = [a_trial(cell=made.cells[0]["cell"], trial=k, n_correct=196) for k in range(12)]
+    trials += [a_trial(cell=made.cells[1]["cell"], trial=k, n_correct=spread[k]) for k in range(8)]
+    write_journal(folder / "journal", "one", trials)
+    results = read_results(folder)
+    done, limited = results.cells.to_dict("records")
+    assert [done["limited"], limited["limited"]] == [False, True]
+    assert {done["interval"], limited["interval"]} == {"betting-sequence"}
+    assert {done["confidence"], limited["confidence"]} == {0.9}
+    interval = mean_interval([right / 200 for right in spread], confidence=0.9, anytime=True)
+    assert (limited["accuracy_ci_low"], limited["accuracy_ci_high"]) == (interval.low, interval.high)
+    rates = mean_interval([15 / 200] * 8, confidence=0.9, anytime=True)
+    assert (limited["sdc_rate_ci_low"], limited["sdc_rate_ci_high"]) == (rates.low, rates.high)
+    # Nine looks, at 5, 8, 12, 18, 27, 41, 62, 93 and 100 trials: each may fail with a ninth of 0.1.
+    assert limited["below_min_ci_high"] == pytest.approx(1 - (0.1 / 9) ** (1 / 8))
+    text = markdown(results)
+    assert "Mean accuracy in % and its 90% betting-sequence interval" in text
+    assert "] LIMITED 8 |" in text
+
+
 def test_markdown_has_a_table_for_each_dataset_model_format_and_fault_model(tmp_path: Path):
     made = Made(datasets=["digits", "cifar10"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"])
     text = markdown(read_results(made.write(tmp_path)))
