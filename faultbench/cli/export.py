@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from faultbench.cli.options import collect_garbage_seldom
 from faultbench.results_folder import find_results
 
 
@@ -20,6 +21,7 @@ from faultbench.results_folder import find_results
 def command(path: Path, kind: str) -> None:
     """Tables for papers. RESULTS is results/<campaign>, or a folder of such."""
     folders = find_results(path)
+    collect_garbage_seldom()
 
     from faultbench.markdown import markdown
     from faultbench.tables import read_results, write_tables

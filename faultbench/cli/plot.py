@@ -1,10 +1,10 @@
 """`faultbench plot`: the plots of a results folder."""
 
-import gc
 from pathlib import Path
 
 import click
 
+from faultbench.cli.options import collect_garbage_seldom
 from faultbench.results_folder import find_results
 
 
@@ -14,8 +14,7 @@ from faultbench.results_folder import find_results
 def command(path: Path, only: tuple[str, ...]) -> None:
     """PDF, SVG and PNG in plots/ of the results folder. RESULTS is results/<campaign>, or a folder of such."""
     folders = find_results(path)
-    # Rows and figures are many objects that live until the end: looking for garbage as often as usual costs a tenth.
-    gc.set_threshold(100_000)
+    collect_garbage_seldom()
 
     from faultbench.plots import write_plots
     from faultbench.tables import read_results
