@@ -5,6 +5,8 @@ same bytes whichever files they came from. Accuracies and rates are fractions in
 95 % interval of `stats.mean_interval`, over trials.
 """
 
+import importlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +80,9 @@ OVERHEAD_TYPES = {
     "fit_injections": "int64",
 }
 
+_FORMULA = re.compile(r"^[=+@-]")
+"""How a text begins that spreadsheets calculate."""
+
 
 @dataclass(frozen=True, eq=False)
 class Results:
@@ -117,12 +122,35 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     paths = [folder / f"{name}.csv" for name in frames]
     for path, frame in zip(paths, frames.values(), strict=True):
         with replaced(path) as temporary:
-            frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+            _safe(frame).to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+    return paths
+
+
+def write_parquet(results: Results, folder: Path) -> list[Path]:
+    """Write the same tables as Parquet files and give their paths; FaultbenchError without pyarrow."""
+    try:
+        importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise FaultbenchError(
+            "--format parquet needs pyarrow, which is not installed; pip install 'faultbench-dnn[parquet]', "
+            "or take --format csv"
+        ) from error
+    frames = {"cells": results.cells, "trials": results.trials, "overhead": results.overhead}
+    paths = [folder / f"{name}.parquet" for name in frames]
+    for path, frame in zip(paths, frames.values(), strict=True):
+        with replaced(path) as temporary:
+            frame.to_parquet(temporary, engine="pyarrow", index=False)
     return paths
 
 
 def _frame(rows: Iterable[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(types)).astype(types)
+
+
+def _safe(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a quote before labels that a spreadsheet would take for formulas: labels are anybody's text."""
+    labels = {name: frame[name].str.replace(_FORMULA, r"'\g<0>", regex=True) for name in LABELS if name in frame}
+    return frame.assign(**labels)
 
 
 def _sorted(entries: Iterable[CellEntry]) -> list[CellEntry]:

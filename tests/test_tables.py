@@ -289,7 +289,7 @@ def test_markdown_has_schemes_down_and_bers_across(tmp_path: Path):
     assert markdown(read_results(folder)) == (
         "# made\n\n"
         "## digits, digits_cnn, q15.16\n\n"
-        "Mean accuracy in % and its 95% interval, over 0 to 3 trials a cell, 200 images a trial.\n\n"
+        "Mean accuracy in % and its 95% betting interval, over 0 to 3 trials a cell, 200 images a trial.\n\n"
         "| scheme | golden | BER 1e-6 | BER 2.5e-5 |\n"
         "| --- | ---: | ---: | ---: |\n"
         f"| relu | 98.5 | 95.0 [{low}, 100.0] | - |\n"
