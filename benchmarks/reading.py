@@ -1,4 +1,4 @@
-"""What reading costs: `status`, `export` and `plot` on a results folder of 100,000 trials.
+"""What reading costs: `status`, `export`, `plot` and `report` on a results folder of 100,000 trials.
 
     python benchmarks/reading.py [--trials N] [--rounds N] [--keep FOLDER]
 
@@ -33,7 +33,7 @@ SCHEMES = {"relu": 0.3, "clip_act": 0.02, "ranger": 0.05, "ft_clipact": 0.015, "
 """Scheme → how much of its accuracy a typical trial loses at the highest BER."""
 BERS = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5)
 N_IMAGES = 10_000
-COMMANDS = (("status",), ("export",), ("export", "--format", "markdown"), ("plot",))
+COMMANDS = (("status",), ("export",), ("export", "--format", "latex"), ("plot",), ("report",))
 WITHOUT_TORCH = (
     "import sys; sys.modules['torch'] = None; sys.argv = ['faultbench', *sys.argv[1:]]; "
     "from faultbench.cli.main import main; main()"
@@ -156,6 +156,7 @@ def main() -> None:
         for command in COMMANDS:
             seconds = [timed(command, folder) for _ in range(arguments.rounds)]
             print(f"{' '.join(command):<24}{median(seconds):>8.2f} s", flush=True)
+        print(f"report.html {(folder / 'report.html').stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Accuracy against BER as papers tabulate it: schemes down, BERs across, every number rounded as it is printed."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -59,7 +59,20 @@ def rows(block: Block, style: Style) -> list[Row]:
     """A row a line of the block, in its order; the best of each column marked if the style says so."""
     bers = columns(block)
     found = [_row(line.label, line.cells, bers, style) for line in block.lines]
-    return list(_marked(found)) if style.best and len(found) > 1 else found
+    return marked(found, [True] * len(found)) if style.best and len(found) > 1 else found
+
+
+def marked(found: Sequence[Row], competes: Sequence[bool]) -> list[Row]:
+    """The rows, with the highest printed mean of each column marked, ties included.
+
+    Only rows that compete are looked at, and none of their LIMITED cells.
+    """
+    running = [row for row, may in zip(found, competes, strict=True) if may]
+    highest = [
+        max((float(entry.mean) for entry in column if entry and not entry.is_limited), default=math.nan)
+        for column in zip(*(row.entries for row in running), strict=True)
+    ]
+    return [_with_best(row, highest) if may and highest else row for row, may in zip(found, competes, strict=True)]
 
 
 def caption(block: Block, style: Style) -> str:
@@ -96,17 +109,9 @@ def _entry(cell: Mapping[Any, Any], digits: int) -> Entry:
     return Entry(*counts, text(mean), text(low), text(high), text(mean - low), text(high - mean))
 
 
-def _marked(found: Sequence[Row]) -> Iterator[Row]:
-    """The rows, with the highest printed mean of each column marked, ties included; LIMITED cells do not compete."""
-    competing = [[entry for entry in column if entry and not entry.is_limited] for column in _columns(found)]
-    highest = [max((float(entry.mean) for entry in column), default=math.nan) for column in competing]
-    for row in found:
-        entries = (
-            entry and replace(entry, is_best=not entry.is_limited and float(entry.mean) == best)
-            for entry, best in zip(row.entries, highest, strict=True)
-        )
-        yield replace(row, entries=tuple(entries))
-
-
-def _columns(found: Sequence[Row]) -> Iterator[tuple[Entry | None, ...]]:
-    return zip(*(row.entries for row in found), strict=True)
+def _with_best(row: Row, highest: Sequence[float]) -> Row:
+    entries = (
+        entry and replace(entry, is_best=not entry.is_limited and float(entry.mean) == best)
+        for entry, best in zip(row.entries, highest, strict=True)
+    )
+    return replace(row, entries=tuple(entries))

@@ -7,8 +7,8 @@ same bytes whichever files they came from. Accuracies and rates are fractions in
 
 import importlib
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ class Results:
     trials: pd.DataFrame
     overhead: pd.DataFrame
     remarks: tuple[str, ...]
+    quarantined: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_results(path: Path) -> Results:
@@ -110,6 +111,7 @@ def read_results(path: Path) -> Results:
         _trials(folder),
         _frame(_overhead_rows(folder), OVERHEAD_TYPES),
         tuple(folder.remarks),
+        {cell: len(given_up) for cell, given_up in getattr(folder, "quarantined", {}).items() if given_up},
     )
 
 

@@ -20,7 +20,7 @@ FLOORS = (
     ("tables", "trial", "training", "activations"),
     ("blocks", "resilience", "schemes", "guards"),
     ("checkpoints", "accuracy_table", "latex_text", "plots"),
-    ("latex", "markdown"),
+    ("latex", "markdown", "report"),
     ("subjects", "engines"),
     ("worker", "overhead"),
     ("runner",),
@@ -42,6 +42,7 @@ READING = (
     "accuracy_table",
     "latex_text",
     "latex",
+    "report",
     "markdown",
     "plots",
 )
