@@ -5,7 +5,7 @@
 The folder is written through the package's own records and journal: 3 networks × 6 schemes × 6 BERs, outcomes
 drawn as this field's are, most trials harmless and a few disasters, the worse the higher the BER. Each verb runs
 in a process of its own in which torch cannot be imported; the time is from its start to its end, the median of
-the rounds.
+the rounds, and that of the processor, which hardly hangs on what else the machine does.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from time import perf_counter
 
@@ -134,12 +135,13 @@ def write(folder: Path, n_trials: int) -> int:
     return each * len(cells())
 
 
-def timed(command: tuple[str, ...], folder: Path) -> float:
-    """Seconds of one run; its error ends the benchmark."""
-    start = perf_counter()
+def timed(command: tuple[str, ...], folder: Path) -> tuple[float, float]:
+    """Seconds of one run by the clock and of the processor; its error ends the benchmark."""
+    start, before = perf_counter(), getrusage(RUSAGE_CHILDREN)
     arguments = [sys.executable, "-c", WITHOUT_TORCH, command[0], str(folder), *command[1:]]
-    subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
-    return perf_counter() - start
+    subprocess.run(arguments, check=True, capture_output=True)
+    after = getrusage(RUSAGE_CHILDREN)
+    return perf_counter() - start, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def main() -> None:
@@ -154,8 +156,9 @@ def main() -> None:
         n_trials = write(folder, arguments.trials)
         print(f"{environment()['processor']}; {n_trials:,} trials, median of {arguments.rounds} runs")
         for command in COMMANDS:
-            seconds = [timed(command, folder) for _ in range(arguments.rounds)]
-            print(f"{' '.join(command):<24}{median(seconds):>8.2f} s", flush=True)
+            by_clock, of_processor = zip(*(timed(command, folder) for _ in range(arguments.rounds)), strict=True)
+            seconds = f"{median(by_clock):>8.2f} s, of the processor{median(of_processor):>6.2f} s"
+            print(f"{' '.join(command):<24}{seconds}", flush=True)
         print(f"report.html {(folder / 'report.html').stat().st_size / 1e6:.2f} MB")
 
 

@@ -22,7 +22,7 @@ FLOORS = (
     ("checkpoints", "accuracy_table", "latex_text", "plots"),
     ("latex", "markdown", "report"),
     ("subjects", "engines"),
-    ("worker", "overhead"),
+    ("worker", "overhead", "doctor"),
     ("runner",),
     ("cli",),
     ("__main__",),

@@ -25,6 +25,12 @@ class _Cifar:
     n_test: ClassVar[int] = 10_000
     source: ClassVar[type[CIFAR10]]
 
+    @property
+    def folder(self) -> Path:
+        """Where the files belong."""
+        root = Path(os.environ.get("FAULTBENCH_DATA", "~/.cache/faultbench")).expanduser()
+        return root / str(self.source.base_folder)
+
     def load(self) -> Splits:
         """Pixels in 0..1, no mean or standard deviation taken off; downloaded by torchvision where not there yet."""
         train, test = self._part(train=True), self._part(train=False)
