@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PROGRAMS := chromium fonts-dejavu-core texlive-latex-base texlive-latex-recommended
 
-.PHONY: demo test check lint clean
+.PHONY: demo test check lint programs clean
 
 demo: $(VENV)/installed
 	$(BIN)/faultbench run campaigns/quickstart.yaml
@@ -14,6 +15,11 @@ test: $(VENV)/installed-dev
 
 check: lint
 	$(MAKE) test
+
+# What tests of LaTeX tables and HTML reports need and pip cannot bring; they skip without. For Debian and its kin.
+programs:
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(PROGRAMS) > /dev/null
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -1,6 +1,9 @@
 """Results grouped as people compare them: blocks of lines, in the order of the campaign file."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,6 +55,17 @@ def blocks(results: Results) -> list[Block]:
     return [Block(names[block], tuple(lines.values()), costs[block]) for block, lines in grouped.items()]
 
 
+def by_block(results: Results) -> dict[str, Results]:
+    """The results of each block alone, by its name, in the order of the campaign file."""
+    entries: dict[tuple[str, ...], list[CellEntry]] = {}
+    for entry in results.manifest.cells:
+        entries.setdefault(_values(entry, BLOCK), []).append(entry)
+    return {
+        block.name: _only(results, dict(zip(BLOCK, labels, strict=True)), found)
+        for block, (labels, found) in zip(blocks(results), entries.items(), strict=True)
+    }
+
+
 def overheads(results: Results) -> dict[tuple[str, ...], pd.DataFrame]:
     """Values of `COSTS` → the rows of `Results.overhead` in the order of the campaign file; none without rows."""
     recorded = results.overhead.set_index([*NETWORK])
@@ -77,6 +91,25 @@ def shared_count(column: pd.Series) -> str:
 def overhead_text(percent: float) -> str:
     """A memory overhead with three digits that count, and without an exponent: 0.0000883."""
     return np.format_float_positional(percent, precision=3, fractional=False, trim="-")
+
+
+def ratio_texts(row: Mapping[Any, Any]) -> tuple[str, str, str] | None:
+    """The latency ratio of a row of overheads and its interval, rounded outwards; None where it was not measured."""
+    if math.isnan(row["latency_ratio"]):
+        return None
+    low = math.floor(100 * row["latency_ratio_ci_low"]) / 100
+    high = math.ceil(100 * row["latency_ratio_ci_high"]) / 100
+    return f"{row['latency_ratio']:.2f}", f"{low:.2f}", f"{high:.2f}"
+
+
+def _only(results: Results, labels: dict[str, str], entries: Sequence[CellEntry]) -> Results:
+    def rows(frame: pd.DataFrame) -> pd.DataFrame:
+        known = [name for name in labels if name in frame]
+        return frame[(frame[known] == pd.Series(labels)[known]).all(axis=1)]
+
+    manifest = results.manifest.model_copy(update={"cells": tuple(entries)})
+    cells, trials, overhead = rows(results.cells), rows(results.trials), rows(results.overhead)
+    return replace(results, manifest=manifest, cells=cells, trials=trials, overhead=overhead)
 
 
 def _values(entry: CellEntry, labels: tuple[str, ...]) -> tuple[str, ...]:

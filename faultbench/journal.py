@@ -146,7 +146,7 @@ def _parse(line: bytes) -> Trial | Golden | Overhead:
     text, _, digits = line.rpartition(b"\t")
     if digits != b"%08x" % zlib.crc32(text):
         raise ValueError("the line's CRC-32 is wrong")
-    record: Any = json.loads(text)
+    record: Any = json.loads(text.decode())  # given bytes, it would guess at their encoding, line by line
     for kind in _KINDS if isinstance(record, dict) else ():
         if record.get("kind") == kind.KIND:
             return kind.from_record(record)
@@ -155,7 +155,7 @@ def _parse(line: bytes) -> Trial | Golden | Overhead:
 
 def _merge(known: dict[K, R], name: K, record: R, path: Path) -> None:
     earlier = known.setdefault(name, record)
-    if earlier == record:
+    if earlier is record or earlier == record:
         return
     changes = (
         f"{entry.name} {getattr(earlier, entry.name)} before, {getattr(record, entry.name)} here"

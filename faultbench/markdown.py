@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from faultbench.blocks import Block, blocks, overhead_text, overheads, protection, shared_count
+from faultbench.accuracy_table import UNKNOWN, Entry, Style, caption, columns, rows
+from faultbench.blocks import Block, blocks, overhead_text, overheads, protection, ratio_texts
 from faultbench.critical import DROPS, SHOWN_PROBABILITY
 from faultbench.measures import interval_text
 from faultbench.results_folder import LABELS, ber_text
@@ -21,7 +22,10 @@ _COSTS_CAPTION = (
 )
 
 
-def markdown(results: Results) -> str:
+_BEST = "Bold: the highest mean of a column; differences are not tested."
+
+
+def markdown(results: Results, style: Style = Style()) -> str:  # noqa: B008 - frozen
     """A table for each block of the results: schemes down, BERs across, golden accuracy first.
 
     A cell is the mean accuracy of its trials and its interval, in per cent; one with fewer trials than the
@@ -34,8 +38,8 @@ def markdown(results: Results) -> str:
     for block in blocks(results):
         parts += [
             f"## {_plain(block.name)}",
-            _caption(block, results.manifest.rule),
-            "\n".join(_table(block, results.manifest.rule)),
+            caption(block, style, results.manifest.rule) + (f" {_BEST}" if style.best else ""),
+            "\n".join(_table(block, style, results.manifest.rule)),
         ]
         if survival := list(_survival_table(block, results)):
             parts += [_survival_caption(results.manifest.rule), "\n".join(survival)]
@@ -44,33 +48,30 @@ def markdown(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _caption(block: Block, rule: Rule) -> str:
-    cells = pd.concat([line.cells for line in block.lines])
-    return (
-        f"Mean accuracy in % and its {interval_text(rule)}, over {shared_count(cells.trials)} trials a cell, "
-        f"{shared_count(cells.images)} images a trial."
-    )
-
-
-def _table(block: Block, rule: Rule) -> Iterator[str]:
-    bers = sorted({ber for line in block.lines for ber in line.cells.ber})
+def _table(block: Block, style: Style, rule: Rule) -> Iterator[str]:
+    bers = columns(block)
     yield _row(["scheme", "golden", *(f"BER {ber_text(ber)}" for ber in bers)])
     yield _row(["---", *["---:"] * (len(bers) + 1)])
-    for line in block.lines:
-        cells = {cell["ber"]: _cell(cell, rule) for cell in line.cells.to_dict("records")}
-        golden = line.cells.golden_accuracy.iloc[0]
-        yield _row([_plain(line.label), _percent(golden), *(cells.get(ber, "") for ber in bers)])
+    for row in rows(block, style):
+        cells = (_cell(entry, style, rule) if entry else "" for entry in row.entries)
+        yield _row([_plain(row.label), row.golden, *cells])
 
 
-def _cell(cell: Mapping[Any, Any], rule: Rule) -> str:
-    if not cell["trials"]:
-        return _percent(math.nan)
-    # The interval is rounded outwards, so that what is printed holds too.
-    low = math.floor(1000 * cell["accuracy_ci_low"]) / 10
-    high = math.ceil(1000 * cell["accuracy_ci_high"]) / 10
-    text = f"{_percent(cell['accuracy_mean'])} [{low:.1f}, {high:.1f}]"
+def _cell(entry: Entry, style: Style, rule: Rule) -> str:
+    if entry.mean == UNKNOWN:
+        return UNKNOWN
+    mean = f"**{entry.mean}**" if entry.is_best else entry.mean
     asked = "" if rule.until else f"/{rule.n_max}"
-    return f"{text} LIMITED {cell['trials']}{asked}" if cell["limited"] else text
+    limited = f" LIMITED {entry.n_trials}{asked}" if entry.is_limited else ""
+    return mean + _interval(entry, style) + limited
+
+
+def _interval(entry: Entry, style: Style) -> str:
+    if style.ci == "none":
+        return ""
+    if style.ci == "brackets":
+        return f" [{entry.low}, {entry.high}]"
+    return f" ± {entry.above}" if entry.below == entry.above else f" +{entry.above} −{entry.below}"
 
 
 def _survival_caption(rule: Rule) -> str:
@@ -121,19 +122,12 @@ def _costs_table(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _latency(row: Mapping[Any, Any]) -> str:
-    if math.isnan(row["latency_ratio"]):
-        return "-"
-    low = math.floor(100 * row["latency_ratio_ci_low"]) / 100
-    high = math.ceil(100 * row["latency_ratio_ci_high"]) / 100
-    return f"{row['latency_ratio']:.2f} [{low:.2f}, {high:.2f}]"
+    ratio = ratio_texts(row)
+    return f"{ratio[0]} [{ratio[1]}, {ratio[2]}]" if ratio else UNKNOWN
 
 
 def _ratio(bounds_to_maxima: float) -> str:
     return "-" if math.isnan(bounds_to_maxima) else f"{bounds_to_maxima:.3g}"
-
-
-def _percent(accuracy: float) -> str:
-    return "-" if math.isnan(accuracy) else f"{100 * accuracy:.1f}"
 
 
 def _row(fields: Iterable[str]) -> str:
@@ -141,5 +135,8 @@ def _row(fields: Iterable[str]) -> str:
 
 
 def _plain(label: str) -> str:
-    """The label as Markdown prints it letter by letter: a bar would end the table's cell."""
-    return re.sub(r"([\\`*|<])", r"\\\1", label)
+    """The label as Markdown prints it letter by letter: a bar would end the table's cell.
+
+    What a spreadsheet takes for the start of a formula is escaped too, for those who paste the text into one.
+    """
+    return re.sub(r"([\\`*|<]|^[=+@-])", r"\\\1", label)

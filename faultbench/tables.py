@@ -6,16 +6,20 @@ cell say, and how their intervals are made, stands in `measures`; `interval` nam
 rates, and `confidence` is that of all.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import importlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from faultbench.critical import critical_bers
 from faultbench.disk import replaced
+from faultbench.errors import FaultbenchError
 from faultbench.measures import INTERVALS, OUTCOMES, interval_kind, measured
 from faultbench.records import Golden, Overhead
 from faultbench.resilience import resiliences
@@ -76,6 +80,9 @@ OVERHEAD_TYPES = {
     "bounds_to_maxima": "float64",
 }
 
+_FORMULA = re.compile(r"^[=+@-]")
+"""How a text begins that spreadsheets calculate."""
+
 
 TABLES = ("cells", "trials", "overhead", "resilience", "critical")
 """Of a campaign: each is an attribute of `Results` and a CSV file."""
@@ -95,6 +102,8 @@ class Results:
     trials: pd.DataFrame
     overhead: pd.DataFrame
     remarks: tuple[str, ...]
+    n_missing: int = 0
+    quarantined: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def resilience(self) -> pd.DataFrame:
@@ -114,9 +123,11 @@ def read_results(path: Path) -> Results:
         folder.path,
         folder.manifest,
         _frame(_cell_rows(folder), CELL_TYPES),
-        _frame(_trial_rows(folder), TRIAL_TYPES),
+        _trials(folder),
         _frame(_overhead_rows(folder), OVERHEAD_TYPES),
         tuple(folder.remarks),
+        sum(folder.n_missing(entry.cell) for entry in folder.manifest.cells),
+        {cell: len(given_up) for cell, given_up in getattr(folder, "quarantined", {}).items() if given_up},
     )
 
 
@@ -129,12 +140,35 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     paths = [folder / f"{name}.csv" for name in frames]
     for path, frame in zip(paths, frames.values(), strict=True):
         with replaced(path) as temporary:
-            frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+            _safe(frame).to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+    return paths
+
+
+def write_parquet(results: Results, folder: Path) -> list[Path]:
+    """Write the same tables as Parquet files and give their paths; FaultbenchError without pyarrow."""
+    try:
+        importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise FaultbenchError(
+            "--format parquet needs pyarrow, which is not installed; pip install 'faultbench-dnn[parquet]', "
+            "or take --format csv"
+        ) from error
+    frames = {"cells": results.cells, "trials": results.trials, "overhead": results.overhead}
+    paths = [folder / f"{name}.parquet" for name in frames]
+    for path, frame in zip(paths, frames.values(), strict=True):
+        with replaced(path) as temporary:
+            frame.to_parquet(temporary, engine="pyarrow", index=False)
     return paths
 
 
 def _frame(rows: Iterable[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(types)).astype(types)
+
+
+def _safe(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with a quote before labels that a spreadsheet would take for formulas: labels are anybody's text."""
+    labels = {name: frame[name].str.replace(_FORMULA, r"'\g<0>", regex=True) for name in LABELS if name in frame}
+    return frame.assign(**labels)
 
 
 def _sorted(entries: Iterable[CellEntry]) -> list[CellEntry]:
@@ -170,11 +204,14 @@ def _golden(golden: Golden | None) -> dict[str, Any]:
     }
 
 
-def _trial_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
-    for entry in _sorted(folder.manifest.cells):
-        named = _named(folder, entry)
-        for trial in folder.trials[entry.cell]:
-            yield {**named, **trial.to_record()}
+def _trials(folder: ResultsFolder) -> pd.DataFrame:
+    """Column by column, and labels once a cell: a dict a trial would take as long as reading the journal."""
+    entries = _sorted(folder.manifest.cells)
+    trials = [trial for entry in entries for trial in folder.trials[entry.cell]]
+    n_trials = [len(folder.trials[entry.cell]) for entry in entries]
+    cells = pd.DataFrame([_named(folder, entry) for entry in entries]).loc[np.repeat(np.arange(len(entries)), n_trials)]
+    counts = {name: [getattr(trial, name) for trial in trials] for name in TRIAL_TYPES if name not in cells}
+    return cells.reset_index(drop=True).assign(**counts)[list(TRIAL_TYPES)].astype(TRIAL_TYPES)
 
 
 def _overhead_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:

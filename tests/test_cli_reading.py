@@ -1,9 +1,14 @@
+import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_results import Made, a_trial, write_journal
+
+from faultbench.tables import read_results
 
 VERB = """
 import sys
@@ -113,3 +118,83 @@ def test_a_full_disk_is_one_line_and_exit_code_4(folder: Path):
     done = faultbench("export", folder)
     assert done.returncode == 4
     assert done.stderr.startswith(f"faultbench: {folder / 'tables' / 'cells.csv'}: cannot be written")
+
+
+def test_export_as_latex_prints_a_table_by_the_style_asked_for(folder: Path):
+    done = faultbench("export", folder, "--format", "latex", "--best", "bold", "--digits", "2", "--ci", "none")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\toprule" in done.stdout
+    assert re.search(r"\\textbf\{\d+\.\d\d\}", done.stdout)
+    assert not (folder / "tables").exists()
+
+
+def test_options_of_printed_tables_are_refused_where_every_digit_is_written(folder: Path):
+    done = faultbench("export", folder, "--digits", "2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "faultbench: --digits is for --format latex and markdown; csv holds every digit\n"
+    assert not (folder / "tables").exists()
+
+
+def test_export_as_parquet_holds_the_same_tables(folder: Path):
+    pytest.importorskip("pyarrow", reason="needs the parquet extra")
+    done = faultbench("export", folder, "--format", "parquet")
+    assert (done.returncode, done.stderr) == (0, "")
+    results = read_results(folder)
+    for line, name in zip(done.stdout.splitlines(), ("cells", "trials", "overhead"), strict=True):
+        assert line == str(folder / "tables" / f"{name}.parquet")
+        pd.testing.assert_frame_equal(pd.read_parquet(line), getattr(results, name), check_dtype=False)
+
+
+def test_export_as_parquet_without_pyarrow_names_the_install_command(folder: Path):
+    done = faultbench("export", folder, "--format", "parquet", banned=("pyarrow",))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'faultbench-dnn[parquet]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "tables").exists()
+
+
+def test_a_label_that_a_spreadsheet_would_calculate_is_quoted_in_csv_and_markdown(tmp_path: Path):
+    schemes = ["=1+1", "+x", "-y", "@z", "a=b"]
+    folder = Made(schemes=schemes, bers=[1e-6], trials=1).write(tmp_path)
+    assert faultbench("export", folder).returncode == 0
+    for name in ("cells", "trials", "overhead"):
+        with (folder / "tables" / f"{name}.csv").open(newline="") as file:
+            labels = {row["scheme"] for row in csv.DictReader(file)}
+        assert labels == {"'=1+1", "'+x", "'-y", "'@z", "a=b"}
+    text = faultbench("export", folder, "--format", "markdown").stdout
+    assert [line.split()[1] for line in text.splitlines() if " 98.0 |" in line] == [
+        "\\=1+1", "\\+x", "\\-y", "\\@z", "a=b",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("style", ["screen", "paper"])
+def test_figures_are_the_same_bytes_in_every_run(tmp_path: Path, style: str):
+    folder = Made(models=["small", "large"]).write(tmp_path)
+    runs = []
+    for _ in range(2):
+        written = faultbench("plot", folder, "--style", style).stdout.split()
+        runs.append({path: Path(path).read_bytes() for path in written})
+        for path in written:
+            Path(path).unlink()
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == {"screen": 4 * 3, "paper": 2 * 4 * 2}[style]
+
+
+def test_figures_for_papers_are_vectors_as_wide_as_a_column_with_their_fonts_inside(tmp_path: Path):
+    labels = ["50%/off", "50%_off"]
+    folder = Made(models=labels).write(tmp_path)
+    written = [Path(line) for line in faultbench("plot", folder, "--style", "paper").stdout.splitlines()]
+    assert {path.suffix for path in written} == {".pdf", ".svg"}
+    assert {path.parent for path in written} == {folder / "plots" / "paper"}
+    assert {path.stem for path in written if path.stem.startswith("accuracy")} == {
+        "accuracy-digits-50_off-q15.16", "accuracy-digits-50_off-q15.16-2",
+    }  # fmt: skip
+    for path in written:
+        data = path.read_bytes()
+        if path.suffix == ".pdf":
+            assert b"/FontFile2" in data
+            assert b"/Type3" not in data
+            width_pt = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", data)[1]
+            assert float(width_pt) == 3.5 * 72
+        else:
+            assert b"<text" not in data  # letters are outlines

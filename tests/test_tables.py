@@ -1,7 +1,7 @@
 import csv
 import math
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +180,22 @@ def test_tables_are_the_same_bytes_whatever_the_files_and_their_order(
     for number in range(n_files):
         write_journal(folder / "journal", f"writer{order.random()}", records[number::n_files])
     assert written(folder) == expected
+
+
+def test_the_table_of_trials_holds_every_record_as_it_was_written(tmp_path: Path):
+    made = Made(schemes=["relu", "fitact"], bers=[1e-5, 1e-6])
+    cells = {cell["cell"]: cell for cell in made.cells}
+    expected = [
+        {"campaign": "made", **cells[record.cell], **asdict(record)}
+        for record in made.records
+        if isinstance(record, Trial)
+    ]
+    rows = read_results(made.write(tmp_path)).trials.to_dict("records")
+    by_name = {(row["cell"], row["trial"]): row for row in rows}
+    assert len(rows) == len(expected)
+    for row in expected:
+        del row["subject"]
+        assert by_name[row["cell"], row["trial"]] == row
 
 
 def test_rows_are_sorted_by_label_then_ber_then_trial(tmp_path: Path):

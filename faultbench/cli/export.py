@@ -1,10 +1,16 @@
 """`faultbench export`: the tables of a results folder."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from faultbench.cli.options import collect_garbage_seldom
+from faultbench.errors import FaultbenchError
 from faultbench.results_folder import find_results
+
+PRINTED = ("latex", "markdown")
+"""Formats that round numbers and go to stdout; the others write files with every digit."""
 
 
 @click.command("export")
@@ -12,23 +18,53 @@ from faultbench.results_folder import find_results
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["csv", "markdown"]),
+    type=click.Choice(["csv", "parquet", *PRINTED]),
     default="csv",
     show_default=True,
-    help="csv writes tables/ of the results folder and prints the paths, markdown prints the table.",
+    help="csv and parquet write tables/ of the results folder and print the paths, latex and markdown print tables.",
 )
-def command(path: Path, kind: str) -> None:
+@click.option("--digits", type=click.IntRange(0, 6), help="Decimals of per cents in latex and markdown; 1 by default.")
+@click.option(
+    "--ci",
+    type=click.Choice(["brackets", "plusminus", "none"]),
+    help="Intervals in latex and markdown: [low, high], the default; steps from the mean; or none.",
+)
+@click.option(
+    "--best", type=click.Choice(["none", "bold"]), help="Mark the highest mean of a column in latex and markdown."
+)
+def command(path: Path, kind: str, **rounding: Any) -> None:
     """Tables for papers. RESULTS is results/<campaign>, or a folder of such."""
+    given = {name: value for name, value in rounding.items() if value is not None}
+    if given and kind not in PRINTED:
+        raise FaultbenchError(
+            f"--{next(iter(given))} is for --format {' and '.join(PRINTED)}; {kind} holds every digit"
+        )
     folders = find_results(path)
+    collect_garbage_seldom()
 
-    from faultbench.markdown import markdown
-    from faultbench.tables import read_results, write_tables
+    from faultbench.tables import read_results
 
     for folder in folders:
         results = read_results(folder)
-        if kind == "markdown":
-            click.echo(markdown(results))
-        else:
-            click.echo("\n".join(map(str, write_tables(results, folder / "tables"))))
+        click.echo(_exported(results, kind, given))
         for remark in results.remarks:
             click.echo(remark, err=True)
+
+
+def _exported(results: Any, kind: str, given: dict[str, Any]) -> str:
+    if kind in PRINTED:
+        return _printed(results, kind, given)
+
+    from faultbench.tables import write_parquet, write_tables
+
+    write = write_parquet if kind == "parquet" else write_tables
+    return "\n".join(map(str, write(results, results.folder / "tables")))
+
+
+def _printed(results: Any, kind: str, given: dict[str, Any]) -> str:
+    from faultbench.accuracy_table import Style
+    from faultbench.latex import latex
+    from faultbench.markdown import markdown
+
+    style = Style(**{**given, "best": given.get("best") == "bold"})
+    return latex(results, style) if kind == "latex" else markdown(results, style)

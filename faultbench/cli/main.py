@@ -20,11 +20,13 @@ class Verbs(click.Group):
         """Every file of this folder is a verb."""
         return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb's `command`; FaultbenchError with a suggestion for an unknown one."""
         verbs = self.list_commands(ctx)
         if cmd_name not in verbs:
-            raise FaultbenchError(f"unknown command {suggest(cmd_name, dict.fromkeys(verbs))}")
+            if ctx.resilient_parsing:
+                return None  # a shell that completes a word wants no message
+            raise FaultbenchError(f"unknown command {suggest(cmd_name, dict.fromkeys(verbs))}; see `faultbench --help`")
         return importlib.import_module(f"faultbench.cli.{cmd_name}").command  # type: ignore[no-any-return]
 
 

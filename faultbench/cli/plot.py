@@ -1,28 +1,35 @@
 """`faultbench plot`: the plots of a results folder."""
 
-import gc
 from pathlib import Path
+from typing import Literal
 
 import click
 
+from faultbench.cli.options import collect_garbage_seldom
 from faultbench.results_folder import find_results
 
 
 @click.command("plot")
 @click.argument("path", metavar="RESULTS", type=click.Path(path_type=Path))
 @click.option("--only", metavar="PLOT", multiple=True, help="Draw this plot and no other; may be repeated.")
-def command(path: Path, only: tuple[str, ...]) -> None:
+@click.option(
+    "--style",
+    type=click.Choice(["screen", "paper"]),
+    default="screen",
+    show_default=True,
+    help="paper draws a figure a network and data set, as wide as a column, in plots/paper/; PDF and SVG only.",
+)
+def command(path: Path, only: tuple[str, ...], style: Literal["screen", "paper"]) -> None:
     """PDF, SVG and PNG in plots/ of the results folder. RESULTS is results/<campaign>, or a folder of such."""
     folders = find_results(path)
-    # Rows and figures are many objects that live until the end: looking for garbage as often as usual costs a tenth.
-    gc.set_threshold(100_000)
+    collect_garbage_seldom()
 
     from faultbench.plots import write_plots
     from faultbench.tables import read_results
 
     for folder in folders:
         results = read_results(folder)
-        for written in write_plots(results, folder / "plots", only):
+        for written in write_plots(results, folder / "plots", only, style):
             click.echo(written)
         for remark in results.remarks:
             click.echo(remark, err=True)

@@ -6,17 +6,23 @@
 
 import importlib
 import pkgutil
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from functools import cache
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.figure import Figure
 
+from faultbench.blocks import by_block
 from faultbench.errors import FaultbenchError
 from faultbench.plots.style import save, styled
 from faultbench.registry import suggest
 from faultbench.tables import Results
 
+Style = Literal["screen", "paper"]
 Draw = Callable[[Results], Figure | None]
 
 
@@ -27,13 +33,35 @@ def catalogue() -> dict[str, Draw]:
     return {module.__name__.rpartition(".")[2]: module.draw for module in modules if hasattr(module, "draw")}
 
 
-def write_plots(results: Results, folder: Path, only: Collection[str] = ()) -> Iterator[Path]:
-    """Draw every plot, or only those named, into folder as PDF, SVG and PNG; gives each path once written."""
+def write_plots(results: Results, folder: Path, only: Collection[str] = (), style: Style = "screen") -> Iterator[Path]:
+    """Draw every plot, or only those named, into folder; gives each path once written.
+
+    For screens all blocks are panels of one figure, as PDF, SVG and PNG. For papers each block is a figure as wide
+    as a column, as PDF and SVG, in the folder `paper` inside.
+    """
     for name in only:
         if name not in catalogue():
             raise FaultbenchError(f"unknown plot {suggest(name, catalogue())}")
-    for name in only or catalogue():
+    stems = {folder / "{}": results}
+    if style == "paper":
+        stems = {folder / "paper" / f"{{}}{suffix}": block for suffix, block in _by_block(results)}
+    for name, (stem, part) in product(only or catalogue(), stems.items()):
         with styled():
-            figure = catalogue()[name](results)
-            paths = save(figure, folder / name) if figure else []
+            figure = catalogue()[name](part)
+            kinds = ("pdf", "svg") if style == "paper" else ("pdf", "svg", "png")
+            paths = save(figure, stem.with_name(stem.name.format(name)), kinds) if figure else []
         yield from paths
+
+
+def _by_block(results: Results) -> Iterator[tuple[str, Results]]:
+    """The results of each block by what its files' names end in; nothing where it is the only one."""
+    found = by_block(results)
+    if len(found) == 1:
+        yield "", results
+        return
+    taken: Counter[str] = Counter()
+    for name, part in found.items():
+        # Labels are anybody's text: what no file's name should hold is left out, and what then is alike is numbered.
+        ending = "-" + re.sub(r"[^\w.-]+", "", re.sub(r"[\s/]+", "_", name.replace(", ", "-")), flags=re.ASCII)
+        taken[ending] += 1
+        yield ending if taken[ending] == 1 else f"{ending}-{taken[ending]}", part

@@ -39,7 +39,7 @@ def _points(results: Results) -> pd.DataFrame:
     overheads = results.overhead[[*NETWORK, "memory_overhead_pct"]]
     points = resiliences(results).merge(overheads, on=[*NETWORK])
     if results.manifest.rule.until is None:
-        return points.assign(lacks_trials=points.n_areas < results.manifest.trials)
+        return points.assign(lacks_trials=points.n_areas < results.manifest.rule.n_max)
     lacking = results.cells.groupby([*LABELS]).limited.any().rename("lacks_trials")
     return points.merge(lacking, on=[*LABELS])
 

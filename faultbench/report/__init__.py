@@ -1,0 +1,73 @@
+"""The report: one self-contained HTML page of a results folder, for whoever has to file or judge it.
+
+Text, tables and figures stand in the page as they are; its script only sorts, filters and shows values, so the page
+prints, and says the same without it. It loads nothing from anywhere.
+"""
+
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from faultbench import __version__
+from faultbench.blocks import blocks
+from faultbench.disk import replaced
+from faultbench.report.charts import chart
+from faultbench.report.colours import colours
+from faultbench.report.flips import flip_rows
+from faultbench.report.headline import headline
+from faultbench.report.origin import origin
+from faultbench.report.outcomes import outcome_rows
+from faultbench.report.pairs import matrices
+from faultbench.report.progress import progress
+from faultbench.report.words import cast, findings, sentences
+from faultbench.tables import Results
+
+
+def write_report(results: Results) -> Path:
+    """Write report.html into the results folder and give its path; equal results make equal bytes."""
+    path = results.folder / "report.html"
+    with replaced(path) as temporary:
+        temporary.write_text(render(results), encoding="utf-8")
+    return path
+
+
+def render(results: Results) -> str:
+    """The page."""
+    found = blocks(results)
+    looks = colours(results)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            campaign=results.manifest.campaign,
+            version=__version__,
+            progress=progress(results),
+            sentences=sentences(results),
+            findings=findings(results),
+            cast=cast(results),
+            colours=looks,
+            headline=headline(results),
+            charts=[chart(block, looks, number, results.manifest.rule) for number, block in enumerate(found)],
+            matrices=matrices(results),
+            outcomes=outcome_rows(results),
+            flips=flip_rows(results),
+            origin=origin(results),
+        )
+    )
+
+
+def _environment() -> Environment:
+    # autoescape whatever a template is called: labels are anybody's text.
+    environment = Environment(
+        loader=PackageLoader("faultbench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals["inlined"] = _inlined
+    return environment
+
+
+def _inlined(name: str) -> Markup:
+    """A file of this package as it is."""
+    return Markup((resources.files(__name__) / "templates" / name).read_text(encoding="utf-8"))
