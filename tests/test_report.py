@@ -1,4 +1,5 @@
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -16,10 +17,11 @@ from faultbench.report import render, write_report
 from faultbench.report.charts import chart
 from faultbench.report.colours import colours, lightened, luminance
 from faultbench.report.flips import flip_rows
-from faultbench.report.headline import headline
+from faultbench.report.headline import Figure, headline
 from faultbench.report.origin import campaign_file, origin
 from faultbench.report.pairs import difference, matrices
 from faultbench.report.words import cast, findings, sentences
+from faultbench.results_folder import LABELS
 from faultbench.stats import mean_interval
 from faultbench.tables import Results, read_results
 
@@ -190,6 +192,24 @@ def test_a_single_protected_network_is_the_best_of_nothing(tmp_path: Path):
 def test_the_table_names_the_labels_that_differ(results: Results):
     assert headline(results).names == ("model",)
     assert [row.place.names for row in headline(results).rows] == [("small",)] * 3 + [("large",)] * 3
+
+
+def test_critical_bers_are_shown_where_the_results_have_them(results: Results):
+    assert headline(results).critical == ""
+    assert "critical BER" not in render(results)
+    rows = [
+        {**dict(zip(LABELS, labels, strict=True)), "drop": drop, "probability": 0.9, "critical_ber": ber,
+         "critical_ber_ci_low": 0.0, "critical_ber_ci_high": math.inf}
+        for labels in results.cells[[*LABELS]].drop_duplicates().itertuples(index=False)
+        for drop, ber in ((0.05, 1e-5 if labels.scheme == "fitact" else 0.0), (0.1, 1e-4))
+    ]  # fmt: skip
+    object.__setattr__(results, "critical", pd.DataFrame(rows))
+    found = {(row.place.names[0], row.place.line): row.critical for row in headline(results).rows}
+    assert found["small", "fitact"] == Figure("1e-5", 1e-5, "[0, ∞)")
+    assert found["large", "relu"] == Figure("< 1e-6", 0.0, "[0, ∞)")
+    page = Page(render(results))
+    assert "critical BER" in page.rows["headline-table"][0]
+    assert sum("1e-5 [0, ∞)" in row for row in page.rows["headline-table"]) == 2
 
 
 # The comparison

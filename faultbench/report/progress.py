@@ -28,7 +28,7 @@ def progress(results: Results) -> Progress:
     """Counted over the cells of the manifest; a quarantined trial is not missing."""
     cells = results.cells
     n_quarantined = sum(results.quarantined.values())
-    n_short = int((results.manifest.trials - cells.trials).clip(lower=0).sum())
+    n_short = int((results.manifest.trials - cells.trials)[cells.limited].sum())
     return Progress(
         n_cells=len(cells),
         n_trials=len(results.trials),
