@@ -337,7 +337,11 @@ def test_the_words_count_what_there_is(results: Results):
     said = " ".join(sentences(results))
     assert "of 2 trained networks, small on digits and large on digits." in said
     assert "with 3 protection schemes at 3 bit error rates (BER), 1e-6 to 1e-4: 18 cells in all." in said
-    assert "A cell holds 5 trials, 5 are asked for." in said
+    assert "A cell holds 5 trials. A trial stands for one faulty memory, on which 200 test images" in said
+
+
+def test_the_words_tell_trials_that_are_asked_for_and_not_there(tmp_path: Path):
+    assert "A cell holds 0 to 5 trials of the 5 asked for." in " ".join(sentences(unfinished(tmp_path)))
 
 
 def test_a_finding_rests_on_complete_cells_only(tmp_path: Path):

@@ -64,7 +64,10 @@ class Headline:
     names: tuple[str, ...]
     bers: tuple[str, ...]
     rows: tuple[HeadlineRow, ...]
-    n_asked: int
+    asked: str
+    """The trials that a LIMITED cell falls short of, as in "fewer trials than …"."""
+    limited_of: str
+    """What follows the number of trials of a LIMITED cell."""
     critical: str
     """What the critical BERs say; empty where the results have none."""
 
@@ -81,8 +84,14 @@ def headline(results: Results) -> Headline:
         for block in blocks(results)
         for row, line in zip(_printed(block, results), block.lines, strict=True)
     ]
+    n_asked = f"{results.manifest.trials:,}"
     return Headline(
-        names, tuple(map(ber_text, bers)), tuple(found), results.manifest.trials, _CRITICAL if critical else ""
+        names=names,
+        bers=tuple(map(ber_text, bers)),
+        rows=tuple(found),
+        asked=f"the {n_asked} asked for",
+        limited_of=f"/{n_asked}",
+        critical=_CRITICAL if critical else "",
     )
 
 

@@ -35,11 +35,11 @@ def sentences(results: Results) -> list[str]:
     named = _listed([f"{model} on {dataset}" for model, dataset in networks])
     span = ber_text(bers[0]) if len(bers) == 1 else f"{ber_text(bers[0])} to {ber_text(bers[-1])}"
     schemes, rates = _counted(len(protections), "protection scheme"), _counted(len(bers), "bit error rate")
-    n_trials, n_images, n_asked = shared_count(cells.trials), shared_count(cells.images), results.manifest.trials
+    n_trials, n_images = shared_count(cells.trials), shared_count(cells.images)
     found = [
         f"Bits were flipped in the weight memory of {_counted(len(networks), 'trained network')}, {named}.",
         f"Each was tried with {schemes} at {rates} (BER), {span}: {_counted(len(cells), 'cell')} in all.",
-        f"A cell holds {n_trials} trials, {n_asked:,} are asked for.",
+        f"A cell holds {n_trials} trials" + _asked(results) + ".",
         f"A trial stands for one faulty memory, on which {n_images} test images are classified.",
         *_memory(results),
         *_shared_flips(results),
@@ -49,6 +49,10 @@ def sentences(results: Results) -> list[str]:
         seed = getattr(spec, "seed", 0)
         found.append(f"Networks and bounds were trained by the {training['schedule']} schedule with the seed {seed}.")
     return found
+
+
+def _asked(results: Results) -> str:
+    return f" of the {results.manifest.trials:,} asked for" if results.cells.limited.any() else ""
 
 
 def _memory(results: Results) -> Iterator[str]:
