@@ -1,4 +1,5 @@
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -16,10 +17,11 @@ from faultbench.report import render, write_report
 from faultbench.report.charts import chart
 from faultbench.report.colours import colours, lightened, luminance
 from faultbench.report.flips import flip_rows
-from faultbench.report.headline import headline
+from faultbench.report.headline import Figure, headline
 from faultbench.report.origin import campaign_file, origin
 from faultbench.report.pairs import difference, matrices
 from faultbench.report.words import cast, findings, sentences
+from faultbench.results_folder import LABELS
 from faultbench.stats import mean_interval
 from faultbench.tables import Results, read_results
 
@@ -192,6 +194,24 @@ def test_the_table_names_the_labels_that_differ(results: Results):
     assert [row.place.names for row in headline(results).rows] == [("small",)] * 3 + [("large",)] * 3
 
 
+def test_critical_bers_are_shown_where_the_results_have_them(results: Results):
+    assert headline(results).critical == ""
+    assert "critical BER" not in render(results)
+    rows = [
+        {**dict(zip(LABELS, labels, strict=True)), "drop": drop, "probability": 0.9, "critical_ber": ber,
+         "critical_ber_ci_low": 0.0, "critical_ber_ci_high": math.inf}
+        for labels in results.cells[[*LABELS]].drop_duplicates().itertuples(index=False)
+        for drop, ber in ((0.05, 1e-5 if labels.scheme == "fitact" else 0.0), (0.1, 1e-4))
+    ]  # fmt: skip
+    object.__setattr__(results, "critical", pd.DataFrame(rows))
+    found = {(row.place.names[0], row.place.line): row.critical for row in headline(results).rows}
+    assert found["small", "fitact"] == Figure("1e-5", 1e-5, "[0, ∞)")
+    assert found["large", "relu"] == Figure("< 1e-6", 0.0, "[0, ∞)")
+    page = Page(render(results))
+    assert "critical BER" in page.rows["headline-table"][0]
+    assert sum("1e-5 [0, ∞)" in row for row in page.rows["headline-table"]) == 2
+
+
 # The comparison
 
 
@@ -317,7 +337,11 @@ def test_the_words_count_what_there_is(results: Results):
     said = " ".join(sentences(results))
     assert "of 2 trained networks, small on digits and large on digits." in said
     assert "with 3 protection schemes at 3 bit error rates (BER), 1e-6 to 1e-4: 18 cells in all." in said
-    assert "A cell holds 5 trials, 5 are asked for." in said
+    assert "A cell holds 5 trials. A trial stands for one faulty memory, on which 200 test images" in said
+
+
+def test_the_words_tell_trials_that_are_asked_for_and_not_there(tmp_path: Path):
+    assert "A cell holds 0 to 5 trials of the 5 asked for." in " ".join(sentences(unfinished(tmp_path)))
 
 
 def test_a_finding_rests_on_complete_cells_only(tmp_path: Path):

@@ -12,6 +12,17 @@ from faultbench.blocks import Block, Line, blocks, overhead_text, ratio_texts
 from faultbench.results_folder import LABELS, ber_text, varying
 from faultbench.tables import NETWORK, Results
 
+DROP, PROBABILITY = 0.05, 0.9
+"""Of the critical BERs shown."""
+
+_CRITICAL = (
+    f"Critical BER: the largest tried up to which {100 * PROBABILITY:g} % of the trials stay less than "
+    f"{100 * DROP:g} points below golden, with its interval."
+)
+
+Rows = dict[Any, Any]
+"""Labels → a row of a table."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -39,9 +50,10 @@ class HeadlineRow:
     golden: Figure
     entries: tuple[tuple[Entry, float] | None, ...]
     """Each with the mean to sort by, NaN if unknown."""
+    resilience: Figure
+    critical: Figure | None
     memory: Figure
     latency: Figure
-    resilience: Figure
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,12 @@ class Headline:
     names: tuple[str, ...]
     bers: tuple[str, ...]
     rows: tuple[HeadlineRow, ...]
-    n_asked: int
+    asked: str
+    """The trials that a LIMITED cell falls short of, as in "fewer trials than …"."""
+    limited_of: str
+    """What follows the number of trials of a LIMITED cell."""
+    critical: str
+    """What the critical BERs say; empty where the results have none."""
 
 
 def headline(results: Results) -> Headline:
@@ -60,12 +77,22 @@ def headline(results: Results) -> Headline:
     bers = sorted(set(results.cells.ber))
     costs = _by_labels(results.overhead, NETWORK)
     areas = _by_labels(results.resilience, LABELS)
+    critical = _critical_bers(results)
     found = [
-        _row(row, line, names, costs, areas)
+        _row(row, line, names, costs, areas, critical)
         for block in blocks(results)
         for row, line in zip(_printed(block, results), block.lines, strict=True)
     ]
-    return Headline(names, tuple(map(ber_text, bers)), tuple(found), results.manifest.rule.n_max)
+    rule = results.manifest.rule
+    n_asked = f"{rule.n_max:,}"
+    return Headline(
+        names=names,
+        bers=tuple(map(ber_text, bers)),
+        rows=tuple(found),
+        asked=f"at most {n_asked}" if rule.until else f"the {n_asked} asked for",
+        limited_of="" if rule.until else f"/{n_asked}",
+        critical=_CRITICAL if critical else "",
+    )
 
 
 def is_protected(line: Line, results: Results) -> bool:
@@ -80,7 +107,7 @@ def _printed(block: Block, results: Results) -> Sequence[Row]:
     return marked(found, competes) if sum(competes) > 1 else found
 
 
-def _row(row: Row, line: Line, names: tuple[str, ...], costs: dict[Any, Any], areas: dict[Any, Any]) -> HeadlineRow:
+def _row(row: Row, line: Line, names: tuple[str, ...], costs: Rows, areas: Rows, critical: Rows) -> HeadlineRow:
     first = line.cells.iloc[0]
     means = line.cells.sort_values("ber").accuracy_mean.tolist()
     labels = tuple(first[name] for name in LABELS)
@@ -88,13 +115,28 @@ def _row(row: Row, line: Line, names: tuple[str, ...], costs: dict[Any, Any], ar
         place=Place(tuple(first[name] for name in names), row.label),
         golden=Figure(row.golden, first.golden_accuracy),
         entries=tuple((entry, mean) if entry else None for entry, mean in zip(row.entries, means, strict=True)),
+        resilience=_resilience(areas.get(labels)),
+        critical=_critical(critical.get(labels), min(line.cells.ber)) if critical else None,
         memory=_memory(costs.get(labels[: len(NETWORK)])),
         latency=_latency(costs.get(labels[: len(NETWORK)])),
-        resilience=_resilience(areas.get(labels)),
     )
 
 
-def _by_labels(frame: pd.DataFrame, labels: Sequence[str]) -> dict[Any, Any]:
+def _critical_bers(results: Results) -> Rows:
+    """Labels → the row of `results.critical` at the drop and probability shown."""
+    table = results.critical
+    return _by_labels(table[(table["drop"] == DROP) & (table.probability == PROBABILITY)], LABELS)
+
+
+def _critical(row: Any, lowest: float) -> Figure:
+    if row is None:
+        return _NOT_MEASURED
+    value, low, high = (row[f"critical_ber{end}"] for end in ("", "_ci_low", "_ci_high"))
+    ends = f"[{ber_text(low) if low else '0'}, {'∞' if math.isinf(high) else ber_text(high)})"
+    return Figure(ber_text(value) if value else f"< {ber_text(lowest)}", value, ends)
+
+
+def _by_labels(frame: pd.DataFrame, labels: Sequence[str]) -> Rows:
     return {tuple(row[name] for name in labels): row for row in frame.to_dict("records")}
 
 

@@ -12,7 +12,6 @@ from faultbench.errors import FaultbenchError
 from faultbench.registry import find
 from faultbench.report.headline import is_protected
 from faultbench.results_folder import ber_text
-from faultbench.stopping import Rule
 from faultbench.tables import Results
 
 
@@ -36,11 +35,11 @@ def sentences(results: Results) -> list[str]:
     named = _listed([f"{model} on {dataset}" for model, dataset in networks])
     span = ber_text(bers[0]) if len(bers) == 1 else f"{ber_text(bers[0])} to {ber_text(bers[-1])}"
     schemes, rates = _counted(len(protections), "protection scheme"), _counted(len(bers), "bit error rate")
-    n_trials, n_images, rule = shared_count(cells.trials), shared_count(cells.images), results.manifest.rule
+    n_trials, n_images = shared_count(cells.trials), shared_count(cells.images)
     found = [
         f"Bits were flipped in the weight memory of {_counted(len(networks), 'trained network')}, {named}.",
         f"Each was tried with {schemes} at {rates} (BER), {span}: {_counted(len(cells), 'cell')} in all.",
-        f"A cell holds {n_trials} trials, {rule.n_max:,} are asked for{_condition(rule)}.",
+        f"A cell holds {n_trials} trials" + _asked(results) + ".",
         f"A trial stands for one faulty memory, on which {n_images} test images are classified.",
         *_memory(results),
         *_shared_flips(results),
@@ -52,8 +51,11 @@ def sentences(results: Results) -> list[str]:
     return found
 
 
-def _condition(rule: Rule) -> str:
-    return f" at most, until its interval is ±{rule.until.accuracy_halfwidth:g}" if rule.until else ""
+def _asked(results: Results) -> str:
+    rule = results.manifest.rule
+    if rule.until:
+        return f", {rule.n_max:,} at most: it ends once its interval is ±{rule.until.accuracy_halfwidth:g}"
+    return f" of the {rule.n_max:,} asked for" if results.cells.limited.any() else ""
 
 
 def _memory(results: Results) -> Iterator[str]:

@@ -1,0 +1,105 @@
+"""Write docs/reference.md: every key of a campaign file and every plug-in, from the schema itself."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from faultbench.campaign.choices import known, options_model
+from faultbench.campaign.schema import json_schema
+from faultbench.campaign.spec import AXES
+from faultbench.registry import Entry
+
+PAGE = Path(__file__).parent / "reference.md"
+
+HEAD = """# Campaign files
+
+Made by `docs/refresh_reference.py` from the schema that `faultbench schema` prints for editors; `faultbench list`
+prints the same of the plug-ins of a kind. Lists are axes of the grid. `-s key=value` on the command line overrides one.
+
+## Keys
+"""
+
+ENTRIES = """
+An entry of an axis is a name, or a mapping with a name, a `label` that tables and plots print, and the options of the
+plug-in: `{name: clip_act, granularity: channel, label: Clip-Act (channel)}`. Entries of `models` also take `weights`, a
+safetensors file to load instead of training, and `when: {dataset: …}`, the data sets that they are for.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD, *_keys(json_schema()["properties"]), ENTRIES]
+    for key, kind in AXES.items():
+        parts += [f"\n## {key}\n", *_plug_ins(kind)]
+    parts += ["\n## Engines\n", "Chosen by `faultbench run --engine`.\n", *_plug_ins("engine")]
+    return "\n".join(parts) + "\n"
+
+
+def _keys(properties: dict[str, Any]) -> Iterator[str]:
+    yield "| key | is | default |\n| --- | --- | --- |"
+    for key, shape in properties.items():
+        yield f"| `{key}` | {_cell(shape.get('description', ''))} | {_default(shape)} |"
+    schedule = json_schema()["$defs"]["Training"]["properties"]["schedule"]
+    kind = f"{_cell(_type(schedule))}: {schedule['description']}"
+    yield f"| `training: {{schedule: …}}` | {kind} | {_default(schedule)} |"
+
+
+def _plug_ins(kind: str) -> Iterator[str]:
+    for plug_in in known(kind).values():
+        yield f"- `{plug_in.name}`: {plug_in.summary}"
+        yield from (f"  - {line}" for line in _options(plug_in))
+
+
+def _options(plug_in: Entry) -> Iterator[str]:
+    shapes = options_model(plug_in).model_json_schema()
+    for name, shape in shapes.get("properties", {}).items():
+        yield f"`{name}`: {_type(shape)}; {_default(shape)} by default"
+
+
+def _type(shape: dict[str, Any]) -> str:
+    if "anyOf" in shape:
+        return " or ".join(_type(part) for part in shape["anyOf"])
+    if "enum" in shape:
+        return " or ".join(f"`{value}`" for value in shape["enum"])
+    if "const" in shape:
+        return f"`{shape['const']}`"
+    if shape.get("type") == "array":
+        return _array(shape)
+    named = {"integer": "whole number", "number": "number", "boolean": "`true` or `false`", "null": "`null`"}
+    return named.get(shape.get("type", ""), "text") + _range(shape)
+
+
+def _array(shape: dict[str, Any]) -> str:
+    if "prefixItems" in shape:
+        return f"list of {len(shape['prefixItems'])}, each {_type(shape['prefixItems'][0])}"
+    return f"list, each {_type(shape['items'])}"
+
+
+def _range(shape: dict[str, Any]) -> str:
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    limits = [f"{word} {shape[key]}" for key, word in words.items() if key in shape]
+    return f" {', '.join(limits)}" if limits else ""
+
+
+def _default(shape: dict[str, Any]) -> str:
+    if "default" not in shape:
+        return "required" if "$ref" not in shape else "`{schedule: fast}`"
+    return f"`{_written(shape['default'])}`"
+
+
+def _written(value: Any) -> str:
+    """As a campaign file would have it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return _written(value["name"]) if "name" in value else "{schedule: fast}"
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
