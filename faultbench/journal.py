@@ -20,16 +20,18 @@ from typing import Any, Self, TypeVar
 
 from faultbench.disk import disk_errors
 from faultbench.errors import FaultbenchError
-from faultbench.records import Golden, Overhead, Record, Trial
+from faultbench.records import Golden, Overhead, Quarantine, Record, Trial
 
 SYNC_EVERY_S = 1.0
 """A power cut loses at most the records of so many seconds; they are run again on resuming."""
+
+AnyRecord = Trial | Golden | Overhead | Quarantine
 
 K = TypeVar("K")
 R = TypeVar("R", Trial, Golden)
 
 _WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_KINDS: tuple[type[Trial | Golden | Overhead], ...] = (Trial, Golden, Overhead)
+_KINDS: tuple[type[AnyRecord], ...] = (Trial, Golden, Overhead, Quarantine)
 
 
 class Journal:
@@ -91,13 +93,14 @@ class Journal:
 class JournalContents:
     """What a journal folder holds, merged over its files.
 
-    goldens and overheads go by subject, trials by cell and number; `n_damaged` lines were torn, altered or of
-    no known kind.
+    goldens and overheads go by subject, trials and quarantined ones by cell and number, no trial being both;
+    `n_damaged` lines were torn, altered or of no known kind.
     """
 
     goldens: Mapping[str, Golden] = field(default_factory=dict)
     trials: Mapping[tuple[str, int], Trial] = field(default_factory=dict)
     overheads: Mapping[str, Overhead] = field(default_factory=dict)
+    quarantined: Mapping[tuple[str, int], Quarantine] = field(default_factory=dict)
     n_damaged: int = 0
 
 
@@ -105,11 +108,13 @@ def read_journal(folder: Path) -> JournalContents:
     """Everything that the files of a journal folder hold; a missing folder holds nothing.
 
     Equal golden runs and trials merge; two that differ for one name are a FaultbenchError, since a trial is a
-    function of its cell and number. An overhead is a measurement: the last one in the order of files wins.
+    function of its cell and number. An overhead is a measurement: the last one in the order of files wins. A
+    quarantined trial that was run after all is a trial.
     """
     goldens: dict[str, Golden] = {}
     trials: dict[tuple[str, int], Trial] = {}
     overheads: dict[str, Overhead] = {}
+    quarantined: dict[tuple[str, int], Quarantine] = {}
     n_damaged = 0
     for path, line in _lines(folder):
         try:
@@ -124,7 +129,10 @@ def read_journal(folder: Path) -> JournalContents:
                 _merge(goldens, record.subject, record, path)
             case Overhead():
                 overheads[record.subject] = record
-    return JournalContents(goldens, trials, overheads, n_damaged)
+            case Quarantine():
+                quarantined[record.cell, record.trial] = record
+    still = {name: record for name, record in quarantined.items() if name not in trials}
+    return JournalContents(goldens, trials, overheads, still, n_damaged)
 
 
 def _line(record: Record) -> bytes:
@@ -142,7 +150,7 @@ def _lines(folder: Path) -> Iterator[tuple[Path, bytes]]:
         yield from ((path, line) for line in data.split(b"\n") if line)
 
 
-def _parse(line: bytes) -> Trial | Golden | Overhead:
+def _parse(line: bytes) -> AnyRecord:
     text, _, digits = line.rpartition(b"\t")
     if digits != b"%08x" % zlib.crc32(text):
         raise ValueError("the line's CRC-32 is wrong")

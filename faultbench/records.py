@@ -1,4 +1,4 @@
-"""The three kinds of record that a journal holds: trials, golden runs and overheads, as counts.
+"""The kinds of record that a journal holds: trials, golden runs and overheads, as counts, and quarantines.
 
 `to_record` gives the plain JSON form, `from_record` reads it back; both constructors and `from_record` raise
 ValueError for anything that no run can have produced, so whoever holds one of these holds a sound one.
@@ -61,6 +61,22 @@ class Trial(_Recorded):
             raise ValueError(f"masked + SDC + DUE must be the {self.n_images} images: {self}")
         if self.n_flips == 0 and self.n_masked != self.n_images:
             raise ValueError(f"without flips every image must be masked: {self}")
+
+
+@dataclass(frozen=True)
+class Quarantine(_Recorded):
+    """A trial that brought down its worker, or raised, n_deaths times; it counts as missing, never as a number."""
+
+    KIND: ClassVar[str] = "quarantine"
+    cell: str
+    trial: int
+    n_deaths: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        _check_text(self, "cell", "reason")
+        _check_counts(self, "trial", "n_deaths")
+        _check_at_least_one(self, "n_deaths")
 
 
 @dataclass(frozen=True)

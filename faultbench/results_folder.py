@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from faultbench.errors import FaultbenchError
 from faultbench.journal import JournalContents, read_journal
-from faultbench.records import Trial
+from faultbench.records import Quarantine, Trial
 
 LABELS = ("dataset", "model", "scheme", "guard", "format", "fault")
 """What tables and plots call a cell by, besides its BER; `CellEntry` has a field of each name."""
@@ -87,6 +87,24 @@ class ResultsFolder:
                 trials[cell].append(trial)
         return trials
 
+    @cached_property
+    def quarantined(self) -> dict[str, list[Quarantine]]:
+        """The quarantined trials of each cell of the manifest, in the order of their numbers."""
+        found: dict[str, list[Quarantine]] = {entry.cell: [] for entry in self.manifest.cells}
+        for (cell, trial), record in sorted(self.journal.quarantined.items()):
+            if cell in found and trial < self.manifest.trials:
+                found[cell].append(record)
+        return found
+
+    @property
+    def quarantined_names(self) -> list[str]:
+        """The quarantined trials as people know them, each with its reason."""
+        return [
+            f"{'/'.join(entry.labels)} BER {ber_text(entry.ber)} trial {record.trial}: {record.reason}"
+            for entry in self.manifest.cells
+            for record in self.quarantined[entry.cell]
+        ]
+
     @property
     def remarks(self) -> list[str]:
         """What a reader should know about rows that are not in the tables, a sentence each."""
@@ -94,6 +112,7 @@ class ResultsFolder:
         found = {
             "torn or damaged journal lines left out": self.journal.n_damaged,
             "trials left out, of cells that the manifest does not list": n_unlisted,
+            "trials missing because they are quarantined": len(self.quarantined_names),
         }
         return [f"{self.path}: {count:,} {what}" for what, count in found.items() if count]
 

@@ -2,23 +2,23 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
 
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Campaign, load_campaign
-from faultbench.engines.engine import Engine, R, T
+from faultbench.engines.engine import Engine
 from faultbench.engines.local import Local
 from faultbench.engines.serial import Serial
 from faultbench.errors import FaultbenchError
 from faultbench.journal import read_journal
 from faultbench.progress import Silent
-from faultbench.runner import run
+from faultbench.runner import Terms, run
 from faultbench.tables import read_results, write_tables
 
 CAMPAIGN = """
@@ -61,21 +61,22 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths if path.name != "overhead.csv"}
 
 
-@dataclass
-class Counting:
+class Counting(Serial):
     """The serial engine, counting trials; interrupted like by Ctrl-C after so many chunks."""
 
-    n_workers: int = 1
-    n_jobs: int = 0
-    n_chunks_left: int | None = None
+    def __init__(self, n_chunks_left: int = 10**9) -> None:
+        super().__init__(1)
+        self.n_jobs, self.n_chunks_left = 0, n_chunks_left
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        for task in tasks:
-            if self.n_chunks_left == 0:
-                raise KeyboardInterrupt
-            self.n_chunks_left = None if self.n_chunks_left is None else self.n_chunks_left - 1
-            self.n_jobs += len(task.jobs)  # type: ignore[attr-defined]
-            yield function(task)
+    def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
+        super().submit(ticket, partial(self._counted, function), task)
+
+    def _counted(self, function: Callable[[Any], Any], task: Any) -> Any:
+        if self.n_chunks_left == 0:
+            raise KeyboardInterrupt
+        self.n_chunks_left -= 1
+        self.n_jobs += len(task.jobs)
+        return function(task)
 
 
 @pytest.mark.parametrize("engine", [Local(1), Local(2)], ids=["1 worker", "2 workers"])
@@ -85,7 +86,7 @@ def test_workers_change_no_byte_of_the_tables(engine: Engine, trained: Path, roo
 
 
 def test_an_interrupted_run_goes_on_where_it_was_and_ends_the_same(trained: Path, root: Path, monkeypatch) -> None:
-    monkeypatch.setattr("faultbench.runner.MAX_CHUNK", 4)
+    monkeypatch.setattr("faultbench.chunks.MAX_CHUNK", 4)
     stopped = Counting(n_chunks_left=2)
     with pytest.raises(KeyboardInterrupt):
         run(campaign(root), root, engine=stopped, reporter=Silent())
@@ -127,7 +128,7 @@ def test_a_damaged_line_is_run_again(trained: Path, root: Path) -> None:
 
 
 def test_limit_ends_every_cell_early_and_the_table_says_so(root: Path) -> None:
-    folder = run(campaign(root), root, engine=Serial(1), reporter=Silent(), limit=2)
+    folder = run(campaign(root), root, engine=Serial(1), reporter=Silent(), terms=Terms(limit=2))
     cells = read_results(folder).cells
     assert (cells.trials == 2).all()
     assert cells.limited.all()
@@ -158,11 +159,6 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "small" / "thesis.tex").touch()
     with pytest.raises(FaultbenchError, match="holds no faultbench results"):
         run(campaign(tmp_path), tmp_path, engine=Serial(1), reporter=Silent())
-
-
-def test_a_second_run_on_the_same_folder_is_refused_at_once(root: Path) -> None:
-    with FileLock(root / "small" / ".lock"), pytest.raises(FaultbenchError, match="another faultbench run"):
-        run(campaign(root), root, engine=Serial(1), reporter=Silent())
 
 
 def test_a_golden_run_that_differs_from_the_recorded_one_is_refused(trained: Path, root: Path) -> None:

@@ -1,5 +1,6 @@
 """Arguments and options that several verbs share."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,43 @@ import click
 from faultbench.campaign import Campaign, load_campaign
 from faultbench.errors import FaultbenchError
 from faultbench.plugin_modules import PluginModule, find_module
+
+
+class _Duration(click.ParamType[float]):
+    """A time such as 55m, 4h, 90s or 1h30m → seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds above 0; anything else is a usage error."""
+        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(value))
+        hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0, 0, 0)
+        total_s = 3600 * hours + 60 * minutes + seconds
+        if not 0 < total_s <= _LONGEST_S:
+            self.fail(
+                f"{value!r} is no time; write 55m, 4h, 90s or 1h30m, at most {_LONGEST_S // 86400} days", param, ctx
+            )
+        return float(total_s)
+
+
+class _Shard(click.ParamType[tuple[int, int]]):
+    """I/N → the two numbers."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """1 ≤ I ≤ N; anything else is a usage error."""
+        parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(value))
+        number, count = (int(part) for part in parts.groups()) if parts else (0, 0)
+        if not 1 <= number <= count:
+            self.fail(f"{value!r} is no shard; write 1/4 to 4/4 for the four parts of the work", param, ctx)
+        return number, count
+
+
+_LONGEST_S = 400 * 86400
+"""A timer of the operating system takes no more than some years."""
+
+DURATION, SHARD = _Duration(), _Shard()
 
 
 def campaign_arguments(verb: Any) -> Any:
