@@ -62,6 +62,23 @@ def write_manifest(
         "spec": campaign.spec,
         "cells": [_entry(cell) for cell in campaign.cells],
     }
+    save_manifest(folder, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a results folder, as it stands in the file."""
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise FaultbenchError(f"{path}: no faultbench manifest: {error}") from error
+    if not isinstance(manifest, dict):
+        raise FaultbenchError(f"{path}: no faultbench manifest: not a mapping")
+    return manifest
+
+
+def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write manifest.json, whole or not at all."""
     with replaced(folder / "manifest.json") as path:
         path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 

@@ -2,44 +2,44 @@
 
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from faultbench import registry
 from faultbench.engines.engine import Done, Engine, Event, Failed
+from faultbench.engines.serial import Serial
 from faultbench.stopping import Stop
 from faultbench.supervisor import Result, SetAside, Supervisor
 
 NEEDED = {"dask": "distributed", "ray": "ray"}
 """Engine → the package of its extra; the engine's name is also the marker."""
 
-IN_PROCESSES = [name for name in registry.catalogue("engine") if name != "serial"]
-
 Numbers = tuple[int, ...]
 
 
-def params(names: Sequence[str]) -> list[object]:
-    return [pytest.param(name, marks=[getattr(pytest.mark, name)] if name in NEEDED else []) for name in names]
+ENGINES = [
+    pytest.param(name, marks=[getattr(pytest.mark, name)] if name in NEEDED else [])
+    for name in registry.catalogue("engine")
+]
 
 
-@pytest.fixture(scope="module", params=params(sorted(registry.catalogue("engine"))))
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    yield from opened(request.param)
-
-
-@pytest.fixture(scope="module", params=params(IN_PROCESSES))
-def processes(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    yield from opened(request.param)
-
-
-def opened(name: str) -> Iterator[Engine]:
+    name = request.param
     if name in NEEDED and importlib.util.find_spec(NEEDED[name]) is None:
         pytest.skip(f"the extra [{name}] is not installed")
     built: Engine = registry.build("engine", name, {}, n_workers=2)
     yield built
     built.close()
+
+
+@pytest.fixture
+def processes(engine: Engine) -> Engine:
+    if isinstance(engine, Serial):
+        pytest.skip("serial has no worker to lose")
+    return engine
 
 
 def squares(numbers: Numbers) -> list[int]:
