@@ -124,7 +124,7 @@ def read_journals(folders: Sequence[Path]) -> JournalContents:
     for path, text in (found for folder in folders for found in _lines(folder)):
         try:
             record = _parse(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter for brackets in brackets without end
             n_damaged += 1
             continue
         match record:

@@ -91,10 +91,10 @@ def _merged(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     _check_labels(cells.values())
     spec = dict(first["spec"])
     for key in (*AXES, "bers"):
-        entries = [entry for manifest in (first, *others) for entry in manifest["spec"].get(key, [])]
+        entries = [entry for manifest in (first, *others) for entry in _listed(manifest["spec"], key)]
         spec[key] = list({canonical(entry): entry for entry in entries}.values())
     spec["trials"] = trials = max(manifest["trials"] for manifest in manifests)
-    origins = [origin for manifest in manifests for origin in manifest.get("merged", [_provenance(manifest)])]
+    origins = [origin for manifest in manifests for origin in (_listed(manifest, "merged") or [_provenance(manifest)])]
     merged = sorted({canonical(origin): origin for origin in origins}.items())
     return {
         **first,
@@ -103,6 +103,11 @@ def _merged(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "cells": list(cells.values()),
         "merged": [origin for _, origin in merged],
     }
+
+
+def _listed(holder: Mapping[str, Any], key: str) -> list[Any]:
+    value = holder.get(key)
+    return value if isinstance(value, list) else []
 
 
 def _provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,12 +144,16 @@ def _check_text(record: object, *names: str) -> None:
             raise ValueError(f"{name} must be a text that is not empty, not {value!r}")
 
 
+LARGEST = 2**63 - 1
+"""What tables can hold."""
+
+
 def _check_counts(record: object, *names: str) -> None:
     # A numpy integer is refused here rather than by json, far from the place that made it.
     for name in names:
         value = getattr(record, name)
-        if type(value) is not int or value < 0:
-            raise ValueError(f"{name} must be a whole number, at least 0, not {value!r}")
+        if type(value) is not int or not 0 <= value <= LARGEST:
+            raise ValueError(f"{name} must be a whole number, 0 to 2^63 - 1, not {str(value)[:40]}")
 
 
 def _check_at_least_one(record: object, *names: str) -> None:
@@ -164,5 +168,5 @@ def _check_at_most(record: object, name: str, limit: str) -> None:
 
 
 def _check_amount(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf or value > LARGEST:
         raise ValueError(f"{name} must be a finite number, at least 0, not {value!r}")

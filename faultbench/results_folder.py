@@ -59,7 +59,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     campaign: str
-    trials: int = Field(ge=1)
+    trials: int = Field(ge=1, lt=2**63)
     cells: tuple[CellEntry, ...] = Field(min_length=1)
     spec: Spec
 
@@ -164,5 +164,5 @@ def _read_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise FaultbenchError(f"{path}: no faultbench manifest: {where}: {first['msg']}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FaultbenchError(f"{path}: no faultbench manifest: {error}") from error

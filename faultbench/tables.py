@@ -78,6 +78,9 @@ OVERHEAD_TYPES = {
 }
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """The results of one campaign, as its folder holds them now.
@@ -116,8 +119,18 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     paths = [folder / f"{name}.csv" for name in frames]
     for path, frame in zip(paths, frames.values(), strict=True):
         with replaced(path) as temporary:
-            frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+            _harmless(frame).to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
     return paths
+
+
+def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
+    """Labels that a spreadsheet would run as a formula get an apostrophe in front, as spreadsheets themselves do it."""
+    texts = [name for name, kind in frame.dtypes.items() if kind == "str"]
+    risky = [name for name in texts if frame[name].str.startswith(_FORMULA).any()]
+    safe = frame.copy() if risky else frame
+    for name in risky:
+        safe[name] = frame[name].where(~frame[name].str.startswith(_FORMULA), "'" + frame[name])
+    return safe
 
 
 def _frame(rows: Iterable[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:

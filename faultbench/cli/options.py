@@ -45,15 +45,33 @@ class _Shard(click.ParamType[tuple[int, int]]):
 _LONGEST_S = 400 * 86400
 """A timer of the operating system takes no more than some years."""
 
+_ALLOW_OUTSIDE = "faultbench.allow_outside"
+
 DURATION, SHARD = _Duration(), _Shard()
 
 
 def campaign_arguments(verb: Any) -> Any:
-    """The campaign file, and `-s key=value` to override its keys."""
+    """The campaign file, `-s key=value` to override its keys, and leave to read files outside of its folder."""
     overrides = click.option(
         "-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override one key; may be repeated."
     )
-    return click.argument("file", metavar="CAMPAIGN", type=click.Path(path_type=Path))(overrides(verb))
+    outside = click.option(
+        "--allow-outside",
+        is_flag=True,
+        expose_value=False,
+        callback=_noted,
+        help="Let the campaign name files outside of its folder.",
+    )
+    return click.argument("file", metavar="CAMPAIGN", type=click.Path(path_type=Path))(overrides(outside(verb)))
+
+
+def _noted(context: click.Context, _option: click.Parameter, given: bool) -> None:
+    context.meta[_ALLOW_OUTSIDE] = given
+
+
+def read_campaign(file: Path, overrides: tuple[str, ...]) -> Campaign:
+    """The campaign of a verb with `campaign_arguments`."""
+    return load_campaign(file, overrides, allow_outside=click.get_current_context().meta[_ALLOW_OUTSIDE])
 
 
 def plugins_flag(verb: Any) -> Any:
@@ -65,7 +83,7 @@ def plugins_flag(verb: Any) -> Any:
 
 def runnable_campaign(file: Path, overrides: tuple[str, ...], *, with_plugins: bool) -> Campaign:
     """The campaign; FaultbenchError when it names plug-ins and the command line does not confirm them."""
-    campaign = load_campaign(file, overrides)
+    campaign = read_campaign(file, overrides)
     if campaign.plugins and not with_plugins:
         named = ", ".join(f"{module.name} ({module.file})" for module in campaign.plugins)
         raise FaultbenchError(
