@@ -39,7 +39,7 @@ class ArtifactStore:
             with safe_open(self.path(name), framework="pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
                 notes = dict(file.metadata() or {})
-        except (FileNotFoundError, SafetensorError):
+        except (OSError, SafetensorError):
             return None
         recorded = notes.pop(_DIGEST, None)
         return Artifact(tensors, notes) if recorded == _digest(tensors, notes) else None

@@ -1,6 +1,7 @@
 """Writing to disks that fill up, turn read-only or lose power."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,8 @@ def replaced(path: Path) -> Iterator[Path]:
     Readers see the old file or the new one. Folders are made as needed. After an exception the old file
     stands and nothing is left beside it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # With the host's name, because shards on several machines may share the disk.
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

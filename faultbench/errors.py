@@ -17,6 +17,12 @@ class EngineError(FaultbenchError):
     exit_code = 4
 
 
+class OutOfTime(FaultbenchError):  # noqa: N818 - the end of a time limit is not an error
+    """The time limit, or the batch system, ended the run. Running again resumes."""
+
+    exit_code = 75
+
+
 class Interrupted(FaultbenchError):  # noqa: N818 - an interruption is not an error
     """The user stopped the run. Running again resumes."""
 

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from time import perf_counter
@@ -20,16 +20,18 @@ from typing import Any, Self, TypeVar
 
 from faultbench.disk import disk_errors
 from faultbench.errors import FaultbenchError
-from faultbench.records import Golden, Overhead, Record, Trial
+from faultbench.records import Golden, Overhead, Quarantine, Record, Trial
 
 SYNC_EVERY_S = 1.0
 """A power cut loses at most the records of so many seconds; they are run again on resuming."""
+
+AnyRecord = Trial | Golden | Overhead | Quarantine
 
 K = TypeVar("K")
 R = TypeVar("R", Trial, Golden)
 
 _WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_KINDS: tuple[type[Trial | Golden | Overhead], ...] = (Trial, Golden, Overhead)
+_KINDS: tuple[type[AnyRecord], ...] = (Trial, Golden, Overhead, Quarantine)
 
 
 class Journal:
@@ -54,7 +56,7 @@ class Journal:
         if self._file is None:
             raise ValueError(f"{self.path} is closed")
         with disk_errors(self.path):
-            self._write(self._file, _line(record))
+            self._write(self._file, line(record))
             if perf_counter() - self._synced_at_s >= SYNC_EVERY_S:
                 os.fsync(self._file)
                 self._synced_at_s = perf_counter()
@@ -78,8 +80,8 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _write(self, file: int, line: bytes) -> None:
-        data = b"\n" + line if self._torn else line
+    def _write(self, file: int, written: bytes) -> None:
+        data = b"\n" + written if self._torn else written
         self._torn = True
         if os.write(file, data) != len(data):
             # A disk that fills up takes the first part of a line and says so only by the count.
@@ -91,30 +93,38 @@ class Journal:
 class JournalContents:
     """What a journal folder holds, merged over its files.
 
-    goldens and overheads go by subject, trials by cell and number; `n_damaged` lines were torn, altered or of
-    no known kind.
+    goldens and overheads go by subject, trials and quarantined ones by cell and number, no trial being both;
+    `n_damaged` lines were torn, altered or of no known kind.
     """
 
     goldens: Mapping[str, Golden] = field(default_factory=dict)
     trials: Mapping[tuple[str, int], Trial] = field(default_factory=dict)
     overheads: Mapping[str, Overhead] = field(default_factory=dict)
+    quarantined: Mapping[tuple[str, int], Quarantine] = field(default_factory=dict)
     n_damaged: int = 0
 
 
 def read_journal(folder: Path) -> JournalContents:
-    """Everything that the files of a journal folder hold; a missing folder holds nothing.
+    """Everything that the files of a journal folder hold, as `read_journals` has it."""
+    return read_journals([folder])
+
+
+def read_journals(folders: Sequence[Path]) -> JournalContents:
+    """Everything that the files of journal folders hold; a missing folder holds nothing.
 
     Equal golden runs and trials merge; two that differ for one name are a FaultbenchError, since a trial is a
-    function of its cell and number. An overhead is a measurement: the last one in the order of files wins.
+    function of its cell and number. An overhead is a measurement: the last one in the order of files wins. A
+    quarantined trial that was run after all is a trial.
     """
     goldens: dict[str, Golden] = {}
     trials: dict[tuple[str, int], Trial] = {}
     overheads: dict[str, Overhead] = {}
+    quarantined: dict[tuple[str, int], Quarantine] = {}
     n_damaged = 0
-    for path, line in _lines(folder):
+    for path, text in (found for folder in folders for found in _lines(folder)):
         try:
-            record = _parse(line)
-        except ValueError:
+            record = _parse(text)
+        except (ValueError, RecursionError):  # the latter for brackets in brackets without end
             n_damaged += 1
             continue
         match record:
@@ -124,10 +134,14 @@ def read_journal(folder: Path) -> JournalContents:
                 _merge(goldens, record.subject, record, path)
             case Overhead():
                 overheads[record.subject] = record
-    return JournalContents(goldens, trials, overheads, n_damaged)
+            case Quarantine():
+                quarantined[record.cell, record.trial] = record
+    still = {name: record for name, record in quarantined.items() if name not in trials}
+    return JournalContents(goldens, trials, overheads, still, n_damaged)
 
 
-def _line(record: Record) -> bytes:
+def line(record: Record) -> bytes:
+    """A record as a line of a journal file."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     return b"%s\t%08x\n" % (text, zlib.crc32(text))
 
@@ -139,11 +153,11 @@ def _lines(folder: Path) -> Iterator[tuple[Path, bytes]]:
         except OSError as error:
             raise FaultbenchError(f"{path}: cannot be read: {error.strerror}") from error
         # An empty line is what a writer leaves that met a full disk before its first byte.
-        yield from ((path, line) for line in data.split(b"\n") if line)
+        yield from ((path, text) for text in data.split(b"\n") if text)
 
 
-def _parse(line: bytes) -> Trial | Golden | Overhead:
-    text, _, digits = line.rpartition(b"\t")
+def _parse(whole: bytes) -> AnyRecord:
+    text, _, digits = whole.rpartition(b"\t")
     if digits != b"%08x" % zlib.crc32(text):
         raise ValueError("the line's CRC-32 is wrong")
     record: Any = json.loads(text.decode())  # given bytes, it would guess at their encoding, line by line

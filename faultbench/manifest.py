@@ -27,11 +27,10 @@ def check_same_campaign(folder: Path, campaign: Campaign) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise FaultbenchError(f"{folder}: is not empty and holds no faultbench results; use another -o")
         return
-    try:
-        recorded = json.loads(path.read_bytes())
-        identity, spec = recorded["identity"], recorded["spec"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FaultbenchError(f"{path}: no faultbench manifest: {error}; use another -o, or --fresh") from error
+    recorded = read_manifest(folder)
+    identity, spec = recorded.get("identity"), recorded.get("spec")
+    if not isinstance(identity, str) or not isinstance(spec, dict):
+        raise FaultbenchError(f"{path}: no faultbench manifest: identity and spec missing; use another -o, or --fresh")
     if identity != campaign.identity:
         raise FaultbenchError(
             f"{folder}: holds results of another campaign of this name: {_difference(spec, campaign.spec)}; "
@@ -62,6 +61,23 @@ def write_manifest(
         "spec": campaign.spec,
         "cells": [_entry(cell) for cell in campaign.cells],
     }
+    save_manifest(folder, manifest)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a results folder, as it stands in the file."""
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise FaultbenchError(f"{path}: no faultbench manifest: {error}; use another -o, or --fresh") from error
+    if not isinstance(manifest, dict):
+        raise FaultbenchError(f"{path}: no faultbench manifest: not a mapping; use another -o, or --fresh")
+    return manifest
+
+
+def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write manifest.json, whole or not at all."""
     with replaced(folder / "manifest.json") as path:
         path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 

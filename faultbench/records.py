@@ -1,4 +1,4 @@
-"""The three kinds of record that a journal holds: trials, golden runs and overheads, as counts.
+"""The kinds of record that a journal holds: trials, golden runs and overheads, as counts, and quarantines.
 
 `to_record` gives the plain JSON form, `from_record` reads it back; both constructors and `from_record` raise
 ValueError for anything that no run can have produced, so whoever holds one of these holds a sound one.
@@ -75,6 +75,22 @@ class Trial(_Recorded):
 
 
 @dataclass(frozen=True)
+class Quarantine(_Recorded):
+    """A trial that brought down its worker, or raised, n_deaths times; it counts as missing, never as a number."""
+
+    KIND: ClassVar[str] = "quarantine"
+    cell: str
+    trial: int
+    n_deaths: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        _check_text(self, "cell", "reason")
+        _check_counts(self, "trial", "n_deaths")
+        _check_at_least_one(self, "n_deaths")
+
+
+@dataclass(frozen=True)
 class Golden(_Recorded):
     """The golden run of a subject, and the size of the fault space that its trials draw from.
 
@@ -143,12 +159,16 @@ def _check_text(record: object, *names: str) -> None:
             raise ValueError(f"{name} must be a text that is not empty, not {value!r}")
 
 
+LARGEST = 2**63 - 1
+"""What tables can hold."""
+
+
 def _check_counts(record: object, *names: str) -> None:
     # A numpy integer is refused here rather than by json, far from the place that made it.
     for name in names:
         value = getattr(record, name)
-        if type(value) is not int or value < 0:
-            raise ValueError(f"{name} must be a whole number, at least 0, not {value!r}")
+        if type(value) is not int or not 0 <= value <= LARGEST:
+            raise ValueError(f"{name} must be a whole number, 0 to 2^63 - 1, not {str(value)[:40]}")
 
 
 def _check_at_least_one(record: object, *names: str) -> None:
@@ -168,5 +188,5 @@ def _check_finite(name: str, value: object) -> None:
 
 
 def _check_amount(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf or value > LARGEST:
         raise ValueError(f"{name} must be a finite number, at least 0, not {value!r}")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from faultbench.allocation import missing
 from faultbench.errors import FaultbenchError
 from faultbench.journal import JournalContents, read_journal
-from faultbench.records import Trial
+from faultbench.records import Quarantine, Trial
 from faultbench.stopping import AdaptiveTrials, Rule
 
 LABELS = ("dataset", "model", "scheme", "guard", "format", "fault")
@@ -62,7 +62,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     campaign: str
-    trials: int = Field(ge=1)
+    trials: int = Field(ge=1, lt=2**63)
     cells: tuple[CellEntry, ...] = Field(min_length=1)
     spec: Spec
 
@@ -97,11 +97,30 @@ class ResultsFolder:
         return trials
 
     def n_missing(self, cell: str) -> int:
-        """Trials that the cell lacks; of one that stops when it is certain, up to the next look at it."""
+        """Trials that the cell lacks, quarantined ones aside; of an adaptive one up to the next look at it."""
         rule = self.manifest.rule
         if rule.until is None:
-            return max(0, rule.n_max - len(self.trials[cell]))
-        return sum(1 for _ in missing(rule, cell, self.journal.trials))
+            return max(0, rule.n_max - len(self.trials[cell]) - len(self.quarantined[cell]))
+        given_up = self.journal.quarantined
+        return sum((cell, trial) not in given_up for trial in missing(rule, cell, self.journal.trials))
+
+    @cached_property
+    def quarantined(self) -> dict[str, list[Quarantine]]:
+        """The quarantined trials of each cell of the manifest, in the order of their numbers."""
+        found: dict[str, list[Quarantine]] = {entry.cell: [] for entry in self.manifest.cells}
+        for (cell, trial), record in sorted(self.journal.quarantined.items()):
+            if cell in found and trial < self.manifest.rule.n_max:
+                found[cell].append(record)
+        return found
+
+    @property
+    def quarantined_names(self) -> list[str]:
+        """The quarantined trials as people know them, each with its reason."""
+        return [
+            f"{'/'.join(entry.labels)} BER {ber_text(entry.ber)} trial {record.trial}: {record.reason}"
+            for entry in self.manifest.cells
+            for record in self.quarantined[entry.cell]
+        ]
 
     @property
     def remarks(self) -> list[str]:
@@ -110,6 +129,7 @@ class ResultsFolder:
         found = {
             "torn or damaged journal lines left out": self.journal.n_damaged,
             "trials left out, of cells that the manifest does not list": n_unlisted,
+            "trials missing because they are quarantined": len(self.quarantined_names),
         }
         return [f"{self.path}: {count:,} {what}" for what, count in found.items() if count]
 
@@ -161,5 +181,5 @@ def _read_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise FaultbenchError(f"{path}: no faultbench manifest: {where}: {first['msg']}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FaultbenchError(f"{path}: no faultbench manifest: {error}") from error

@@ -1,44 +1,52 @@
-"""What is missing of a campaign → jobs → journal; running again is resuming."""
+"""What is missing of a campaign → chunks of trials → journal; running again is resuming."""
 
+import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from faultbench.allocation import missing
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Campaign, Cell, Subject
+from faultbench.chunks import Prepared, Shard, chunks, jobs, named, split
 from faultbench.disk import disk_errors
 from faultbench.engines.engine import Engine
 from faultbench.errors import FaultbenchError
-from faultbench.journal import Journal, JournalContents, read_journal
+from faultbench.halting import Stop
+from faultbench.journal import Journal, read_journal
+from faultbench.locks import in_turn, locked
 from faultbench.manifest import check_same_campaign, write_manifest
 from faultbench.memory import memory_for
 from faultbench.models.weights import load_weights
 from faultbench.overhead import measured_overhead
-from faultbench.progress import Reporter
-from faultbench.records import Golden
+from faultbench.progress import Reporter, Task
+from faultbench.records import Quarantine, Trial
 from faultbench.subjects import Bench, Parts, images_digest, parts, splits, tensors_digest
-from faultbench.worker import Chunk, Job, golden_record, run_chunk
+from faultbench.supervisor import STALL_LIMIT_S, SetAside, Supervisor
+from faultbench.worker import Chunk, golden_record, run_chunk
 
-CHUNK_S = 1.0
-"""Aimed time of a chunk: long against its dispatch, short against what a worker's death costs."""
-
-MAX_CHUNK = 64
+LONGEST_REASON = 200
+"""Characters of an error that a quarantined trial is recorded with."""
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A subject whose golden run is done; trial_s is what a trial at each rate is expected to take."""
+class Terms:
+    """How a run goes about a campaign; nothing here changes a result.
 
-    subject: Subject
-    golden: Golden
-    trial_s: Mapping[float, float]
+    limit ends every cell at so many trials. Each worker keeps at most memory_bytes of golden runs, None for its
+    share of the machine's memory.
+    """
+
+    limit: int | None = None
+    shard: Shard = Shard()  # noqa: RUF009 - frozen
+    retry_quarantined: bool = False
+    stall_limit_s: float = STALL_LIMIT_S
+    stop: Stop = field(default_factory=Stop)
+    memory_bytes: int | None = None
 
 
 def check(campaign: Campaign) -> dict[str, Parts]:
@@ -60,26 +68,23 @@ def run(
     *,
     engine: Engine,
     reporter: Reporter,
-    memory_bytes: int | None = None,
-    limit: int | None = None,
+    terms: Terms | None = None,
     fresh: bool = False,
     command: Sequence[str] = (),
 ) -> Path:
     """Do what is missing of a campaign in root/<campaign>, and nothing else; gives that folder.
 
-    Each worker keeps at most memory_bytes of golden runs, None for its share of the machine's memory. limit ends
-    every cell at so many trials. fresh puts an existing folder aside first. FaultbenchError before
-    anything is written when the campaign cannot run or the folder belongs to another one.
+    fresh puts an existing folder aside first. FaultbenchError before anything is written when the campaign cannot
+    run or the folder belongs to another one; Interrupted or OutOfTime when it was asked to stop. No process is left.
     """
     check(campaign)
     folder = root / campaign.name
     if fresh:
         put_aside(folder)
-    memory_bytes = memory_for(engine.n_workers) if memory_bytes is None else memory_bytes
-    with opened(campaign, folder, engine, reporter, command, memory_bytes=memory_bytes) as runner:
+    with closing(engine), opened(campaign, folder, engine, reporter, command, terms) as runner:
         prepared = runner.prepare()
         runner.write_manifest(command, data=runner.data())
-        runner.run_trials(prepared, campaign.trials if limit is None else min(limit, campaign.trials))
+        runner.run_trials(prepared)
         runner.measure_overheads()
     return folder
 
@@ -88,45 +93,51 @@ def measure(campaign: Campaign, root: Path, *, engine: Engine, reporter: Reporte
     """Train and fit what is missing of a campaign in root/<campaign> and measure its overheads, but run no trial."""
     check(campaign)
     folder = root / campaign.name
-    with opened(campaign, folder, engine, reporter, command, memory_bytes=memory_for(1)) as runner:
+    with opened(campaign, folder, engine, reporter, command) as runner:
         runner.measure_overheads()
     return folder
 
 
 @contextmanager
 def opened(
-    campaign: Campaign, folder: Path, engine: Engine, reporter: Reporter, command: Sequence[str], *, memory_bytes: int
+    campaign: Campaign,
+    folder: Path,
+    engine: Engine,
+    reporter: Reporter,
+    command: Sequence[str],
+    terms: Terms | None = None,
 ) -> Iterator["Runner"]:
     """A runner over the folder, locked and with its manifest written; FaultbenchError if it is another campaign's."""
+    terms = Terms() if terms is None else terms
     check_same_campaign(folder, campaign)
-    with locked(folder), Journal(folder / "journal", _writer_name()) as journal:
-        runner = Runner(campaign, folder, journal, engine, reporter, memory_bytes=memory_bytes)
-        runner.write_manifest(command, data={})
-        yield runner
+    with locked(folder, terms.shard.suffix) as is_locked:
+        if not is_locked:
+            reporter.say(f"{folder}: the disk knows no locks; see to it that no other run does the same work")
+        writer = _writer_name() + terms.shard.suffix + ("" if is_locked else f".{os.getpid()}")
+        with Journal(folder / "journal", writer) as journal:
+            runner = Runner(campaign, folder, journal, engine, reporter, terms)
+            runner.write_manifest(command, data={})
+            yield runner
 
 
 class Runner:
     """One run over a locked results folder; every method does what is missing and nothing else."""
 
     def __init__(
-        self,
-        campaign: Campaign,
-        folder: Path,
-        journal: Journal,
-        engine: Engine,
-        reporter: Reporter,
-        *,
-        memory_bytes: int,
+        self, campaign: Campaign, folder: Path, journal: Journal, engine: Engine, reporter: Reporter, terms: Terms
     ) -> None:
         self._campaign, self._folder, self._journal = campaign, folder, journal
-        self._engine, self._reporter = engine, reporter
+        self._engine, self._reporter, self._terms = engine, reporter, terms
         self._artifacts = ArtifactStore(folder / "artifacts")
-        self._memory_bytes = memory_bytes
-        self._bench = Bench(self._artifacts, reporter, memory_bytes=memory_bytes)
-        self._known: JournalContents = read_journal(folder / "journal")
-        self._trials = dict(self._known.trials)
-        if self._known.n_damaged:
-            reporter.say(f"{folder}: {self._known.n_damaged} damaged journal lines left out; their trials run again")
+        given = terms.memory_bytes
+        self._memory_bytes = memory_for(engine.n_workers) if given is None else given
+        self._bench = Bench(self._artifacts, reporter, memory_bytes=self._memory_bytes)
+        known = read_journal(folder / "journal")
+        self._goldens, self._overheads = known.goldens, known.overheads
+        self._trials = dict(known.trials)
+        self._given_up = set() if terms.retry_quarantined else set(known.quarantined)
+        if known.n_damaged:
+            reporter.say(f"{folder}: {known.n_damaged} damaged journal lines left out; their trials run again")
 
     def write_manifest(self, command: Sequence[str], data: dict[str, dict[str, Any]]) -> None:
         """Write down what is asked for, and on what it runs."""
@@ -137,7 +148,10 @@ class Runner:
 
     def prepare(self) -> list[Prepared]:
         """Train, fit and golden-run every subject, recording the golden runs."""
-        return [self._prepared(subject) for subject in self._campaign.subjects]
+        # Shards of a campaign share a folder; one trains, and the others find what it made.
+        turn = in_turn(self._folder / ".lock.artifacts") if self._terms.shard.count > 1 else nullcontext()
+        with turn:
+            return [self._prepared(subject) for subject in self._campaign.subjects]
 
     def data(self) -> dict[str, dict[str, Any]]:
         """SHA-256 of each data set's test images and each network's stored weights, and the images that it takes."""
@@ -151,32 +165,68 @@ class Runner:
                 found["test images"][subject.dataset.label] = images_digest(splits(subject.dataset).test)
         return found
 
-    def run_trials(self, prepared: Sequence[Prepared], n_trials: int) -> None:
-        """Run the missing ones of each cell's first n_trials trials, as far as the campaign wants them."""
-        if not self._run_missing(prepared, n_trials):
+    def run_trials(self, prepared: Sequence[Prepared]) -> None:
+        """Run what is wanted of each subject's trials until nothing more is."""
+        n_rounds = 0
+        while wanted := [chunk for one in prepared for chunk in self._wanted(one)]:
+            self._run(wanted)
+            n_rounds += 1
+        if not n_rounds:
             self._reporter.say("no trial is missing")
-            return
-        # What a round found may want more; a fixed number of trials is done with the first.
-        while self._campaign.rule.until and self._run_missing(prepared, n_trials):
-            pass
 
-    def _run_missing(self, prepared: Sequence[Prepared], n_trials: int) -> int:
-        """Run and record what is missing by now; gives how many trials that brought, which ends a futile round."""
-        chunks = [chunk for one in prepared for chunk in self._chunks(one, n_trials)]
-        n_missing, n_known = sum(len(chunk.jobs) for chunk in chunks), len(self._trials)
-        if not chunks:
-            return 0
-        with self._reporter.task("run trials", n_missing, unit="trials") as task:
-            for trials in self._engine.map(run_chunk, chunks):
-                for trial in trials:
-                    self._journal.append(trial.to_record())
-                    self._trials[trial.cell, trial.trial] = trial
-                task.advance(len(trials))
-        return len(self._trials) - n_known
+    def _run(self, wanted: Sequence[Chunk]) -> None:
+        """Run these chunks and record what comes of them."""
+        supervisor = Supervisor(
+            self._engine,
+            run_chunk,
+            split=split,
+            named=named,
+            stop=self._terms.stop,
+            stall_limit_s=self._terms.stall_limit_s,
+            told=self._reporter.say,
+        )
+        with self._reporter.task("run trials", sum(len(chunk.jobs) for chunk in wanted), unit="trials") as task:
+            for end in supervisor.run(wanted):
+                if isinstance(end, SetAside):
+                    self._quarantine(end, task)
+                else:
+                    self._record(end.value, task)
+        if self._terms.stop.requested:
+            raise self._terms.stop.error
+
+    def _record(self, trials: Sequence[Trial], task: Task) -> None:
+        for trial in trials:
+            self._journal.append(trial.to_record())
+            self._trials[trial.cell, trial.trial] = trial
+        task.advance(len(trials))
+
+    def _quarantine(self, end: SetAside[Chunk], task: Task) -> None:
+        for job in end.task.jobs:
+            reason = end.reason[:LONGEST_REASON]
+            self._journal.append(Quarantine(job.cell, job.trial, end.n_deaths, reason).to_record())
+            self._given_up.add((job.cell, job.trial))
+        self._reporter.say(f"quarantined after {end.n_deaths} deaths: {named(end.task)}: {end.reason}")
+        task.advance(len(end.task.jobs))
+
+    def _wanted(self, prepared: Prepared) -> Iterator[Chunk]:
+        """The trials of a subject to run next, in chunks."""
+        for cell in self._campaign.cells:
+            if cell.subject == prepared.subject:
+                yield from chunks(prepared, jobs(cell, self._wanted_trials(cell)))
+
+    def _wanted_trials(self, cell: Cell) -> list[int]:
+        """Numbers of the trials of a cell to run next, given those that are done."""
+        owns = self._terms.shard.owns
+        return [
+            trial
+            for trial in missing(self._campaign.rule, cell.key, self._trials, limit=self._terms.limit)
+            if (cell.key, trial) not in self._given_up and owns(cell.key, trial)
+        ]
 
     def measure_overheads(self) -> None:
         """Measure memory, latency and fitting cost of every subject that has none recorded."""
-        missing = [s for s in self._campaign.subjects if s.key not in self._known.overheads]
+        owns = self._terms.shard.owns
+        missing = [s for s in self._campaign.subjects if s.key not in self._overheads and owns(s.key)]
         if missing:
             with self._reporter.task("measure overheads", len(missing)) as task:
                 for subject in missing:
@@ -187,7 +237,7 @@ class Runner:
         bers = tuple(cell.ber for cell in self._campaign.cells if cell.subject == subject)
         evaluation = self._bench.evaluation(subject, bers)
         golden = golden_record(subject, evaluation)
-        known = self._known.goldens.get(subject.key)
+        known = self._goldens.get(subject.key)
         if known is None:
             self._journal.append(golden.to_record())
         elif known != golden:
@@ -198,42 +248,7 @@ class Runner:
             )
         draw = parts(subject).sample
         trial_s = {ber: evaluation.expected_s(draw(evaluation.space, ber)) for ber in bers}
-        return Prepared(subject, golden, trial_s)
-
-    def _chunks(self, prepared: Prepared, n_trials: int) -> Iterator[Chunk]:
-        for cell in self._campaign.cells:
-            if cell.subject == prepared.subject:
-                jobs = list(self._missing(cell, n_trials))
-                size = max(1, min(MAX_CHUNK, round(CHUNK_S / max(prepared.trial_s[cell.ber], 1e-6))))
-                yield from (self._chunk(prepared, jobs[start : start + size]) for start in range(0, len(jobs), size))
-
-    def _chunk(self, prepared: Prepared, jobs: Sequence[Job]) -> Chunk:
-        return Chunk(
-            subject=prepared.subject,
-            golden=prepared.golden,
-            artifacts=self._artifacts.folder,
-            memory_bytes=self._memory_bytes,
-            bers=tuple(prepared.trial_s),
-            jobs=tuple(jobs),
-        )
-
-    def _missing(self, cell: Cell, n_trials: int) -> Iterator[Job]:
-        for trial in missing(self._campaign.rule, cell.key, self._trials, limit=n_trials):
-            yield Job(cell.key, cell.ber, trial)
-
-
-def locked(folder: Path) -> FileLock:
-    """The folder's lock, to be entered; FaultbenchError at once while another run holds it."""
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise FaultbenchError(
-            f"{folder}: another faultbench run is writing here; wait for it or use another -o"
-        ) from error
-    return lock
+        return Prepared(subject, golden, trial_s, self._artifacts.folder, self._memory_bytes)
 
 
 def put_aside(folder: Path) -> None:

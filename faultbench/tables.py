@@ -80,7 +80,7 @@ OVERHEAD_TYPES = {
     "bounds_to_maxima": "float64",
 }
 
-_FORMULA = re.compile(r"^[=+@-]")
+_FORMULA = re.compile(r"^[=+@\t\r-]")
 """How a text begins that spreadsheets calculate."""
 
 

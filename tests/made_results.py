@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from faultbench.journal import Journal
-from faultbench.records import Golden, Overhead, Trial
+from faultbench.records import Golden, Overhead, Quarantine, Trial
 
 N_IMAGES = 200
 
@@ -138,7 +138,7 @@ class Made:
         return folder
 
 
-def write_journal(folder: Path, writer: str, records: Iterable[Golden | Overhead | Trial]) -> Path:
+def write_journal(folder: Path, writer: str, records: Iterable[Golden | Overhead | Quarantine | Trial]) -> Path:
     """Append records to a writer's file and give its path."""
     with Journal(folder, writer) as journal:
         for record in records:

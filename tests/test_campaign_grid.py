@@ -9,7 +9,7 @@ from campaign_texts import SOURCE, more_plug_ins, problems, small
 from pydantic import ValidationError
 
 from faultbench import registry
-from faultbench.campaign import Campaign, parse_campaign
+from faultbench.campaign import Campaign, CampaignError, parse_campaign
 from faultbench.campaign.choices import options_model
 
 TWO_DATASETS = {"datasets": "[digits, shapes]", "schemes": "[relu]", "bers": "[1e-6]"}
@@ -203,3 +203,19 @@ def test_cells_survive_pickling_with_their_keys() -> None:
     assert hash(copy) == hash(cell)
     assert copy.key == key
     assert copy.subject.key == cell.subject.key
+
+
+@pytest.mark.parametrize("given", ["../net.bin", "link/net.bin", "{root}/net.bin", '"\\0"'])
+def test_weights_outside_of_the_campaigns_folder_need_leave(given: str, tmp_path: Path) -> None:
+    (tmp_path / "net.bin").write_bytes(b"weights")
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "own.bin").write_bytes(b"weights")
+    (tmp_path / "inside" / "link").symlink_to(tmp_path)
+    source = tmp_path / "inside" / "c.yaml"
+    wanted = small(models=f"[{{name: digits_cnn, weights: {given.format(root=tmp_path)}}}]")
+    with pytest.raises(CampaignError, match=r"weights: outside of the campaign's folder; .* add --allow-outside"):
+        parse_campaign(wanted, source, allow_outside=False)
+    if "0" not in given:
+        assert parse_campaign(wanted, source).subjects[0].weights_digest
+    own = small(models="[{name: digits_cnn, weights: own.bin}]")
+    assert parse_campaign(own, source, allow_outside=False).subjects[0].weights_digest

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from made_results import Made, a_trial, write_journal
 
+from faultbench.records import Quarantine
+from faultbench.results_folder import LABELS
 from faultbench.tables import read_results
 
 VERB = """
@@ -60,9 +62,9 @@ def test_status_prints_done_and_missing_a_cell(folder: Path):
     write_journal(folder / "journal", "one", [a_trial(cell=cell["cell"], trial=k) for k in range(2)])
     done = faultbench("status", folder, banned=("pandas", "matplotlib"))
     header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
-    assert header == ["campaign", "dataset", "model", "scheme", "guard", "format", "fault", "ber", "done", "missing"]
-    assert [row[-2:] for row in rows] == [["0", "5"], ["2", "3"], ["0", "5"], ["0", "5"], ["0", "5"], ["0", "5"]]
-    assert rows[1] == ["made", "digits", "digits_cnn", "relu", "none", "q15.16", "bernoulli", "1e-5", "2", "3"]
+    assert header == ["campaign", *LABELS, "ber", "done", "missing", "quarantined"]
+    assert [row[-3:-1] for row in rows] == [["0", "5"], ["2", "3"], ["0", "5"], ["0", "5"], ["0", "5"], ["0", "5"]]
+    assert rows[1] == ["made", "digits", "digits_cnn", "relu", "none", "q15.16", "bernoulli", "1e-5", "2", "3", "0"]
     assert done.stderr == f"{folder}: 2 trials done, 28 missing\n"
 
 
@@ -75,7 +77,7 @@ def test_status_of_an_adaptive_campaign_misses_what_the_next_look_needs(tmp_path
     ]
     write_journal(folder / "journal", "one", known)
     done = faultbench("status", folder, banned=("pandas", "matplotlib"))
-    rows = [line.split("\t")[-2:] for line in done.stdout.splitlines()[1:]]
+    rows = [line.split("\t")[-3:-1] for line in done.stdout.splitlines()[1:]]
     assert rows == [["27", "0"], ["6", "2"], ["0", "5"]]
     assert done.stderr == f"{folder}: 33 trials done, 7 missing before the next look at cells wider than ±0.2\n"
 
@@ -83,7 +85,19 @@ def test_status_of_an_adaptive_campaign_misses_what_the_next_look_needs(tmp_path
 def test_status_of_a_campaign_that_outgrew_its_trials_misses_none(folder: Path):
     write_journal(folder / "journal", "two", [a_trial(cell=Made().cells[0]["cell"], trial=k) for k in range(50, 60)])
     row = faultbench("status", folder).stdout.splitlines()[1]
-    assert row.endswith("\t15\t0")
+    assert row.endswith("\t15\t0\t0")
+
+
+def test_quarantined_trials_are_counted_named_and_missing_in_the_tables(folder: Path):
+    cell = Made().cells[0]
+    (folder / "journal" / "made.jsonl").unlink()
+    given_up = [Quarantine(cell=cell["cell"], trial=number, n_deaths=3, reason="killed") for number in (2, 99)]
+    write_journal(folder / "journal", "one", [a_trial(cell=cell["cell"], trial=0), *given_up])
+    done = faultbench("status", folder)
+    assert done.stdout.splitlines()[1].endswith("\t1\t3\t1")
+    assert "quarantined: digits/digits_cnn/relu/none/q15.16/bernoulli BER 1e-6 trial 2: killed" in done.stderr
+    assert "99" not in done.stderr  # the campaign asks for 5 trials
+    assert "1 trials missing because they are quarantined" in faultbench("export", folder).stderr
 
 
 @pytest.mark.parametrize("verb", ["status", "export", "plot"])

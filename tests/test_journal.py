@@ -10,7 +10,7 @@ from made_results import a_golden, a_trial, an_overhead, write_journal
 from faultbench import journal as journal_module
 from faultbench.errors import EngineError, FaultbenchError
 from faultbench.journal import Journal, JournalContents, read_journal
-from faultbench.records import Trial
+from faultbench.records import Quarantine, Trial
 
 TRIALS = [a_trial(trial=number) for number in range(3)]
 
@@ -124,6 +124,15 @@ def test_two_golden_runs_of_a_subject_that_differ_are_an_error_that_names_it(tmp
     write_journal(tmp_path, "one", [a_golden(), a_golden(n_correct=190)])
     with pytest.raises(FaultbenchError, match=r"subject s{32}.*n_correct 196 before, 190 here"):
         read_journal(tmp_path)
+
+
+def test_a_quarantined_trial_that_was_run_after_all_is_a_trial(tmp_path: Path):
+    given_up = [Quarantine(cell="c" * 32, trial=number, n_deaths=3, reason="killed") for number in (1, 2)]
+    write_journal(tmp_path, "one", [*given_up, replace(given_up[1], n_deaths=4)])
+    write_journal(tmp_path, "two", [TRIALS[1]])
+    contents = read_journal(tmp_path)
+    assert list(contents.trials) == [("c" * 32, 1)]
+    assert contents.quarantined == {("c" * 32, 2): replace(given_up[1], n_deaths=4)}
 
 
 def test_the_last_overhead_in_the_order_of_files_wins(tmp_path: Path):

@@ -2,23 +2,24 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
 
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Campaign, load_campaign
-from faultbench.engines.engine import Engine, R, T
+from faultbench.engines.engine import Engine
 from faultbench.engines.local import Local
 from faultbench.engines.serial import Serial
 from faultbench.errors import FaultbenchError
-from faultbench.journal import read_journal
+from faultbench.journal import Journal, read_journal
 from faultbench.progress import Silent
-from faultbench.runner import run
+from faultbench.records import Quarantine
+from faultbench.runner import Terms, run
 from faultbench.tables import read_results, write_tables
 
 CAMPAIGN = """
@@ -61,21 +62,22 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths if path.name != "overhead.csv"}
 
 
-@dataclass
-class Counting:
+class Counting(Serial):
     """The serial engine, counting trials; interrupted like by Ctrl-C after so many chunks."""
 
-    n_workers: int = 1
-    n_jobs: int = 0
-    n_chunks_left: int | None = None
+    def __init__(self, n_chunks_left: int = 10**9) -> None:
+        super().__init__(1)
+        self.n_jobs, self.n_chunks_left = 0, n_chunks_left
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        for task in tasks:
-            if self.n_chunks_left == 0:
-                raise KeyboardInterrupt
-            self.n_chunks_left = None if self.n_chunks_left is None else self.n_chunks_left - 1
-            self.n_jobs += len(task.jobs)  # type: ignore[attr-defined]
-            yield function(task)
+    def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
+        super().submit(ticket, partial(self._counted, function), task)
+
+    def _counted(self, function: Callable[[Any], Any], task: Any) -> Any:
+        if self.n_chunks_left == 0:
+            raise KeyboardInterrupt
+        self.n_chunks_left -= 1
+        self.n_jobs += len(task.jobs)
+        return function(task)
 
 
 @pytest.mark.parametrize("engine", [Local(1), Local(2)], ids=["1 worker", "2 workers"])
@@ -119,7 +121,7 @@ def test_workers_do_not_change_where_a_cell_stops(engine: Engine, adaptive: Path
 def test_an_interruption_does_not_change_where_a_cell_stops(
     n_chunks: int, adaptive: Path, root: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("faultbench.runner.MAX_CHUNK", 4)
+    monkeypatch.setattr("faultbench.chunks.MAX_CHUNK", 4)
     with pytest.raises(KeyboardInterrupt):
         run(campaign(root, ADAPTIVE), root, engine=Counting(n_chunks_left=n_chunks), reporter=Silent())
     folder = run(campaign(root, ADAPTIVE), root, engine=Local(2), reporter=Silent())
@@ -127,7 +129,7 @@ def test_an_interruption_does_not_change_where_a_cell_stops(
 
 
 def test_a_limit_ends_adaptive_cells_early_and_a_later_run_goes_on(adaptive: Path, root: Path) -> None:
-    folder = run(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent(), limit=6)
+    folder = run(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent(), terms=Terms(limit=6))
     cells, whole = read_results(folder).cells, read_results(adaptive).cells
     assert cells.trials.tolist() == [min(6, n) for n in whole.trials]
     assert cells.limited.tolist() == [n > 6 for n in whole.trials]
@@ -135,20 +137,14 @@ def test_a_limit_ends_adaptive_cells_early_and_a_later_run_goes_on(adaptive: Pat
     assert tables(folder) == tables(adaptive)
 
 
-class Losing:
-    """The serial engine, but trial 3 of a cell never comes back."""
-
-    n_workers = 1
-
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        for task in tasks:
-            yield [trial for trial in function(task) if trial.trial != 3]  # type: ignore[attr-defined,misc]
-
-
-def test_an_adaptive_run_ends_when_a_round_brings_nothing(adaptive: Path, root: Path) -> None:
-    folder = run(campaign(root, ADAPTIVE), root, engine=Losing(), reporter=Silent())
+def test_an_adaptive_cell_goes_no_further_than_a_quarantined_trial_allows(adaptive: Path, root: Path) -> None:
+    with Journal(root / "small" / "journal", "before") as journal:
+        for cell in campaign(root, ADAPTIVE).cells:
+            journal.append(Quarantine(cell.key, 3, 3, "it killed its worker").to_record())
+    folder = run(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent())
     assert set(read_results(folder).cells.trials) == {4}
-    run(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent())
+    retried = Terms(retry_quarantined=True)
+    run(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent(), terms=retried)
     assert tables(folder) == tables(adaptive)
 
 
@@ -169,7 +165,7 @@ def test_trials_of_a_fixed_number_count_for_an_adaptive_campaign(trained: Path, 
 
 
 def test_an_interrupted_run_goes_on_where_it_was_and_ends_the_same(trained: Path, root: Path, monkeypatch) -> None:
-    monkeypatch.setattr("faultbench.runner.MAX_CHUNK", 4)
+    monkeypatch.setattr("faultbench.chunks.MAX_CHUNK", 4)
     stopped = Counting(n_chunks_left=2)
     with pytest.raises(KeyboardInterrupt):
         run(campaign(root), root, engine=stopped, reporter=Silent())
@@ -211,7 +207,7 @@ def test_a_damaged_line_is_run_again(trained: Path, root: Path) -> None:
 
 
 def test_limit_ends_every_cell_early_and_the_table_says_so(root: Path) -> None:
-    folder = run(campaign(root), root, engine=Serial(1), reporter=Silent(), limit=2)
+    folder = run(campaign(root), root, engine=Serial(1), reporter=Silent(), terms=Terms(limit=2))
     cells = read_results(folder).cells
     assert (cells.trials == 2).all()
     assert cells.limited.all()
@@ -242,11 +238,6 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "small" / "thesis.tex").touch()
     with pytest.raises(FaultbenchError, match="holds no faultbench results"):
         run(campaign(tmp_path), tmp_path, engine=Serial(1), reporter=Silent())
-
-
-def test_a_second_run_on_the_same_folder_is_refused_at_once(root: Path) -> None:
-    with FileLock(root / "small" / ".lock"), pytest.raises(FaultbenchError, match="another faultbench run"):
-        run(campaign(root), root, engine=Serial(1), reporter=Silent())
 
 
 def test_a_golden_run_that_differs_from_the_recorded_one_is_refused(trained: Path, root: Path) -> None:

@@ -495,3 +495,13 @@ def test_markdown_names_the_guard_of_a_guarded_scheme(tmp_path: Path):
 def test_a_ber_is_written_as_people_write_it(ber: float, text: str):
     assert ber_text(ber) == text
     assert float(text) == ber
+
+
+def test_labels_that_a_spreadsheet_would_run_are_written_as_text(tmp_path: Path) -> None:
+    labels = ("=HYPERLINK(1)", "+1", "-relu", "@sum", "\tx", "plain", "a=b")
+    results = read_results(Made(schemes=labels, bers=(1e-6,), trials=1).write(tmp_path))
+    cells, trials, *_ = write_tables(results, tmp_path / "tables")
+    for path in (cells, trials):
+        written = pd.read_csv(path).scheme.tolist()
+        assert sorted(written) == sorted(["'=HYPERLINK(1)", "'+1", "'-relu", "'@sum", "'\tx", "plain", "a=b"])
+    assert set(results.cells.scheme) == set(labels)

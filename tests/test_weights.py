@@ -4,6 +4,7 @@ import os
 import pickle
 import random
 import re
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -206,3 +207,38 @@ def test_a_damaged_file_is_refused_or_read_but_never_a_crash(
             messages.append(str(error))
     assert len(messages) > 150  # half of the files lost their end
     assert not any("\n" in message for message in messages)
+
+
+def test_an_archive_that_would_unfold_is_refused_before_torch_sees_it(
+    state: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(state, tmp_path / "w.pt")
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for part in whole.infolist():
+            bomb.writestr(part.filename, whole.read(part) + bytes(10**7))
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch was asked to load it"))
+    refused(tmp_path / "bomb.pt", "its parts are compressed, which torch never does")
+
+
+def test_parts_that_overlap_are_refused(state: dict[str, Tensor], tmp_path: Path) -> None:
+    path = saved(state, tmp_path / "w.pt")
+    with zipfile.ZipFile(path) as archive:
+        size = max(part.file_size for part in archive.infolist())
+    data = path.read_bytes()
+    directory = data.index(b"PK\x01\x02")
+    claimed = data[directory:].replace(size.to_bytes(4, "little"), (2**30).to_bytes(4, "little"))
+    path.write_bytes(data[:directory] + claimed)
+    refused(path, "its parts are larger than the file")
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_a_file_much_larger_than_the_network_is_refused_unread(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"w.{suffix}"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # a hole: it takes no room on the disk
+    refused(path, "not the weights of this network: 1,099,511,627,776 bytes, where the network has 112")
+
+
+def test_a_checkpoint_with_the_copies_of_an_optimiser_is_read(state: dict[str, Tensor], tmp_path: Path) -> None:
+    copies = {"exp_avg": state, "exp_avg_sq": state}
+    assert equal(loaded(saved({"state_dict": state, "optimizer": copies}, tmp_path / "w.pt")), state)

@@ -25,14 +25,18 @@ _SHARED = {"seed", "images", "batch", "training"}
 """What all cells of a results folder have in common."""
 
 
-def load_campaign(path: Path, overrides: Sequence[str] = ()) -> Campaign:
-    """The campaign in a file, with `key=value` overrides applied; CampaignError lists all that is wrong."""
-    return parse_campaign(_text(path), path, overrides)
+def load_campaign(path: Path, overrides: Sequence[str] = (), *, allow_outside: bool = True) -> Campaign:
+    """The campaign in a file, with `key=value` overrides applied; CampaignError lists all that is wrong.
+
+    Unless allow_outside, the files that it names must be in its own folder, links followed.
+    """
+    return parse_campaign(_text(path), path, overrides, allow_outside=allow_outside)
 
 
-def parse_campaign(text: str, source: Path, overrides: Sequence[str] = ()) -> Campaign:
+def parse_campaign(text: str, source: Path, overrides: Sequence[str] = (), *, allow_outside: bool = True) -> Campaign:
     """The campaign in YAML text; source is what errors name and what relative paths start from."""
     document = compose(text, str(source))
+    document.allow_outside = allow_outside
     for assignment in overrides:
         override(document, assignment)
     spec = _spec(document)

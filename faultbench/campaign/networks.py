@@ -35,10 +35,21 @@ def read_network(entry: ModelEntry, where: Where, datasets: Sequence[Entry], doc
     weights = digest = labels = None
     if entry.weights is not None:
         weights = (Path(document.source).parent / entry.weights).absolute()
-        digest = _file_digest(weights, entry.weights, (*where, "weights"), document)
+        if document.allow_outside or _is_inside(weights, Path(document.source).parent):
+            digest = _file_digest(weights, entry.weights, (*where, "weights"), document)
+        else:
+            message = f"outside of the campaign's folder; given {quoted(entry.weights)}; add --allow-outside to read it"
+            document.report((*where, "weights"), message)
     if entry.when is not None:
         labels = _labels(entry.when, (*where, "when", "dataset"), datasets, document)
     return Network(weights, digest, labels)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # a zero byte; links in a circle
+        return False
 
 
 def _file_digest(path: Path, given: str, where: Where, document: Document) -> str | None:
@@ -47,8 +58,8 @@ def _file_digest(path: Path, given: str, where: Where, document: Document) -> st
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         reason = "not a file" if path.exists() else "no such file"
-    except OSError as error:
-        reason = error.strerror or "cannot be read"
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = getattr(error, "strerror", None) or "cannot be read"
     document.report(where, f"{reason}; given {quoted(given)}; relative paths start at the campaign file's folder")
     return None
 

@@ -34,6 +34,8 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     refused: set[Where] = field(default_factory=set)
     """Values that stand for something refused: what else is wrong with them is no news."""
+    allow_outside: bool = True
+    """Whether it may name files outside of its own folder."""
 
     def place(self, where: Where) -> Place:
         """The place of a value, or of the nearest that holds it."""

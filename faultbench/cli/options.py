@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,67 @@ from faultbench.memory import n_bytes
 from faultbench.plugin_modules import PluginModule, find_module
 
 
+class _Duration(click.ParamType[float]):
+    """A time such as 55m, 4h, 90s or 1h30m → seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds above 0; anything else is a usage error."""
+        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(value))
+        hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0, 0, 0)
+        total_s = 3600 * hours + 60 * minutes + seconds
+        if not 0 < total_s <= _LONGEST_S:
+            self.fail(
+                f"{value!r} is no time; write 55m, 4h, 90s or 1h30m, at most {_LONGEST_S // 86400} days", param, ctx
+            )
+        return float(total_s)
+
+
+class _Shard(click.ParamType[tuple[int, int]]):
+    """I/N → the two numbers."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """1 ≤ I ≤ N; anything else is a usage error."""
+        parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(value))
+        number, count = (int(part) for part in parts.groups()) if parts else (0, 0)
+        if not 1 <= number <= count:
+            self.fail(f"{value!r} is no shard; write 1/4 to 4/4 for the four parts of the work", param, ctx)
+        return number, count
+
+
+_LONGEST_S = 400 * 86400
+"""A timer of the operating system takes no more than some years."""
+
+_ALLOW_OUTSIDE = "faultbench.allow_outside"
+
+DURATION, SHARD = _Duration(), _Shard()
+
+
 def campaign_arguments(verb: Any) -> Any:
-    """The campaign file, and `-s key=value` to override its keys."""
+    """The campaign file, `-s key=value` to override its keys, and leave to read files outside of its folder."""
     overrides = click.option(
         "-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override one key; may be repeated."
     )
-    return click.argument("file", metavar="CAMPAIGN", type=click.Path(path_type=Path))(overrides(verb))
+    outside = click.option(
+        "--allow-outside",
+        is_flag=True,
+        expose_value=False,
+        callback=_noted,
+        help="Let the campaign name files outside of its folder.",
+    )
+    return click.argument("file", metavar="CAMPAIGN", type=click.Path(path_type=Path))(overrides(outside(verb)))
+
+
+def _noted(context: click.Context, _option: click.Parameter, given: bool) -> None:
+    context.meta[_ALLOW_OUTSIDE] = given
+
+
+def read_campaign(file: Path, overrides: tuple[str, ...]) -> Campaign:
+    """The campaign of a verb with `campaign_arguments`."""
+    return load_campaign(file, overrides, allow_outside=click.get_current_context().meta[_ALLOW_OUTSIDE])
 
 
 def plugins_flag(verb: Any) -> Any:
@@ -30,7 +86,7 @@ def plugins_flag(verb: Any) -> Any:
 
 def runnable_campaign(file: Path, overrides: tuple[str, ...], *, with_plugins: bool) -> Campaign:
     """The campaign; FaultbenchError when it names plug-ins and the command line does not confirm them."""
-    campaign = load_campaign(file, overrides)
+    campaign = read_campaign(file, overrides)
     if campaign.plugins and not with_plugins:
         named = ", ".join(f"{module.name} ({module.file})" for module in campaign.plugins)
         raise FaultbenchError(

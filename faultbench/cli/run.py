@@ -2,11 +2,16 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from faultbench.cli.options import (
+    DURATION,
+    SHARD,
     campaign_arguments,
     data_option,
     memory_option,
@@ -14,9 +19,27 @@ from faultbench.cli.options import (
     plugins_flag,
     runnable_campaign,
 )
-from faultbench.errors import Interrupted
+from faultbench.errors import EngineError, FaultbenchError, Interrupted, OutOfTime
 from faultbench.progress import reporter
 from faultbench.registry import build, catalogue
+
+QUARANTINED = 3
+"""Exit code of a run that finished but for trials that bring their workers down."""
+
+N_NAMED = 20
+"""Quarantined trials that are named; `status` names them all."""
+
+
+def _trial_options(verb: Any) -> Any:
+    for option in (
+        click.option("--retry-quarantined", is_flag=True, help="Give trials that were given up another chance."),
+        click.option("--stall-limit", type=DURATION, help="End when nothing gets done for so long; default: 10m."),
+        click.option("--time-limit", type=DURATION, help="Finish what is in flight after so long, and exit with 75."),
+        click.option("--shard", metavar="I/N", type=SHARD, default="1/1", help="Do the I-th of N parts of the work."),
+        click.option("--limit", type=click.IntRange(min=1), help="At most so many trials a cell; marked LIMITED."),
+    ):
+        verb = option(verb)
+    return verb
 
 
 @click.command("run")
@@ -27,7 +50,8 @@ from faultbench.registry import build, catalogue
 @click.option("--engine", type=click.Choice(list(catalogue("engine"))), default="local", show_default=True)
 @click.option("--workers", "n_workers", type=click.IntRange(min=1), help="Worker processes; default: one a core.")
 @memory_option
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many trials a cell; tables mark it LIMITED.")
+@click.option("--address", help="Of a running dask scheduler (tcp://…) or ray cluster; default: one of our own.")
+@_trial_options
 @click.option("--fresh", is_flag=True, help="Put existing results aside and start anew.")
 @click.option("--progress", type=click.Choice(["rich", "plain"]), help="Default: rich on a terminal.")
 def command(
@@ -38,33 +62,64 @@ def command(
     engine: str,
     n_workers: int | None,
     memory_bytes: int | None,
+    address: str | None,
     limit: int | None,
+    shard: tuple[int, int],
+    time_limit: float | None,
+    stall_limit: float | None,
+    retry_quarantined: bool,
     fresh: bool,
     progress: str | None,
-) -> None:
+) -> int:
     """Train or load networks, fit schemes, run trials: whatever is missing. Running it again resumes."""
+    if fresh and shard[1] > 1:
+        raise FaultbenchError("--fresh with --shard: every shard would put the others' results aside; give one of them")
     campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
+    if campaign.rule.until and shard[1] > 1:
+        raise FaultbenchError("--shard with trials.until: where a cell ends hangs on all its trials; give one of them")
     shown = reporter(progress, is_terminal=sys.stderr.isatty())
 
+    from faultbench.chunks import Shard
+    from faultbench.halting import Stop
+    from faultbench.runner import Terms, run
+    from faultbench.supervisor import STALL_LIMIT_S
+
+    stop = Stop()
+    terms = Terms(limit, Shard(*shard), retry_quarantined, stall_limit or STALL_LIMIT_S, stop, memory_bytes)
+    with _resumable(), stop.listening(time_limit):
+        chosen = _engine(engine, n_workers, address)
+        folder = run(campaign, root, engine=chosen, reporter=shown, terms=terms, fresh=fresh, command=sys.argv)
+    _show(folder)
+    return _quarantined(folder)
+
+
+def _engine(name: str, n_workers: int | None, address: str | None) -> Any:
     from joblib import cpu_count
 
-    from faultbench.runner import run
+    options = {} if address is None else {"address": address}
+    if options and "address" not in catalogue("engine")[name].options:
+        raise FaultbenchError(f"--address {address}: the engine {name} has no address; give --engine dask or ray")
+    return build("engine", name, options, n_workers=n_workers or cpu_count())
 
-    chosen = build("engine", engine, {}, n_workers=n_workers or cpu_count())
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Say how to go on after what is not the user's mistake."""
+    from faultbench.halting import Halt
+
     try:
-        folder = run(
-            campaign,
-            root,
-            engine=chosen,
-            reporter=shown,
-            memory_bytes=memory_bytes,
-            limit=limit,
-            fresh=fresh,
-            command=sys.argv,
-        )
-    except KeyboardInterrupt as stop:
-        raise Interrupted(f"interrupted; to go on: {shlex.join(sys.argv)}") from stop
-    _show(folder)
+        yield
+    except Halt as halt:
+        raise type(halt.error)(f"{halt.error}; to go on: {_this_command()}") from halt
+    except (EngineError, OutOfTime, Interrupted) as error:
+        raise type(error)(f"{error}; to go on: {_this_command()}") from error
+
+
+def _this_command() -> str:
+    program, *arguments = sys.argv
+    if Path(program).name == "__main__.py":
+        return shlex.join([sys.executable, "-m", "faultbench", *arguments])
+    return shlex.join(sys.argv)
 
 
 def _show(folder: Path) -> None:
@@ -74,3 +129,18 @@ def _show(folder: Path) -> None:
     results = read_results(folder)
     write_tables(results, folder / "tables")
     click.echo(markdown(results))
+
+
+def _quarantined(folder: Path) -> int:
+    from faultbench.results_folder import read_folder
+
+    names = read_folder(folder).quarantined_names
+    for name in names[:N_NAMED]:
+        click.echo(f"quarantined: {name}", err=True)
+    if names:
+        click.echo(
+            f"{len(names)} trials are missing because they raise errors or bring down their workers; "
+            f"to try them again: {_this_command()} --retry-quarantined",
+            err=True,
+        )
+    return QUARANTINED if names else 0

@@ -1,4 +1,4 @@
-"""`faultbench status`: how many trials of each cell are done and how many are missing."""
+"""`faultbench status`: how many trials of each cell are done, missing and quarantined."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from faultbench.results_folder import LABELS, ResultsFolder, ber_text, find_resu
 @click.command("status")
 @click.argument("path", metavar="RESULTS", type=click.Path(path_type=Path))
 def command(path: Path) -> None:
-    """Trials done and missing, cell by cell. RESULTS is results/<campaign>, or a folder of such.
+    """Trials done, missing and quarantined, cell by cell. RESULTS is results/<campaign>, or a folder of such.
 
     A table on a terminal; elsewhere one line a cell, its fields separated by tabs.
     """
@@ -20,16 +20,19 @@ def command(path: Path) -> None:
         folder = read_folder(place)
         show = _show_table if sys.stdout.isatty() else _show_lines
         show(folder)
-        done, missing = (sum(counts) for counts in zip(*_counts(folder), strict=True))
-        click.echo(f"{folder.path}: {done:,} trials done, {missing:,} missing{_condition(folder)}", err=True)
+        done, missing, quarantined = (sum(counts) for counts in zip(*_counts(folder), strict=True))
+        more = (f", {quarantined:,} quarantined" if quarantined else "") + _condition(folder)
+        click.echo(f"{folder.path}: {done:,} trials done, {missing:,} missing{more}", err=True)
+        for name in folder.quarantined_names:
+            click.echo(f"quarantined: {name}", err=True)
         for remark in folder.remarks:
             click.echo(remark, err=True)
 
 
-def _counts(folder: ResultsFolder) -> Iterator[tuple[int, int]]:
-    """Trials done and missing of each cell of the manifest."""
+def _counts(folder: ResultsFolder) -> Iterator[tuple[int, int, int]]:
+    """Trials done, missing and quarantined of each cell of the manifest; a quarantined one is not missing."""
     for entry in folder.manifest.cells:
-        yield len(folder.trials[entry.cell]), folder.n_missing(entry.cell)
+        yield len(folder.trials[entry.cell]), folder.n_missing(entry.cell), len(folder.quarantined[entry.cell])
 
 
 def _condition(folder: ResultsFolder) -> str:
@@ -38,7 +41,7 @@ def _condition(folder: ResultsFolder) -> str:
 
 
 def _show_lines(folder: ResultsFolder) -> None:
-    click.echo("\t".join(("campaign", *LABELS, "ber", "done", "missing")))
+    click.echo("\t".join(("campaign", *LABELS, "ber", "done", "missing", "quarantined")))
     for entry, counts in zip(folder.manifest.cells, _counts(folder), strict=True):
         click.echo("\t".join((folder.manifest.campaign, *entry.labels, ber_text(entry.ber), *map(str, counts))))
 
@@ -49,10 +52,12 @@ def _show_table(folder: ResultsFolder) -> None:
     from rich.text import Text
 
     shown = varying(folder.manifest.cells) or ["scheme"]
-    table = Table(*shown, "BER", "done", "missing", title=Text(folder.manifest.campaign), title_justify="left")
+    table = Table(
+        *shown, "BER", "done", "missing", "quarantined", title=Text(folder.manifest.campaign), title_justify="left"
+    )
     for column in table.columns[len(shown) :]:
         column.justify = "right"
-    for entry, (done, missing) in zip(folder.manifest.cells, _counts(folder), strict=True):
+    for entry, (done, *others) in zip(folder.manifest.cells, _counts(folder), strict=True):
         labels = [Text(getattr(entry, label)) for label in shown]
-        table.add_row(*labels, ber_text(entry.ber), f"{done:,}", f"{missing:,}" if missing else "")
+        table.add_row(*labels, ber_text(entry.ber), f"{done:,}", *(f"{n:,}" if n else "" for n in others))
     Console().print(table)

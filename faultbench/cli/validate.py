@@ -4,16 +4,15 @@ from pathlib import Path
 
 import click
 
-from faultbench.campaign import load_campaign
 from faultbench.campaign.spec import AXES
-from faultbench.cli.options import campaign_arguments
+from faultbench.cli.options import campaign_arguments, read_campaign
 
 
 @click.command("validate")
 @campaign_arguments
 def command(file: Path, overrides: tuple[str, ...]) -> None:
     """Check a campaign file without running anything."""
-    campaign = load_campaign(file, overrides)
+    campaign = read_campaign(file, overrides)
     axes = ", ".join(f"{key} {len(campaign.spec[key])}" for key in (*AXES, "bers"))
     n_cells = len(campaign.cells)
     trials = f"{'at most ' if campaign.rule.until else ''}{n_cells * campaign.trials:,} trials"

@@ -1,19 +1,20 @@
-"""Worker processes on this machine: joblib's loky, with what a dead worker took along done again."""
+"""Worker processes on this machine: joblib's loky, one executor a worker, so that a death takes no other along."""
 
 import os
+import queue
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
-import joblib
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
-from faultbench.engines.engine import R, T
-from faultbench.errors import EngineError
+from faultbench.engines.engine import Died, Done, Event, Failed
+from faultbench.halting import SIGNALS, held_back
 from faultbench.registry import engine
-
-MAX_DEATHS = 3
-"""Deaths in a row, none of the tasks getting done in between, after which the engine gives up."""
 
 WATCH_INTERVAL_S = 1.0
 
@@ -23,48 +24,83 @@ class Local:
     """Worker processes on this machine, one thread each."""
 
     def __init__(self, n_workers: int) -> None:
-        self.n_workers = n_workers
+        self.n_workers = self.n_alone = n_workers
+        self._finished: queue.SimpleQueue[tuple[_Worker, int, Future[Any]]] = queue.SimpleQueue()
+        self._workers = [_Worker(self._finished) for _ in range(n_workers)]
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """A worker that is killed costs the tasks in flight, which are run again."""
-        remaining = dict(enumerate(tasks))
-        n_deaths = 0
-        while remaining:
-            try:
-                for index, result in self._pool(function, list(remaining.items())):
-                    del remaining[index]
-                    n_deaths = 0
-                    yield result
-            except TerminatedWorkerError as error:
-                n_deaths += 1
-                if n_deaths >= MAX_DEATHS:
-                    raise EngineError(f"workers died {n_deaths} times in a row with nothing done in between") from error
+    def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
+        """Give it to the worker that has least to do."""
+        min(self._workers, key=lambda worker: len(worker.tickets)).submit(ticket, function, task)
 
-    def _pool(self, function: Callable[[T], R], tasks: list[tuple[int, T]]) -> Iterator[tuple[int, R]]:
-        pool = joblib.Parallel(self.n_workers, backend="loky", return_as="generator_unordered", batch_size=1)
-        main = os.getpid()
-        return pool(  # type: ignore[no-any-return]  # joblib is untyped
-            joblib.delayed(_indexed)(function, index, task, main) for index, task in tasks
-        )
+    def wait(self, timeout_s: float) -> Sequence[Event]:
+        """As soon as something happened."""
+        events: list[Event] = []
+        try:
+            events.append(_event(*self._finished.get(timeout=timeout_s)))
+            while True:
+                events.append(_event(*self._finished.get_nowait()))
+        except queue.Empty:
+            return events
 
-
-def _indexed(function: Callable[[T], R], index: int, task: T, main: int) -> tuple[int, R]:
-    if os.getpid() != main:
-        _watch(main)
-    return index, function(task)
+    def close(self) -> None:
+        """Busy workers are killed, idle ones go by themselves."""
+        for worker in self._workers:
+            worker.close()
+        self._finished = queue.SimpleQueue()
+        self._workers = [_Worker(self._finished) for _ in range(self.n_workers)]
 
 
-_watching: set[int] = set()
+class _Worker:
+    """One process, started with its first ticket and again after its death."""
+
+    def __init__(self, finished: "queue.SimpleQueue[tuple[_Worker, int, Future[Any]]]") -> None:
+        self.tickets: set[int] = set()
+        self._finished = finished
+        self._executor: ProcessPoolExecutor | None = None
+
+    def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
+        self.tickets.add(ticket)
+        try:
+            future = self._submitted(function, task)
+        except BrokenProcessPool:  # it died; what it held, if anything, is told by the futures
+            self._executor = None
+            future = self._submitted(function, task)
+        future.add_done_callback(lambda future: self._finished.put((self, ticket, future)))
+
+    def _submitted(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
+        with held_back():
+            if self._executor is None:
+                self._executor = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),))
+            return self._executor.submit(function, task)  # type: ignore[no-any-return]  # loky is untyped
+
+    def close(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, kill_workers=bool(self.tickets))
 
 
-def _watch(main: int) -> None:
-    """End this worker when the main process is gone: loky's workers would wait for ever."""
-    if main not in _watching:
-        _watching.add(main)
-        threading.Thread(target=_end_with, args=(main,), daemon=True).start()
+def _event(worker: _Worker, ticket: int, future: Future[Any]) -> Event:
+    worker.tickets.discard(ticket)
+    error = future.exception()
+    if error is None:
+        return Done(ticket, future.result())
+    if isinstance(error, BrokenProcessPool):
+        codes = str(error).partition("exit codes of the workers are ")[2].partition("\n")[0]
+        return Died(ticket, f"the worker died {codes}".rstrip())
+    return Failed(ticket, error)
+
+
+def _begin(main: int) -> None:
+    """What a worker does first."""
+    for number in SIGNALS:  # a terminal sends Ctrl-C to all processes; the main one lets them finish
+        signal.signal(number, signal.SIG_IGN)
+    # With psutil installed loky restarts workers that grow; ours grow on purpose, by the networks they keep.
+    process_executor._USE_PSUTIL = False
+    threading.Thread(target=_end_with, args=(main,), daemon=True).start()
 
 
 def _end_with(main: int) -> None:
+    """End this worker when the main process is gone: loky's workers would wait for ever."""
     while os.getppid() == main:
         time.sleep(WATCH_INTERVAL_S)
     os._exit(1)

@@ -1,8 +1,10 @@
 """Everything in this process, one task after another: for debugging."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from faultbench.engines.engine import R, T
+from faultbench.engines.engine import Done, Event, Failed
 from faultbench.registry import engine
 
 
@@ -11,8 +13,23 @@ class Serial:
     """In this process, one task after another."""
 
     def __init__(self, n_workers: int) -> None:  # noqa: ARG002 - the protocol's
-        self.n_workers = 1
+        self.n_workers = self.n_alone = 1
+        self._waiting: deque[tuple[int, Callable[[Any], Any], Any]] = deque()
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """In the order of the tasks."""
-        return map(function, tasks)
+    def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
+        """Have it wait for `wait`."""
+        self._waiting.append((ticket, function, task))
+
+    def wait(self, timeout_s: float) -> Sequence[Event]:  # noqa: ARG002 - the protocol's
+        """Run the task that has waited longest, however long it takes."""
+        if not self._waiting:
+            return []
+        ticket, function, task = self._waiting.popleft()
+        try:
+            return [Done(ticket, function(task))]
+        except Exception as error:  # noqa: BLE001 - the supervisor decides what to make of it
+            return [Failed(ticket, error)]
+
+    def close(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()

@@ -1,6 +1,7 @@
 """Reading given weights into a network, without ever unpickling anything but tensors."""
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from faultbench.errors import FaultbenchError
+
+MOST_TIMES = 10
+"""Times the network's own bytes that a file of weights may have: optimisers keep a few copies of them."""
+
+SLACK_BYTES = 2**24
 
 _UNUSED = "num_batches_tracked"
 """A counter of batch norms that inference does not read; old checkpoints have none."""
@@ -20,8 +26,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
     A checkpoint may hold the state dict under "state_dict", its names all prefixed by "module.". FaultbenchError
     when the file cannot be read or does not hold exactly this network's tensors.
     """
-    given = read_weights(path)
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_UNUSED)}
+    _check_size(path, sum(tensor.nbytes for tensor in wanted.values()))
+    given = read_weights(path)
     _check_fit(path, {name: tensor for name, tensor in given.items() if not name.endswith(_UNUSED)}, wanted)
     model.load_state_dict({name: given[name] for name in wanted}, strict=False)
 
@@ -31,12 +38,37 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        _check_zip(path)
         return _state_dict(torch.load(path, map_location="cpu", weights_only=True))
     # On damaged bytes torch's unpickler raises whatever it stumbles over: IndexError, struct.error, AssertionError, …
     except Exception as error:
         raise FaultbenchError(
             f"{path}: cannot be read as weights: {_reason(error)}; give safetensors or a state dict"
         ) from error
+
+
+def _check_size(path: Path, wanted_bytes: int) -> None:
+    """Refuse a file that is too large to be this network's before a byte of it is read."""
+    try:
+        size_bytes = path.stat().st_size
+    except OSError:
+        return  # reading it tells why
+    if size_bytes > MOST_TIMES * wanted_bytes + SLACK_BYTES:
+        raise FaultbenchError(
+            f"{path}: not the weights of this network: {size_bytes:,} bytes, where the network has {wanted_bytes:,}"
+        )
+
+
+def _check_zip(path: Path) -> None:
+    """ValueError for an archive that would unfold to more than the file has; torch itself stores and never packs."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise ValueError("its parts are compressed, which torch never does")
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise ValueError("its parts are larger than the file")
 
 
 def _reason(error: Exception) -> str:

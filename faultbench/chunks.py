@@ -1,0 +1,88 @@
+"""Which trials are run together: cut, split, named for people, and shared out among shards."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+
+from faultbench.campaign import Cell, Subject
+from faultbench.records import Golden
+from faultbench.results_folder import ber_text
+from faultbench.worker import Chunk, Job
+
+CHUNK_S = 1.0
+"""Aimed time of a chunk: long against its dispatch, short against what a worker's death costs."""
+
+MAX_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of a campaign's work that is number's, of count parts, from 1."""
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise ValueError(f"a shard is 1/n to n/n, not {self.number}/{self.count}")
+
+    def owns(self, *key: object) -> bool:
+        """Whether the work of this key falls to the shard; to exactly one of them, wherever it is asked."""
+        text = "\x1f".join(map(str, key))
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") % self.count == self.number - 1
+
+    @property
+    def suffix(self) -> str:
+        """What tells its files from those of the others; nothing when there is one part."""
+        return f".shard-{self.number}-of-{self.count}" if self.count > 1 else ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A subject whose golden run is done; trial_s is what a trial at each of its rates is expected to take."""
+
+    subject: Subject
+    golden: Golden
+    trial_s: Mapping[float, float]
+    artifacts: Path
+    memory_bytes: int
+
+
+def jobs(cell: Cell, trials: Sequence[int]) -> list[Job]:
+    """These trials of a cell."""
+    return [Job(cell.key, cell.ber, trial) for trial in trials]
+
+
+def chunks(prepared: Prepared, wanted: Sequence[Job]) -> Iterator[Chunk]:
+    """Jobs of a cell of the subject, cut so that a chunk takes about CHUNK_S."""
+    for start in range(0, len(wanted), size := _size(prepared, wanted)):
+        yield Chunk(
+            subject=prepared.subject,
+            golden=prepared.golden,
+            artifacts=prepared.artifacts,
+            memory_bytes=prepared.memory_bytes,
+            bers=tuple(prepared.trial_s),
+            jobs=tuple(wanted[start : start + size]),
+        )
+
+
+def _size(prepared: Prepared, wanted: Sequence[Job]) -> int:
+    trial_s = max((prepared.trial_s[job.ber] for job in wanted), default=0.0)
+    return max(1, min(MAX_CHUNK, round(CHUNK_S / max(trial_s, 1e-6))))
+
+
+def split(chunk: Chunk) -> list[Chunk]:
+    """A chunk for each trial."""
+    return [replace(chunk, jobs=(job,)) for job in chunk.jobs]
+
+
+def named(chunk: Chunk) -> str:
+    """A chunk as people know it."""
+    subject, first, last = chunk.subject, chunk.jobs[0], chunk.jobs[-1]
+    choices = (subject.dataset, subject.model, subject.scheme, subject.guard, subject.format, subject.fault)
+    labels = "/".join(choice.label for choice in choices)
+    trials = f"BER {ber_text(first.ber)} trial {first.trial}"
+    if len(chunk.jobs) > 1:
+        trials = f"{len(chunk.jobs)} trials, {trials} to BER {ber_text(last.ber)} trial {last.trial}"
+    return f"{labels} {trials}"

@@ -1,0 +1,168 @@
+"""Tasks → an engine → results, whatever happens to the workers: the same rules for every engine.
+
+At most a window of tasks is in flight. A task whose worker died runs again with no other on its worker, so that
+a second death is its own; it is then split, and a part that keeps bringing its worker down is set aside. One whose
+function raises is split at once.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from faultbench.engines.engine import Died, Done, Engine, Event, Failed
+from faultbench.errors import EngineError, FaultbenchError
+from faultbench.halting import Patience, Stop
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+MAX_DEATHS = 3
+"""Deaths of workers, or errors, after which a task that cannot be split is set aside."""
+
+MAX_IDLE_DEATHS = 30
+"""Deaths and errors without any result, after which it is not the tasks that are to blame."""
+
+STALL_LIMIT_S = 600.0
+"""Seconds without any event after which the engine counts as stuck, unless told otherwise."""
+
+POLL_S = 0.2
+
+N_AHEAD = 2
+"""Tasks in flight a worker: one runs, one waits, so that nobody idles while results are written down."""
+
+
+@dataclass(frozen=True)
+class Result(Generic[T, R]):
+    """What the function gave for a task."""
+
+    task: T
+    value: R
+
+
+@dataclass(frozen=True)
+class SetAside(Generic[T]):
+    """A task that cannot be split further and brought down so many workers, or raised so many times."""
+
+    task: T
+    n_deaths: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Attempt(Generic[T]):
+    task: T
+    n_deaths: int = 0
+
+
+class Supervisor(Generic[T, R]):
+    """One run of tasks on an engine.
+
+    split gives the parts of a task, itself alone when it has none; named is what people call it. told is called
+    with a line for people.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        function: Callable[[T], R],
+        *,
+        split: Callable[[T], Sequence[T]],
+        named: Callable[[T], str],
+        stop: Stop,
+        stall_limit_s: float = STALL_LIMIT_S,
+        told: Callable[[str], None],
+    ) -> None:
+        self._engine, self._function, self._stop = engine, function, stop
+        self._split, self._named, self._told = split, named, told
+        self._patience = Patience(stall_limit_s)
+        self._flying: dict[int, _Attempt[T]] = {}
+        self._suspects: deque[_Attempt[T]] = deque()
+        self._doubtful: list[SetAside[T]] = []
+        self._n_done = self._n_deaths = self._n_tickets = 0
+
+    def run(self, tasks: Iterable[T]) -> Iterator[Result[T, R] | SetAside[T]]:
+        """What became of each task, in any order; of fewer when asked to stop.
+
+        EngineError when nothing happens for the stall limit, or workers die and nothing gets done; a
+        FaultbenchError of the function is passed on. With tasks left in flight the engine is closed.
+        """
+        waiting = iter(tasks)
+        try:
+            with self._stop.deferring():
+                self._patience.renew()
+                self._fill(waiting)
+                while self._flying:
+                    for event in self._events():
+                        yield from self._settled(event)
+                    self._fill(waiting)
+                yield from self._doubtful
+        finally:
+            if self._flying:
+                self._engine.close()
+
+    def _fill(self, waiting: Iterator[T]) -> None:
+        while not self._stop.requested and len(self._flying) < self._room():
+            attempt = self._suspects.popleft() if self._suspects else self._fresh(waiting)
+            if attempt is None:
+                return
+            self._flying[self._n_tickets] = attempt
+            self._engine.submit(self._n_tickets, self._function, attempt.task)
+            self._n_tickets += 1
+
+    def _fresh(self, waiting: Iterator[T]) -> _Attempt[T] | None:
+        for task in waiting:
+            return _Attempt(task)
+        return None
+
+    def _room(self) -> int:
+        if self._suspects or any(attempt.n_deaths for attempt in self._flying.values()):
+            return self._engine.n_alone
+        return N_AHEAD * self._engine.n_workers
+
+    def _events(self) -> Sequence[Event]:
+        was_asked = self._stop.requested
+        events = self._engine.wait(POLL_S)
+        if self._stop.requested and not was_asked and self._flying:
+            self._told(f"{self._stop.error}; finishing what is in flight, Ctrl-C stops at once")
+        if events:
+            self._patience.renew()
+        elif self._patience.is_over:
+            tasks = ", ".join(self._named(attempt.task) for attempt in self._flying.values())
+            raise EngineError(f"no worker got anything done for {self._patience.limit_s:g} s; in flight: {tasks}")
+        return events
+
+    def _settled(self, event: Event) -> Iterator[Result[T, R] | SetAside[T]]:
+        attempt = self._flying.pop(event.ticket)
+        match event:
+            case Done():
+                self._n_done += 1
+                yield Result(attempt.task, event.result)
+                yield from self._doubtful
+                self._doubtful.clear()
+            case Failed(error=FaultbenchError() as error):
+                raise error
+            case Failed():
+                self._blame(attempt, 1, _words(event.error), is_known=True)
+            case Died():
+                self._blame(attempt, event.n_deaths, event.reason, is_known=attempt.n_deaths > 0)
+
+    def _blame(self, attempt: _Attempt[T], n_deaths: int, reason: str, *, is_known: bool) -> None:
+        """Decide what to do with a task that went wrong; is_known when nothing but the task can have done it."""
+        self._n_deaths += n_deaths
+        self._told(f"{self._named(attempt.task)}: {reason}")
+        if self._n_deaths >= MAX_IDLE_DEATHS and not self._n_done:
+            raise EngineError(f"workers failed {self._n_deaths} times and nothing got done; the last time: {reason}")
+        n_deaths += attempt.n_deaths
+        parts = self._split(attempt.task) if is_known else [attempt.task]
+        if is_known and len(parts) == 1 and n_deaths >= MAX_DEATHS:
+            # Held back until the first result: where nothing works at all, the task is not to blame.
+            self._doubtful.append(SetAside(attempt.task, n_deaths, reason))
+        else:
+            # What went down with a chunk is a part's own doing once at most.
+            self._suspects.extend(_Attempt(part, n_deaths if len(parts) == 1 else 1) for part in parts)
+
+
+def _words(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,137 @@
+"""The rules of the supervisor, on an engine that does what a test's script says."""
+
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from faultbench.engines.engine import Died, Done, Event, Failed
+from faultbench.errors import EngineError, FaultbenchError, OutOfTime
+from faultbench.halting import Stop
+from faultbench.supervisor import MAX_IDLE_DEATHS, Result, SetAside, Supervisor
+
+Numbers = tuple[int, ...]
+
+
+class Scripted:
+    """Two workers that finish the oldest task; one that holds a deadly number takes all in flight along."""
+
+    n_workers, n_alone = 2, 1
+
+    def __init__(self, deadly: Sequence[int] = (), *, is_stuck: bool = False) -> None:
+        self.deadly, self.is_stuck, self.is_closed = set(deadly), is_stuck, False
+        self.flying: dict[int, Numbers] = {}
+        self.most_in_flight = 0
+        self.deaths: list[list[Numbers]] = []
+        self.on_wait: Callable[[], None] = lambda: None
+
+    def submit(self, ticket: int, function: Callable[[Any], Any], task: Numbers) -> None:  # noqa: ARG002 - the protocol's
+        self.flying[ticket] = task
+        self.most_in_flight = max(self.most_in_flight, len(self.flying))
+
+    def wait(self, timeout_s: float) -> Sequence[Event]:  # noqa: ARG002 - the protocol's
+        self.on_wait()
+        if self.is_stuck:
+            return []
+        if any(self.deadly & set(task) for task in self.flying.values()):
+            gone, self.flying = self.flying, {}
+            self.deaths.append(list(gone.values()))
+            return [Died(ticket, "killed") for ticket in gone]
+        ticket = min(self.flying)
+        return [Done(ticket, self.flying.pop(ticket))]
+
+    def close(self) -> None:
+        self.is_closed = True
+        self.flying.clear()
+
+
+def supervisor(engine: Any, **options: Any) -> Supervisor[Numbers, Numbers]:
+    given: dict[str, Any] = {"stop": Stop(), "told": lambda _: None, **options}
+    return Supervisor(engine, lambda task: task, split=lambda task: [(n,) for n in task], named=str, **given)
+
+
+def chunks(n_chunks: int, size: int = 4) -> list[Numbers]:
+    return [tuple(range(start, start + size)) for start in range(0, n_chunks * size, size)]
+
+
+def numbers(ends: Sequence[Any], kind: type) -> list[int]:
+    return sorted(number for end in ends if isinstance(end, kind) for number in end.task)
+
+
+def test_two_tasks_a_worker_are_in_flight_and_no_more() -> None:
+    engine = Scripted()
+    assert numbers(list(supervisor(engine).run(chunks(10))), Result) == list(range(40))
+    assert engine.most_in_flight == 4
+    assert not engine.is_closed  # the runner goes on with it
+
+
+def test_tasks_are_taken_one_by_one_as_there_is_room() -> None:
+    taken: list[Numbers] = []
+    ends = supervisor(Scripted()).run(taken.append(task) or task for task in chunks(10))
+    next(ends)
+    assert len(taken) == 4
+
+
+def test_after_a_death_suspects_run_alone_until_the_guilty_one_is_found() -> None:
+    engine = Scripted(deadly=[5])
+    ends = list(supervisor(engine).run(chunks(10)))
+    assert numbers(ends, Result) == [n for n in range(40) if n != 5]
+    assert numbers(ends, SetAside) == [5]
+    shared, *alone = engine.deaths
+    assert shared == chunks(4)
+    assert alone == [[(4, 5, 6, 7)], [(5,)], [(5,)]]
+
+
+def test_a_chunk_of_one_is_set_aside_after_three_deaths() -> None:
+    engine = Scripted(deadly=[1])
+    ends = list(supervisor(engine).run(chunks(3, size=1)))
+    assert len(engine.deaths) == 3
+    assert [(end.task, end.n_deaths, end.reason) for end in ends if isinstance(end, SetAside)] == [((1,), 3, "killed")]
+
+
+def test_where_nothing_works_no_task_is_blamed() -> None:
+    ends = []
+    engine = Scripted(deadly=range(1000))
+    with pytest.raises(EngineError, match=f"workers failed {MAX_IDLE_DEATHS} times and nothing got done.*killed"):
+        ends.extend(supervisor(engine).run(chunks(100)))
+    assert not ends
+
+
+def test_tasks_that_are_all_deadly_but_few_are_set_aside() -> None:
+    assert numbers(list(supervisor(Scripted(deadly=[0, 1])).run([(0, 1)])), SetAside) == [0, 1]
+
+
+def test_an_engine_without_a_sign_of_life_is_given_up_naming_what_it_holds() -> None:
+    engine = Scripted(is_stuck=True)
+    with pytest.raises(EngineError, match=r"no worker got anything done for 0 s; in flight: \(0, 1\), \(2, 3\)"):
+        list(supervisor(engine, stall_limit_s=0).run(chunks(2, size=2)))
+    assert engine.is_closed
+
+
+def test_asked_to_stop_it_finishes_what_is_in_flight_and_begins_nothing() -> None:
+    engine, stop, said = Scripted(), Stop(), []
+    with stop.listening():
+        engine.on_wait = lambda: None if stop.requested else signal.raise_signal(signal.SIGTERM)
+        ends = list(supervisor(engine, stop=stop, told=said.append).run(chunks(10)))
+    assert numbers(ends, Result) == list(range(16))
+    assert isinstance(stop.error, OutOfTime)
+    assert said == ["asked to end by SIGTERM; finishing what is in flight, Ctrl-C stops at once"]
+
+
+def test_a_second_ctrl_c_stops_at_once_and_closes_the_engine() -> None:
+    engine, stop = Scripted(is_stuck=True), Stop()
+    engine.on_wait = lambda: signal.raise_signal(signal.SIGINT)
+    with stop.listening(), pytest.raises(KeyboardInterrupt):
+        list(supervisor(engine, stop=stop).run(chunks(10)))
+    assert engine.is_closed
+
+
+def test_a_users_mistake_found_by_a_worker_ends_the_run() -> None:
+    class Mistaken(Scripted):
+        def wait(self, timeout_s: float) -> Sequence[Event]:  # noqa: ARG002 - the protocol's
+            return [Failed(ticket, FaultbenchError("no such bit")) for ticket in self.flying]
+
+    engine = Mistaken()
+    with pytest.raises(FaultbenchError, match="no such bit"):
+        list(supervisor(engine).run(chunks(1)))
