@@ -88,7 +88,7 @@ class _PlainTask:
     def show(self) -> None:
         self._shown = time.perf_counter()
         elapsed_s = self._shown - self._started
-        rate = f", {self._n_done / elapsed_s:.1f} {self._unit}/s" if self._unit and elapsed_s > 0 else ""
+        rate = f", {speed_text(self._n_done / elapsed_s, self._unit)}" if self._unit and elapsed_s > 0 else ""
         note = f", {self._note}" if self._note else ""
         self._reporter.say(f"{self._description}: {self._n_done}/{self._total}{note}, {elapsed_s:.1f} s{rate}")
 
@@ -120,7 +120,12 @@ class _RichTask:
             self._bars.update(self._bar, note=note)
         speed = self._bars.tasks[0].speed
         if self._unit and speed:
-            self._bars.update(self._bar, rate=f"{speed:.1f} {self._unit}/s")
+            self._bars.update(self._bar, rate=speed_text(speed, self._unit))
+
+
+def speed_text(per_s: float, unit: str) -> str:
+    """2.1 epochs/s, or how long each takes where it takes long: 23.4 s an epoch would be 0.0 epochs/s."""
+    return f"{per_s:.1f} {unit}/s" if per_s >= 0.5 or per_s == 0 else f"{1 / per_s:.1f} s/{unit.removesuffix('s')}"
 
 
 def reporter(kind: str | None = None, *, is_terminal: bool) -> Reporter:

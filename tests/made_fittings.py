@@ -1,5 +1,7 @@
 """What a scheme is given to fit its bounds, made small enough for tests."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -62,6 +64,22 @@ def balanced() -> Network:
 def _labelled(network: Network, n_images: int, *, seed: int) -> Images:
     pixels = some_images(n_images, seed=seed)
     return Images(pixels, network(pixels).argmax(dim=1))
+
+
+class Noting(Silent):
+    """Keeps every note of every task."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    @contextmanager
+    def task(self, description: str, total: int, unit: str = "") -> Iterator[Any]:  # noqa: ARG002 - the protocol's
+        """A task whose notes are kept; itself the task."""
+        yield self
+
+    def advance(self, n_done: int = 1, note: str = "") -> None:  # noqa: ARG002 - the protocol's
+        """Keep the note."""
+        self.notes += [note] if note else []
 
 
 def as_it_is(pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,5 +1,6 @@
 """FT-ClipAct's search: the interval search itself, and the area under accuracy that it climbs."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -10,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_fittings import on_noise
+from made_fittings import Noting, on_noise
 from made_networks import state_of, unchanged
 
 from faultbench.activations import ClipToZero
@@ -273,3 +274,16 @@ def test_a_threshold_of_0_hides_faults_only_of_layers_that_no_other_site_sees() 
     alone = Resilience(fitting, site, RATES, 3)
     alone(0.0)
     assert alone.n_injections == 0
+
+
+def test_progress_tells_the_site_the_threshold_its_area_and_the_injections_so_far() -> None:
+    noting = Noting()
+    fitted = FtClipAct(injections=1, rates=RATES).fit(on_noise(reporter=noting))
+    told = [re.fullmatch(r"(relu\S*): (\d\.\d{3}), area (\d+\.\d), (\d+) injections so far", n) for n in noting.notes]
+    looked = [found for found in told if found]
+    assert len(looked) >= 3 * 3 * 4
+    assert list(dict.fromkeys(found[1] for found in looked)) == ["relu", "relu#1", "relu#2"]
+    assert all(0 <= float(found[3]) <= 80 for found in looked)
+    counts = [int(found[4]) for found in looked]
+    assert counts == sorted(counts)
+    assert counts[-1] == fitted.n_injections

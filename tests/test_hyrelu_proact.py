@@ -1,5 +1,6 @@
 """ProAct's progressive training: which bounds move when, what is rejected, and the search over decays."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_fittings import on_digits, on_noise
+from made_fittings import Noting, on_digits, on_noise
 from made_networks import same_bits
 from torch import Tensor
 from torch.nn import functional as F
@@ -236,3 +237,17 @@ def test_no_gradient_reaches_the_teacher_or_a_weight() -> None:
 def test_the_epochs_that_were_trained_are_counted(mode: Literal["isolated", "cumulative"]) -> None:
     # With every decay affordable, bisection over 11 tries 5, 2, 1 and 0: four trials of two epochs a site.
     assert HyreluProact(tolerance=1.0, mode=mode).fit(on_noise()).n_epochs == 3 * 4 * 2
+
+
+def test_progress_tells_the_site_the_ladder_step_its_epoch_and_the_accuracy() -> None:
+    noting = Noting()
+    HyreluProact(tolerance=1.0).fit(on_noise(reporter=noting))
+    first_site = [note for note in noting.notes if note.startswith("relu#2: ")]
+    assert len(first_site) == 4 * (2 + 1)  # four steps of bisection of two epochs each, and what became of each step
+    pattern = r"relu#2: decay 4e-06, epoch {}/2, loss \d\.\d{{3}}, accuracy [01]\.\d{{3}}"
+    assert [bool(re.fullmatch(pattern.format(n), note)) for n, note in enumerate(first_site[:2], 1)] == [True, True]
+    assert re.fullmatch(r"relu#2: decay 4e-06, kept, accuracy [01]\.\d{3}", first_site[2])
+    strict = Noting()
+    with strict.task("", 1) as task:
+        progressive(on_noise(), tolerance=-1.0)[0].shrink("relu", done=[], task=task)
+    assert sum(", too dear, accuracy " in note for note in strict.notes) == 3

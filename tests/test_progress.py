@@ -6,7 +6,7 @@ import re
 import pytest
 
 from faultbench import progress
-from faultbench.progress import Plain, Rich, Silent, reporter
+from faultbench.progress import Plain, Rich, Silent, reporter, speed_text
 
 
 class Clock:
@@ -47,6 +47,23 @@ def test_a_long_plain_task_writes_a_line_every_30_seconds(stream: io.StringIO, c
         "trials: 60/100, 60.0 s, 1.0 trials/s",
         "trials: 90/100, 90.0 s, 1.0 trials/s",
         "trials: 100/100, 100.0 s, 1.0 trials/s",
+    ]
+
+
+def test_a_slow_task_tells_how_long_each_unit_takes(stream: io.StringIO, clock: Clock) -> None:
+    with Plain(stream).task("fit", 150, unit="epochs") as task:
+        clock.now_s += 234.0
+        task.advance(10)
+        clock.now_s += 1
+    assert stream.getvalue().splitlines() == [
+        "fit: 10/150, 234.0 s, 23.4 s/epoch",
+        "fit: 10/150, 235.0 s, 23.5 s/epoch",
+    ]
+    assert [speed_text(speed, "sites") for speed in (0.0, 0.49, 0.5, 12.34)] == [
+        "0.0 sites/s",
+        "2.0 s/site",
+        "0.5 sites/s",
+        "12.3 sites/s",
     ]
 
 

@@ -14,6 +14,7 @@ from faultbench.activations import ClipToZero, Granularity
 from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.fault_map import FaultMap
 from faultbench.network import Network, Site
+from faultbench.progress import Task
 from faultbench.registry import scheme
 from faultbench.schemes.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
@@ -63,17 +64,24 @@ class FtClipAct:
         with fitting.reporter.task(fitting.title, len(maxima), unit="sites") as task:
             task.advance(len(found.bounds))
             for site in fitting.network.sites[len(found.bounds) :]:
-                found = self._with_site(found, site, float(maxima[site.name]), fitting)
+                found = self._with_site(found, site, float(maxima[site.name]), fitting, task)
                 fitting.checkpoint.save(found)
                 note = f"{site.name}: {found.bounds[site.name]:.3f}, {found.n_injections} injections so far"
                 task.advance(note=note)
         return found
 
-    def _with_site(self, found: Fitted, site: Site, highest: float, fitting: Fitting) -> Fitted:
+    def _with_site(self, found: Fitted, site: Site, highest: float, fitting: Fitting, task: Task) -> Fitted:
         resilience = Resilience(
             fitting, site, self.rates, self._n_injections(fitting), whole_network=self.search_scope == "network"
         )
-        threshold = torch.tensor(self.search(highest, resilience), dtype=torch.float32)
+
+        def told(threshold: float) -> float:
+            area = resilience(threshold)
+            n_injections = found.n_injections + resilience.n_injections
+            task.advance(0, note=f"{site.name}: {threshold:.3f}, area {area:.1f}, {n_injections} injections so far")
+            return area
+
+        threshold = torch.tensor(self.search(highest, told), dtype=torch.float32)
         n_injections = found.n_injections + resilience.n_injections
         return Fitted({**found.bounds, site.name: threshold}, n_injections=n_injections)
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from faultbench.activations import ClipToZero, Granularity, Smooth
 from faultbench.network import Site
-from faultbench.progress import Silent, Task
+from faultbench.progress import Task
 from faultbench.registry import scheme
 from faultbench.schemes.bound_training import STEEPNESS, Student, mean_square
 from faultbench.schemes.profile import profiled_bounds
@@ -91,7 +91,8 @@ class Progressive:
         self._fitting, self._student = fitting, student
         self._tolerance, self._cumulative = tolerance, cumulative
         self._recipe = RECIPES[fitting.schedule]
-        self._golden_accuracy = self._accuracy()
+        self._golden_accuracy = self._reached = self._accuracy()
+        self._tell: Callable[[str], None] = lambda _: None
 
     def resume(self, names: list[str]) -> int:
         """Take up what the checkpoint kept; the number of sites, first ones of the names, that are done."""
@@ -113,11 +114,14 @@ class Progressive:
 
         def affordable(decay: float) -> bool:
             nonlocal kept
+            step = f"{name}: decay {decay:.0e}"
+            self._tell = lambda note: task.advance(0, note=f"{step}, {note}, accuracy {self._reached:.3f}")
             self._student.restore(before)
             self._train(trained, self._student.bounds[name], decay, purpose=f"{name}/{decay}")
-            reached = self._accuracy()
-            task.advance(0, note=f"{name}: decay {decay:.0e}, accuracy {reached:.3f}")
-            if abs(self._golden_accuracy - reached) <= self._tolerance:
+            self._reached = self._accuracy()
+            is_affordable = abs(self._golden_accuracy - self._reached) <= self._tolerance
+            self._tell("kept" if is_affordable else "too dear")
+            if is_affordable:
                 kept = self._student.saved()
                 return True
             return False
@@ -129,15 +133,14 @@ class Progressive:
     def _train(self, trained: list[nn.Parameter], bounds: Tensor, decay: float, *, purpose: str) -> None:
         n_epochs, learning_rate = self._recipe.of(bounds)
         generator = self._fitting.generator(purpose)
-        with Silent().task("", n_epochs) as task:
-            descend(
-                lambda pixels, labels: self._loss(pixels, labels, trained),
-                torch.optim.AdamW(trained, lr=learning_rate, weight_decay=decay),
-                batches=lambda: shuffled(self._fitting.train, self._recipe.batch, self._fitting.augment, generator),
-                n_epochs=n_epochs,
-                n_flat_epochs=min(N_FLAT_EPOCHS, n_epochs // 3),
-                task=task,
-            )
+        descend(
+            lambda pixels, labels: self._loss(pixels, labels, trained),
+            torch.optim.AdamW(trained, lr=learning_rate, weight_decay=decay),
+            batches=lambda: shuffled(self._fitting.train, self._recipe.batch, self._fitting.augment, generator),
+            n_epochs=n_epochs,
+            n_flat_epochs=min(N_FLAT_EPOCHS, n_epochs // 3),
+            task=LadderStep(self._tell, n_epochs),
+        )
         self.n_epochs += n_epochs
 
     def _loss(self, pixels: Tensor, labels: Tensor, trained: list[nn.Parameter]) -> Tensor:
@@ -149,6 +152,18 @@ class Progressive:
 
     def _accuracy(self) -> float:
         return accuracy(self._student.network, self._fitting.calibration, batch=self._fitting.batch)
+
+
+class LadderStep:
+    """The epochs of one step of the line search, told in the note of the whole fitting's task."""
+
+    def __init__(self, tell: Callable[[str], None], n_epochs: int) -> None:
+        self._tell, self._n_epochs, self._n_done = tell, n_epochs, 0
+
+    def advance(self, n_done: int = 1, note: str = "") -> None:
+        """n_done more epochs are done."""
+        self._n_done += n_done
+        self._tell(f"epoch {self._n_done}/{self._n_epochs}, {note}")
 
 
 def strongest(decays: tuple[float, ...], affordable: Callable[[float], bool], *, bisect: bool) -> None:
