@@ -47,6 +47,7 @@ def _show_memory(campaign: Campaign) -> None:
     table = Table(*names, box=box.SIMPLE_HEAD, pad_edge=False)
     for name, column in zip(names, table.columns, strict=True):
         column.justify = "left" if name in ("data set", "network", "scheme") else "right"
+        column.overflow = "fold"  # a name cut short may be that of two networks
     for row in _memory_rows(campaign):
         table.add_row(*row)
     Console(width=max(110, Console().width), highlight=False).print(table)
