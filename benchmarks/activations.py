@@ -9,15 +9,14 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from bench import SHAPE, machine, model, pixels
 from torch import Tensor
 
 from faultbench import registry
-from faultbench.manifest import environment
 from faultbench.network import trace
 from faultbench.overhead import latency
 from faultbench.schemes.scheme import equal_bounds, protected
 
-SHAPE = (3, 32, 32)
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "clip to zero, layer": ("clip_act", {}),
     "clip to zero, neuron": ("clip_act", {"granularity": "neuron"}),
@@ -35,20 +34,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=32)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    machine = environment()
-    print(f"{machine['processor']}, torch {machine['torch']}, one thread, {arguments.images} images")
+    print(f"{machine()}, {arguments.images} images")
     print("\nlatency against ReLU, median of interleaved rounds with its 95 % interval")
     for name in arguments.networks:
-        _print_latencies(name, torch.rand(arguments.images, *SHAPE, generator=torch.Generator().manual_seed(0)))
+        _print_latencies(name, pixels(arguments.images))
     print("\ntime an element, 8×64×32×32 activations")
     _print_elements()
 
 
-def _print_latencies(name: str, pixels: Tensor) -> None:
-    network = trace(registry.build("model", name, {}, shape=SHAPE, n_classes=10), SHAPE)
+def _print_latencies(name: str, images: Tensor) -> None:
+    network = trace(model(name), SHAPE)
     for form, (scheme_name, options) in FORMS.items():
         scheme = registry.build("scheme", scheme_name, options)
-        measured = latency(protected(network, scheme, equal_bounds(network, scheme, 2.0)), network, pixels)
+        measured = latency(protected(network, scheme, equal_bounds(network, scheme, 2.0)), network, images)
         print(f"{name:10}{form:22}{measured.ratio:6.2f}  [{measured.ci_low:.2f}, {measured.ci_high:.2f}]")
 
 
