@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,3 +99,20 @@ def test_an_address_where_nobody_answers_is_told(lab: Lab) -> None:
     run = lab.run(*PLAIN, "--engine", "dask", "--address", "tcp://127.0.0.1:9")
     assert run.code == 4
     assert "no dask scheduler answers at tcp://127.0.0.1:9" in run.said
+
+
+def test_a_worker_with_several_threads_runs_one_task_at_a_time() -> None:
+    from faultbench.engines.dask import _one_at_a_time
+
+    both_inside = threading.Barrier(2)
+
+    def meet(_task: None) -> bool:
+        try:
+            both_inside.wait(timeout=0.2)
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        met = list(threads.map(lambda task: _one_at_a_time(meet, task), [None, None]))
+    assert met == [False, False]

@@ -4,13 +4,14 @@ Workers must see the results folder under the same path, and have faultbench and
 """
 
 import queue
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from faultbench.engines.engine import Died, Done, Event, Failed
 from faultbench.errors import EngineError, FaultbenchError
-from faultbench.halting import held_back
+from faultbench.halting import SIGNALS
 from faultbench.registry import engine
 
 CONNECT_S = 30.0
@@ -74,9 +75,10 @@ class Dask:
 
     def _open(self) -> None:
         try:
-            with held_back():
-                self._cluster = self._own_cluster() if self.address is None else None
-                self._client = self._distributed.Client(self._cluster or self.address, timeout=CONNECT_S)
+            self._cluster = self._own_cluster() if self.address is None else None
+            self._client = self._distributed.Client(self._cluster or self.address, timeout=CONNECT_S)
+            if self._cluster is not None:
+                self._client.register_plugin(_leaving_signals(self._distributed))
         except (OSError, ValueError, TimeoutError) as error:
             raise EngineError(f"no dask scheduler answers at {self.address}: {error}") from error
         if self.address is not None:
@@ -107,6 +109,17 @@ class Dask:
             n_deaths = getattr(error, "allowed_failures", 0) + 1
             return Died(ticket, "the worker died", n_deaths)
         return Failed(ticket, error)
+
+
+def _leaving_signals(distributed: Any) -> Any:
+    """A plug-in of dask's that has workers leave Ctrl-C to the main process, those too that start later."""
+
+    class LeavingSignals(distributed.WorkerPlugin):  # type: ignore[misc]  # known when it runs
+        def setup(self, worker: Any) -> None:  # noqa: ARG002 - dask's
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+
+    return LeavingSignals()
 
 
 _turn = threading.Lock()

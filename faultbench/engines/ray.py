@@ -3,6 +3,7 @@
 Workers must see the results folder under the same path, and have faultbench and the campaign's plug-ins installed.
 """
 
+import os
 import pickle
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,6 @@ from typing import Any
 
 from faultbench.engines.engine import Died, Done, Event, Failed
 from faultbench.errors import EngineError, FaultbenchError
-from faultbench.halting import held_back
 from faultbench.registry import engine
 
 INSTALL = "pip install 'faultbench-dnn[ray]'"
@@ -23,6 +23,9 @@ class Ray:
     address: str | None = None
 
     def __init__(self, n_workers: int, address: str | None = None) -> None:
+        if address is None:
+            # Read when ray is imported; without it ray takes 127.0.0.1 for a slip and listens on all addresses.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             import ray
         except ImportError as error:
@@ -62,13 +65,13 @@ class Ray:
     def _open(self) -> None:
         own: dict[str, Any] = {"num_cpus": self.n_workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         try:
-            with held_back():
-                self._ray.init(
-                    address=self.address or "local",
-                    log_to_driver=False,
-                    configure_logging=False,
-                    **(own if self.address is None else {}),
-                )
+            # ray itself keeps Ctrl-C from its processes; with SIGTERM held back its agents would outlive a killed run.
+            self._ray.init(
+                address=self.address or "local",
+                log_to_driver=False,
+                configure_logging=False,
+                **(own if self.address is None else {}),
+            )
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise EngineError(f"no ray cluster answers at {self.address}: {error}") from error
         if self.address is not None:
