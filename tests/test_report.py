@@ -195,6 +195,7 @@ def test_the_table_names_the_labels_that_differ(results: Results):
 
 
 def test_critical_bers_are_shown_where_the_results_have_them(results: Results):
+    object.__setattr__(results, "critical", None)
     assert headline(results).critical == ""
     assert "critical BER" not in render(results)
     rows = [
@@ -331,6 +332,15 @@ def test_the_parts_of_a_campaign_are_named_with_what_they_are(tmp_path: Path):
     assert parts["my_own"].summary == ""
     said = " ".join(sentences(read_results(folder)))
     assert "chips (Every bit flips independently with probability BER) and my_own." in said
+
+
+def test_tables_and_charts_say_how_many_trials_and_images_stand_behind_them(results: Results):
+    said = " ".join(Page(render(results)).text.split())
+    counted = "5 trials a cell, 200 images a trial"
+    assert f"the 95 % interval; {counted}." in said
+    assert f"means over trials; {counted}." in said
+    assert said.count(f"Mean accuracy over {counted}; bands") == 2
+    assert said.count("5 trials of both.") == 6
 
 
 def test_the_words_count_what_there_is(results: Results):

@@ -21,7 +21,7 @@ from faultbench.report.origin import origin
 from faultbench.report.outcomes import outcome_rows
 from faultbench.report.pairs import matrices
 from faultbench.report.progress import progress
-from faultbench.report.words import cast, findings, sentences
+from faultbench.report.words import cast, counts, findings, sentences
 from faultbench.tables import Results
 
 
@@ -44,6 +44,7 @@ def render(results: Results) -> str:
             campaign=results.manifest.campaign,
             version=__version__,
             progress=progress(results),
+            counts=counts(results),
             sentences=sentences(results),
             findings=findings(results),
             cast=cast(results),

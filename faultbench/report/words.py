@@ -76,6 +76,12 @@ def _shared_flips(results: Results) -> Iterator[str]:
         yield "Trial k meets the same flips in the weights under every scheme, so schemes are compared trial by trial."
 
 
+def counts(results: Results) -> str:
+    """For captions: how many trials and images stand behind a cell."""
+    cells = results.cells
+    return f"{shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial"
+
+
 def findings(results: Results) -> list[str]:
     """A sentence a block: the unprotected and the best protected accuracy at the highest BER that both have."""
     return [text for block in blocks(results) for text in _finding(block, results)]
