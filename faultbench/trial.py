@@ -51,8 +51,7 @@ class Evaluation:
     ) -> None:
         self.space = space
         self._labels = images.labels
-        batches = [part.pixels.contiguous(memory_format=torch.channels_last) for part in images.batches(batch)]
-        self._run = GoldenRun(network, space, batches, staging, changing=changing)
+        self._run = GoldenRun(network, space, images.batches(batch), staging, changing=changing)
         self._judge()
 
     @property

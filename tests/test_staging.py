@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from faultbench import registry
 from faultbench.activations import ClipToZero
+from faultbench.datasets import Images
 from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.injection import injected
@@ -116,6 +117,10 @@ def images_of(name: str) -> Tensor:
     return some_images(6, SHAPE if name in SMALL else (3, 32, 32))
 
 
+def labelled(images: Tensor) -> Images:
+    return Images(images, torch.zeros(len(images), dtype=torch.int64))
+
+
 def network_of(name: str) -> Network:
     return small(name) if name in SMALL else classifier(name)
 
@@ -159,9 +164,9 @@ def test_faulted_runs_give_the_bits_of_whole_ones(name: str, memory_bytes: int, 
     network, images = bounded(network_of(name)), images_of(name)
     network.graph.to(memory_format=layout)
     space = fault_space(network, Float32(), EVERYTHING)
-    batches = torch.split(images, 4)
+    batches = torch.split(images.contiguous(memory_format=torch.channels_last), 4)
     maps = list(maps_of(space))
-    run = GoldenRun(network, space, batches, Staging(memory_bytes, maps))
+    run = GoldenRun(network, space, [labelled(part) for part in batches], Staging(memory_bytes, maps))
     for fault_map in maps:
         with injected(space, fault_map):
             staged, whole = run.faulted(fault_map), [network(part.clone()) for part in batches]
@@ -172,7 +177,7 @@ def test_faulted_runs_give_the_bits_of_whole_ones(name: str, memory_bytes: int, 
 def test_no_more_is_kept_than_there_is_room_for(memory_bytes: int) -> None:
     network = bounded(classifier("shufflenet_v2_x0_5"))
     space = fault_space(network, Q15_16, EVERYTHING)
-    run = GoldenRun(network, space, [images_of("")], Staging(memory_bytes, tuple(maps_of(space))))
+    run = GoldenRun(network, space, [labelled(images_of(""))], Staging(memory_bytes, tuple(maps_of(space))))
     assert run.kept_bytes <= memory_bytes
     assert bool(run.kept_bytes) == bool(memory_bytes)
 
@@ -194,7 +199,7 @@ def flip(space: FaultSpace, name: str, word: int, bit: int) -> FaultMap:
 def prepared(network: Network, images: Tensor) -> tuple[GoldenRun, FaultSpace]:
     space = fault_space(network, Q15_16, EVERYTHING)
     maps = [flip(space, item.name, 0, 0) for item in space.stored]
-    return GoldenRun(network, space, [images], Staging(PLENTY, maps)), space
+    return GoldenRun(network, space, [labelled(images)], Staging(PLENTY, maps)), space
 
 
 @torch.inference_mode()
@@ -242,7 +247,7 @@ def test_a_changed_site_is_run_with_what_stands_there_now() -> None:
     site = site_named(network, "relu#1")
     space = fault_space(network, Q15_16, ("weights", "biases"))
     maps = [flip(space, item.name, 0, 20) for item in space.stored]
-    run = GoldenRun(network, space, [images], Staging(PLENTY, maps), changing=site)
+    run = GoldenRun(network, space, [labelled(images)], Staging(PLENTY, maps), changing=site)
     for bound in (0.3, 0.1, 2.0):
         network.install(site, ClipToZero(torch.tensor(bound)))
         run.changed()

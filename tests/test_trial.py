@@ -201,7 +201,7 @@ def test_memory_is_the_networks_live_tensors() -> None:
 def test_a_flipped_bound_is_felt() -> None:
     network, pixels = a_network(), some_images()
     space = fault_space(network, Q15_16, ["bounds"])
-    run = GoldenRun(network, space, [pixels], WHOLE_RUNS)
+    run = GoldenRun(network, space, [Images(pixels, torch.zeros(len(pixels)))], WHOLE_RUNS)
     # The bounds of the first site's channels turn negative, and nothing passes it any more.
     fault_map = FaultMap(np.arange(4) * 32 + SIGN)
     with injected(space, fault_map):

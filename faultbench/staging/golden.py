@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from faultbench.datasets import Images
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.network import Network, Site
@@ -56,7 +57,7 @@ class GoldenRun:
         self,
         network: Network,
         space: FaultSpace,
-        batches: Sequence[Tensor],
+        batches: Sequence[Images],
         staging: Staging,
         *,
         changing: Site | None = None,
@@ -65,14 +66,14 @@ class GoldenRun:
         self._splicer = Splicer()
         self._readers = [self._staged.readers.get(item.tensor.data_ptr(), (0,)) for item in space.stored]
         self._costs: Costs | None = None
-        if staging.memory_bytes and not writes_in_place(self._staged, batches[0]):
+        if staging.memory_bytes and not writes_in_place(self._staged, _input(batches[0])):
             n_images = sum(len(batch) for batch in batches)
-            self._costs = measured_costs(self._staged, network, batches[0], n_images=n_images)
+            self._costs = measured_costs(self._staged, network, _input(batches[0]), n_images=n_images)
         self._changing = None if changing is None else self._staged.step_of(network.slot(changing))
         self._kept = self._chosen(staging)
         self._begin = beginnings(self._staged.needed, self._kept)
         started = perf_counter()
-        self._values, self.logits = self._run(tuple(sorted(self._kept)))
+        self._values, self.logits = self._run(tuple(sorted(self._kept - {self._staged.input})))
         self.seconds = perf_counter() - started
 
     @property
@@ -99,7 +100,7 @@ class GoldenRun:
     def changed(self) -> None:
         """Do the golden run again from the changing site on, with the module that stands there now."""
         begin = 0 if self._changing is None else self._begin[self._changing]
-        self.logits = [self._staged.resume(begin, values)[0] for values in self._values]
+        self.logits = [self._resumed(index, begin) for index in range(len(self._batches))]
 
     def _chosen(self, staging: Staging) -> frozenset[str]:
         if self._costs is None:
@@ -113,9 +114,8 @@ class GoldenRun:
     def _run(self, kept: tuple[str, ...]) -> tuple[list[dict[str, Any]], list[Tensor]]:
         all_values, all_logits = [], []
         for images in self._batches:
-            given = {self._staged.input: images}
-            logits, values = self._staged.resume(0, given, tuple(name for name in kept if name not in given))
-            all_values.append(given | values)
+            logits, values = self._staged.resume(0, {self._staged.input: _input(images)}, kept)
+            all_values.append(values)
             all_logits.append(logits)
         return all_values, all_logits
 
@@ -131,15 +131,26 @@ class GoldenRun:
         return [Faulted(step, found[step]) for step in sorted(found)]
 
     def _batch(self, index: int, faults: Sequence[Faulted]) -> Tensor:
-        values = self._values[index]
         for fault in faults:
             begin, made = self._begin[fault.step], self._staged.steps[fault.step].name
-            if begin < fault.step or made not in values:
-                return self._staged.resume(begin, values)[0]
+            if begin < fault.step or made not in self._kept:
+                return self._resumed(index, begin)
+            values = self._at(index, fault.step)
             output = self._output(fault, values, values[made])
             if output is not values[made]:
                 return self._staged.resume(fault.step + 1, {**values, made: output})[0]
         return self.logits[index]
+
+    def _resumed(self, index: int, step: int) -> Tensor:
+        """The logits of a batch when it is run from a step on that its kept values reach."""
+        return self._staged.resume(step, self._at(index, step))[0]
+
+    def _at(self, index: int, step: int) -> Values:
+        """Kept values of a batch, and its images where a run from this step reads them."""
+        values = self._values[index]
+        if self._staged.input not in self._staged.needed[step]:
+            return values
+        return {**values, self._staged.input: _input(self._batches[index])}
 
     def _output(self, fault: Faulted, values: Values, golden: Tensor) -> Tensor:
         """What a faulted step makes of golden values: golden itself where no value of it differs."""
@@ -160,3 +171,8 @@ class GoldenRun:
             return None
         x = values[self._staged.reads(fault.step)[0]]
         return self._splicer.output(layer, x, golden, channels)
+
+
+def _input(images: Images) -> Tensor:
+    """The pixels of a batch, decoded where it is needed: in float32 they would take four times the room."""
+    return images.pixels.contiguous(memory_format=torch.channels_last)
