@@ -1,13 +1,11 @@
 """Element-wise activations as a graph calls them: how low their values go, and bounding what they give.
 
 An activation whose own range is bounded (Sigmoid, Hardsigmoid, Tanh, Hardtanh, Softsign: the gates of today's
-networks) needs no bound and is no site. Activations written out by hand, as x * sigmoid(x), are not recognised.
+networks) needs no bound and is no site. Activations written out by hand, as x * sigmoid(x), are not recognised,
+and neither are those in place: `in_place` takes these out of a graph first.
 """
 
-import inspect
 import math
-from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -34,25 +32,19 @@ _SLACK = 1.001
 """Rounding may carry a value below the floor as calculated, or alpha into another float32."""
 
 _SNAKE = {nn.LeakyReLU: "leaky_relu", nn.LogSigmoid: "logsigmoid"}
-_METHODS = {"relu": nn.ReLU, "relu_": nn.ReLU, "prelu": nn.PReLU, "hardshrink": nn.Hardshrink}
+_METHODS = {"relu": nn.ReLU, "prelu": nn.PReLU, "hardshrink": nn.Hardshrink}
 
 
-def _functions() -> tuple[dict[Any, type[nn.Module]], dict[Any, Callable[..., Tensor]]]:
-    """Function → its activation; function that works in place → the one that does not."""
+def _functions() -> dict[Any, type[nn.Module]]:
+    """Function → its activation."""
     found: dict[Any, type[nn.Module]] = {}
-    plain: dict[Any, Callable[..., Tensor]] = {}
     for kind in FLOORS:
         name = _SNAKE.get(kind, kind.__name__.lower())
-        for space in (F, torch):
-            for function in (getattr(space, name, None), in_place := getattr(space, f"{name}_", None)):
-                if function is not None:
-                    found[function] = kind
-            if in_place is not None:
-                plain[in_place] = getattr(F, name)
-    return found, plain
+        found |= {getattr(space, name): kind for space in (F, torch) if hasattr(space, name)}
+    return found
 
 
-_FUNCTIONS, _OUT_OF_PLACE = _functions()
+_FUNCTIONS = _functions()
 
 
 def activation_of(graph: fx.GraphModule, node: fx.Node) -> type[nn.Module] | None:
@@ -79,32 +71,6 @@ def floor_of(graph: fx.GraphModule, node: fx.Node) -> float:
 def input_of(node: fx.Node) -> fx.Node:
     """What an activation is called with."""
     return node.args[0] if node.args else node.kwargs["input"]  # type: ignore[return-value]  # a tensor
-
-
-def is_in_place(graph: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether an activation called overwrites its input."""
-    if node.op == "call_module":
-        return bool(getattr(graph.get_submodule(str(node.target)), "inplace", False))
-    return node.target == "relu_" or node.target in _OUT_OF_PLACE or bool(_arguments(node).get("inplace", False))
-
-
-def make_out_of_place(graph: fx.GraphModule, node: fx.Node) -> None:
-    """Let an activation called leave its input alone; what reads that input must read the result already."""
-    if node.op == "call_module":
-        graph.get_submodule(str(node.target)).inplace = False  # type: ignore[assignment]  # a flag
-        return
-    node.target = _OUT_OF_PLACE.get(node.target, node.target)
-    arguments = _arguments(node)
-    if arguments:
-        arguments["inplace"] = False
-        node.args, node.kwargs = (), arguments
-
-
-def _arguments(node: fx.Node) -> dict[str, Any]:
-    """Arguments of a function of Python's by name; torch's own in C++ tell no names, and never take `inplace`."""
-    if node.op != "call_function" or not isinstance(node.target, FunctionType):
-        return {}
-    return dict(inspect.signature(node.target).bind(*node.args, **node.kwargs).arguments)
 
 
 class BehindActivation(nn.Module):

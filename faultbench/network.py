@@ -21,8 +21,6 @@ from faultbench.elementwise import (
     activation_of,
     floor_of,
     input_of,
-    is_in_place,
-    make_out_of_place,
 )
 from faultbench.errors import FaultbenchError
 from faultbench.in_place import without_writes
@@ -171,21 +169,18 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> Network:
     """
     _refuse_unfit(model.eval(), shape)
     graph = symbolic(model)
+    without_writes(graph)
     nodes = tuple(node for node in graph.graph.nodes if activation_of(graph, node))
     if not nodes:
         raise FaultbenchError(
             f"{type(model).__name__}: no activation without an upper end is called, so there is nothing to bound (it "
             f"calls {activations_called(graph)}); take a network with ReLUs, GELUs, SiLUs or others of torch.nn"
         )
-    for node in nodes:
-        _read_result(graph, node)
     with torch.no_grad():
         ShapeProp(graph).propagate(torch.zeros(1, *shape))
     sites = tuple(_site(graph, node, index, nodes) for index, node in enumerate(nodes))
     for site, node in zip(sites, nodes, strict=True):
         _give_own_module(graph, node, site)
-    # Dead code stays: torch.fx takes an in-place operation whose result nobody names for dead.
-    without_writes(graph)
     graph.delete_all_unused_submodules()
     graph.recompile()
     return Network(graph, sites)
@@ -207,12 +202,6 @@ def _refuse_unfit(model: nn.Module, shape: tuple[int, int, int]) -> None:
 
 def _target(index: int) -> str:
     return f"faultbench_sites.{index}"
-
-
-def _read_result(graph: fx.GraphModule, node: fx.Node) -> None:
-    """Let what reads the input of an in-place activation after it, and so sees its result, read that result."""
-    if is_in_place(graph, node):
-        input_of(node).replace_all_uses_with(node, delete_user_cb=lambda user: node < user)
 
 
 def _layers_at(graph: fx.GraphModule, node: fx.Node) -> list[str]:
@@ -279,5 +268,3 @@ def _give_own_module(graph: fx.GraphModule, node: fx.Node, site: Site) -> None:
     node.replace_all_uses_with(own, delete_user_cb=lambda user: user is not own)
     if not stays:
         graph.graph.erase_node(node)
-    elif is_in_place(graph, node):
-        make_out_of_place(graph, node)  # after every read of its input is one of its result

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from hypothesis import settings
 
 from faultbench.datasets import Splits
 from faultbench.datasets.digits import Digits
@@ -11,6 +12,9 @@ from faultbench.network import Network, trace
 from faultbench.progress import Silent
 from faultbench.schemes.scheme import store
 from faultbench.training import RECIPES, train_classifier
+
+settings.register_profile("unhurried", deadline=None)  # a time limit would test the machine
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -112,7 +112,7 @@ images: 5
         ({"trials": "yes"}, "6:9: trials: must be a whole number; given 'yes'"),
         ({"trials": ""}, None),
         ({"images": "0"}, "7:9: images: must be at least 1 or 'all'; given 0"),
-        ({"batch": "'250'"}, "7:8: batch: must be a whole number; given '250'"),
+        ({"batch": "'250'"}, "7:8: batch: must be a whole number or 'auto'; given '250'"),
         ({"training": "paper"}, "7:11: training: must be a mapping; given 'paper'"),
         ({"training": "{}"}, None),
         (

@@ -15,10 +15,14 @@ CELL = parse_campaign(SMALL, SOURCE).cells[0]
 GOLDEN = Golden(subject=CELL.subject.key, n_images=10, n_correct=9, n_bits=1000, top1_digest="d" * 16)
 
 
+def prepared(trial_s: float) -> Prepared:
+    return Prepared(CELL.subject, GOLDEN, {CELL.ber: trial_s}, Path("artifacts"), memory_bytes=0)
+
+
 @given(n_trials=st.integers(0, 200), trial_s=st.floats(0, 100))
 def test_chunks_hold_every_job_once_and_no_more_than_about_a_second_of_work(n_trials: int, trial_s: float) -> None:
     wanted = jobs(CELL, range(n_trials))
-    cut = list(chunks(Prepared(CELL.subject, GOLDEN, trial_s), wanted, Path("artifacts")))
+    cut = list(chunks(prepared(trial_s), wanted))
     assert [job for chunk in cut for job in chunk.jobs] == wanted
     assert all(1 <= len(chunk.jobs) <= MAX_CHUNK for chunk in cut)
     assert all(len(chunk.jobs) == 1 or len(chunk.jobs) * trial_s <= 1.5 for chunk in cut)
@@ -41,7 +45,7 @@ def test_a_shard_that_cannot_be_is_refused(number: int, count: int) -> None:
 
 
 def test_a_split_chunk_has_a_chunk_for_each_trial_by_its_name() -> None:
-    (chunk,) = chunks(Prepared(CELL.subject, GOLDEN, 1e-9), jobs(CELL, [4, 9]), Path("artifacts"))
+    (chunk,) = chunks(prepared(1e-9), jobs(CELL, [4, 9]))
     assert named(chunk) == "digits/digits_cnn/relu/none/q15.16/bernoulli 2 trials, BER 1e-6 trial 4 to BER 1e-6 trial 9"
     assert [named(part) for part in split(chunk)] == [
         "digits/digits_cnn/relu/none/q15.16/bernoulli BER 1e-6 trial 4",
