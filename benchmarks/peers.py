@@ -7,8 +7,9 @@ Everything runs in this process on one thread. In a round each row takes its tur
 trials of ours, one of each peer. A ratio is taken within its round; the table has the medians over the rounds. Times
 are those of the processor, so that what else the machine does matters less; --clock wall takes the others.
 
-faultbench  the draw of the fault map and `Evaluation.outcome`. A trial of few flips costs less than one of many, so a
-            round's time is the mean over so many trials, fixed before the first round, as take about one inference.
+faultbench  the draw of the fault map and `Evaluation.outcome`, staged as in a campaign, channels-last like the
+            inference that it is compared with. A trial of few flips costs less than one of many, so a round's time is
+            the mean over so many trials, fixed before the first round, as take about one inference.
 PyTorchFI   0.6.0, class fault_injection, made once; a trial is `declare_weight_fi`, which copies the model, with the
             same flips of our map in the weights (it reaches no biases), and an inference. Drawing the map, and working
             out the values that it leaves, is not counted: PyTorchFI has nothing for that and gets it for free.
@@ -44,6 +45,7 @@ from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.injection import injected
 from faultbench.network import trace
+from faultbench.staging.golden import Staging
 from faultbench.trial import Evaluation, fault_space
 
 NETWORKS = ("alexnet", "vgg16", "resnet20", "resnet50")
@@ -52,6 +54,12 @@ N_IMAGES = {"resnet50": 32}
 
 PEERS = {"pytorchfi": "pytorchfi", "mrfi": "mrfi", "dense": "torch"}
 """Peer → the package that it needs."""
+
+BATCH = {"alexnet": 256}
+"""Images a forward pass, where not 64: what `batch: auto` of a campaign gives. Peers get the same."""
+
+MEMORY_BYTES = 1 << 30
+"""What may be kept of the golden run; `faultbench run` takes 2 GiB a worker where the machine has room."""
 
 MAX_TRIALS = 64
 
@@ -70,9 +78,11 @@ class Ours:
 
     def __init__(self, built: nn.Module, format_name: str, images: Images, batch: int) -> None:
         codec = registry.build("number_format", format_name, {})
-        self.network = trace(built, SHAPE)
+        self.network = trace(copy.deepcopy(built).to(memory_format=torch.channels_last), SHAPE)
         memory = fault_space(self.network, codec, ("weights", "biases", "bounds"))
-        self.evaluation = Evaluation(self.network, memory, images, batch=batch)
+        sample = [Bernoulli().draw(memory, ber=ber, seed=1, trial=trial) for ber in BERS for trial in range(16)]
+        staging = Staging(MEMORY_BYTES, sample)
+        self.evaluation = Evaluation(self.network, memory, images, batch=batch, staging=staging)
 
     def trial(self, ber: float, number: int) -> int:
         """Draw and run; gives the number of flips."""
@@ -194,11 +204,14 @@ class Bench:
     """One network in one format: everything that takes turns, built once."""
 
     def __init__(self, name: str, format_name: str, given: argparse.Namespace, peers: Sequence[str]) -> None:
-        n_images, batch = given.images or N_IMAGES.get(name, 256), given.batch
+        n_images, batch = given.images or N_IMAGES.get(name, 256), given.batch or BATCH.get(name, 64)
         self._seconds = partial(seconds, clock=CLOCKS[given.clock])
         self.n_images = n_images
         images = Images(pixels(n_images), torch.zeros(n_images, dtype=torch.int64))
         self.batches = images.batches(batch)
+        self.batches_last = [
+            Images(part.pixels.contiguous(memory_format=torch.channels_last), part.labels) for part in self.batches
+        ]
         self.batches_of_128 = images.batches(128)
         self.built = model(name, format_name)
         self.plain = copy.deepcopy(self.built)
@@ -221,7 +234,7 @@ class Bench:
         return rows
 
     def _infer(self) -> list[Tensor]:
-        return logits_of(self.ours.network, self.batches)
+        return logits_of(self.ours.network, self.batches_last)
 
     def _pilot(self, ber: float, inference_s: float) -> Row:
         trial_s = mean(self._seconds(lambda n=n: self.ours.trial(ber, 1_000_000 + n)) for n in range(2))
@@ -259,7 +272,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, help="default 256; 32 for resnet50")
-    parser.add_argument("--batch", type=int, default=256, help="images a forward pass, ours and the peers'")
+    parser.add_argument(
+        "--batch", type=int, help="images a forward pass, ours and the peers'; default: as campaigns do"
+    )
     parser.add_argument("--clock", choices=list(CLOCKS), default="cpu")
     parser.add_argument("--output", type=Path, default=DOCS, help="folder for peers.csv, .png and .svg")
     return parser.parse_args()

@@ -51,6 +51,9 @@ HEAVY = 0.1
 N_SAMPLED = 16
 """Fault maps at each BER from which a run learns where its first faults will be."""
 
+FIRST_SAMPLED = 10**9
+"""Their trial numbers begin beyond those of any campaign: a trial's own map is drawn where the trial runs."""
+
 DIGESTED = 1000
 """Images put into a digest at once: all of them as float32 would take four times what they are kept in."""
 
@@ -99,7 +102,8 @@ class Parts:
 
     def sample(self, space: FaultSpace, ber: float) -> list[FaultMap]:
         """Fault maps at a rate from which a run learns where first faults will be."""
-        return [self.fault.draw(space, ber=ber, seed=self.subject.seed, trial=trial) for trial in range(N_SAMPLED)]
+        numbers = range(FIRST_SAMPLED, FIRST_SAMPLED + N_SAMPLED)
+        return [self.fault.draw(space, ber=ber, seed=self.subject.seed, trial=number) for number in numbers]
 
     @property
     def n_bits(self) -> int:
