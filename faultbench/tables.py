@@ -127,7 +127,7 @@ def read_results(path: Path) -> Results:
         _frame(_overhead_rows(folder), OVERHEAD_TYPES),
         tuple(folder.remarks),
         sum(folder.n_missing(entry.cell) for entry in folder.manifest.cells),
-        {cell: len(given_up) for cell, given_up in getattr(folder, "quarantined", {}).items() if given_up},
+        {cell: len(given_up) for cell, given_up in folder.quarantined.items() if given_up},
     )
 
 
@@ -188,7 +188,7 @@ def _cell_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
             **_golden(folder.journal.goldens.get(entry.subject)),
             **(measured(trials, folder.manifest.rule) if trials else {}),
             "trials": len(trials),
-            "limited": folder.n_missing(entry.cell) > 0,
+            "limited": folder.n_missing(entry.cell) > 0 or bool(folder.quarantined[entry.cell]),
             "interval": interval_kind(folder.manifest.rule),
             "confidence": folder.manifest.rule.confidence,
         }

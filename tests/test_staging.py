@@ -152,17 +152,16 @@ def test_a_step_that_spoils_what_it_reads_is_noticed() -> None:
 def maps_of(space: FaultSpace) -> Iterator[FaultMap]:
     """Fault maps from one flip to about a hundred."""
     for n_flips in (1, 2, 5, 100):
-        for trial in range(6):
+        for trial in range(4):
             yield Bernoulli().draw(space, ber=n_flips / space.n_target_bits, seed=n_flips, trial=trial)
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("memory_bytes", [0, 100_000, PLENTY])
 @pytest.mark.parametrize("name", [*SMALL, *CLASSIFIERS[:4]])
 @torch.inference_mode()
-def test_faulted_runs_give_the_bits_of_whole_ones(name: str, memory_bytes: int, layout: torch.memory_format) -> None:
+def test_faulted_runs_give_the_bits_of_whole_ones(name: str, memory_bytes: int) -> None:
     network, images = bounded(network_of(name)), images_of(name)
-    network.graph.to(memory_format=layout)
+    network.graph.to(memory_format=torch.channels_last)
     space = fault_space(network, Float32(), EVERYTHING)
     batches = torch.split(images.contiguous(memory_format=torch.channels_last), 4)
     maps = list(maps_of(space))
