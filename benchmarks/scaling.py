@@ -32,7 +32,7 @@ from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.injection import injected
 from faultbench.network import trace
 from faultbench.progress import Silent
-from faultbench.runner import run
+from faultbench.runner import Terms, run
 from faultbench.trial import Evaluation, fault_space
 
 CAMPAIGN = """\
@@ -67,7 +67,7 @@ def _rate(n_workers: int, n_trials: int) -> float:
     with TemporaryDirectory() as folder:
         campaign = parse_campaign(CAMPAIGN.format(n_trials=n_trials + n_warm), Path(folder) / "scaling.yaml")
         engine = registry.build("engine", "local", {}, n_workers=n_workers)
-        run(campaign, Path(folder), engine=engine, reporter=Silent(), limit=n_warm)
+        run(campaign, Path(folder), engine=engine, reporter=Silent(), terms=Terms(limit=n_warm))
         return n_trials / seconds(lambda: run(campaign, Path(folder), engine=engine, reporter=Silent()))
 
 
