@@ -9,7 +9,7 @@ are those of the processor, so that what else the machine does matters less; --c
 
 faultbench  the draw of the fault map and `Evaluation.outcome`, staged as in a campaign, channels-last like the
             inference that it is compared with. A trial of few flips costs less than one of many, so a round's time is
-            the mean over so many trials, fixed before the first round, as take about one inference.
+            the mean over so many trials, fixed before the first round, as take about one inference, 8 at least.
 PyTorchFI   0.6.0, class fault_injection, made once; a trial is `declare_weight_fi`, which copies the model, with the
             same flips of our map in the weights (it reaches no biases), and an inference. Drawing the map, and working
             out the values that it leaves, is not counted: PyTorchFI has nothing for that and gets it for free.
@@ -61,7 +61,8 @@ BATCH = {"alexnet": 256}
 MEMORY_BYTES = 1 << 30
 """What may be kept of the golden run; `faultbench run` takes 2 GiB a worker where the machine has room."""
 
-MAX_TRIALS = 64
+MIN_TRIALS, MAX_TRIALS = 8, 64
+"""Trials of ours a round: where the first fault falls, and so what a trial costs, differs much from trial to trial."""
 
 CLOCKS = {"cpu": process_time, "wall": perf_counter}
 """Everything runs on one thread and reads no file: on a quiet machine the two agree, on a busy one the first holds."""
@@ -238,7 +239,7 @@ class Bench:
 
     def _pilot(self, ber: float, inference_s: float) -> Row:
         trial_s = mean(self._seconds(lambda n=n: self.ours.trial(ber, 1_000_000 + n)) for n in range(2))
-        return Row(ber, int(np.clip(round(inference_s / trial_s), 1, MAX_TRIALS)), defaultdict(list), [])
+        return Row(ber, int(np.clip(round(inference_s / trial_s), MIN_TRIALS, MAX_TRIALS)), defaultdict(list), [])
 
     def _round(self, row: Row, number: int) -> None:
         times = row.times
