@@ -9,6 +9,8 @@ fail. 0 means below the lowest BER tried, infinity that no BER tried is above it
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from faultbench import stats
 from faultbench.measures import Measured, curves
-from faultbench.results_folder import LABELS
+from faultbench.results_folder import LABELS, ber_text
 
 DROPS = (0.01, 0.05, 0.1)
 """Fractions of all images that may be lost."""
@@ -68,3 +70,10 @@ def _critical(
     low = reached[int(max(interval.low, 0))]
     high = reached[int(interval.high) + 1] if interval.high < len(bers) else math.inf
     return reached[level], low, high
+
+
+def critical_text(row: Mapping[Any, Any], lowest: float) -> tuple[str, str]:
+    """The critical BER of a row of the table and its interval, as printed; lowest is the lowest BER that was tried."""
+    value, low, high = (row[f"critical_ber{end}"] for end in ("", "_ci_low", "_ci_high"))
+    ends = f"[{ber_text(low) if low else '0'}, {'∞' if math.isinf(high) else ber_text(high)})"
+    return ber_text(value) if value else f"< {ber_text(lowest)}", ends

@@ -8,7 +8,8 @@ from faultbench.allocation import missing
 from faultbench.campaign import Campaign
 from faultbench.journal import JournalContents
 from faultbench.network import Network
-from faultbench.subjects import Parts, threads
+from faultbench.subjects import Parts
+from faultbench.threads import threads
 
 
 def trial_s(parts: Parts) -> float:

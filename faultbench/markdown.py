@@ -9,7 +9,7 @@ import pandas as pd
 
 from faultbench.accuracy_table import UNKNOWN, Entry, Style, caption, columns, rows
 from faultbench.blocks import Block, blocks, overhead_text, overheads, protection, ratio_texts
-from faultbench.critical import DROPS, SHOWN_PROBABILITY
+from faultbench.critical import DROPS, SHOWN_PROBABILITY, critical_text
 from faultbench.measures import interval_text
 from faultbench.results_folder import LABELS, ber_text
 from faultbench.stopping import Rule
@@ -93,8 +93,8 @@ def _survival_table(block: Block, results: Results) -> Iterator[str]:
         yield _row(["---", *["---:"] * (1 + len(DROPS))])
     for line, labels in networks:
         if labels in by_network:
-            lowest = ber_text(line.cells.ber.min())
-            bers = [_critical_ber(row, lowest) for row in by_network[labels]]
+            lowest = line.cells.ber.min()
+            bers = [" ".join(critical_text(row, lowest)) for row in by_network[labels]]
             yield _row([_plain(line.label), _area(areas.get(labels)), *bers])
 
 
@@ -104,12 +104,6 @@ def _area(row: Mapping[Any, Any] | None) -> str:
     low = math.floor(1000 * row["resilience_ci_low"]) / 1000
     high = math.ceil(1000 * row["resilience_ci_high"]) / 1000
     return f"{row['resilience']:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _critical_ber(row: Mapping[Any, Any], lowest: str) -> str:
-    value, low, high = (row[f"critical_ber{end}"] for end in ("", "_ci_low", "_ci_high"))
-    ends = f"[{ber_text(low) if low else '0'}, {'∞' if math.isinf(high) else ber_text(high)})"
-    return f"{ber_text(value) if value else f'< {lowest}'} {ends}"
 
 
 def _costs_table(rows: pd.DataFrame) -> Iterator[str]:

@@ -14,7 +14,8 @@ from faultbench.campaign import Subject
 from faultbench.formats.codec import Codec
 from faultbench.network import Network
 from faultbench.records import Overhead
-from faultbench.subjects import Bench, parts, splits, threads
+from faultbench.subjects import Bench, parts, splits
+from faultbench.threads import threads
 
 N_WARM_UPS = 3
 N_ROUNDS = 31

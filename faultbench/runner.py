@@ -13,6 +13,7 @@ from faultbench.allocation import missing
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.chunks import Prepared, Shard, chunks, jobs, named, split
+from faultbench.digests import images_digest, tensors_digest
 from faultbench.disk import disk_errors
 from faultbench.engines.engine import Engine
 from faultbench.errors import FaultbenchError
@@ -25,7 +26,7 @@ from faultbench.models.weights import load_weights
 from faultbench.overhead import measured_overhead
 from faultbench.progress import Reporter, Task
 from faultbench.records import Quarantine, Trial
-from faultbench.subjects import Bench, Parts, images_digest, parts, splits, tensors_digest
+from faultbench.subjects import Bench, Parts, parts, splits
 from faultbench.supervisor import STALL_LIMIT_S, SetAside, Supervisor
 from faultbench.worker import Chunk, golden_record, run_chunk
 

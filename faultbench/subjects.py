@@ -1,10 +1,8 @@
 """From a campaign's subject to the real thing: a trained, stored, protected network, ready for trials."""
 
 import fnmatch
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,14 +10,14 @@ from typing import Any
 
 import torch
 from joblib import cpu_count
-from torch import Tensor, nn
+from torch import nn
 
 from faultbench import registry
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Choice, Subject
 from faultbench.campaign.keys import LAW, canonical, digest
 from faultbench.checkpoints import SiteCheckpoint, fitted_artifact, fitted_of
-from faultbench.datasets import Dataset, Images, Splits
+from faultbench.datasets import Dataset, Splits
 from faultbench.errors import FaultbenchError
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
@@ -34,6 +32,7 @@ from faultbench.schemes.profile import bounds_to_maxima
 from faultbench.schemes.scheme import Fitted, Fitting, Scheme, equal_bounds, protected, store
 from faultbench.staging.golden import Staging
 from faultbench.streams import seed_of
+from faultbench.threads import threads
 from faultbench.torch_streams import torch_generator
 from faultbench.training import RECIPES, train_classifier
 from faultbench.trial import Evaluation, fault_space
@@ -53,9 +52,6 @@ N_SAMPLED = 16
 
 FIRST_SAMPLED = 10**9
 """Their trial numbers begin beyond those of any campaign: a trial's own map is drawn where the trial runs."""
-
-DIGESTED = 1000
-"""Images put into a digest at once: all of them as float32 would take four times what they are kept in."""
 
 
 @dataclass(frozen=True)
@@ -270,17 +266,6 @@ class Bench:
         return artifact
 
 
-@contextmanager
-def threads(n_threads: int) -> Iterator[None]:
-    """torch on so many threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def splits(dataset: Choice) -> Splits:
     """The images of a data set, read once a process."""
     return _splits(dataset.name, canonical(dataset.options), dataset.origin, dataset.folder)
@@ -289,24 +274,6 @@ def splits(dataset: Choice) -> Splits:
 @lru_cache(maxsize=4)
 def _splits(name: str, options: str, origin: PluginModule | None, folder: Path) -> Splits:
     return build(Choice("dataset", name, json.loads(options), name, origin, folder)).load()  # type: ignore[no-any-return]  # plug-ins are untyped
-
-
-def images_digest(images: Images) -> str:
-    """SHA-256 of pixels, as float32, and labels, in hex."""
-    sha = hashlib.sha256()
-    for part in images.batches(DIGESTED):
-        sha.update(part.pixels.numpy().tobytes())
-    sha.update(images.labels.numpy().tobytes())
-    return sha.hexdigest()
-
-
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names and values of tensors in the order of their names, in hex."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        sha.update(name.encode())
-        sha.update(tensor.detach().contiguous().numpy().tobytes())
-    return sha.hexdigest()
 
 
 def _n_threads(network: Network, built: Parts, batch: int) -> int:

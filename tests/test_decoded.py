@@ -11,7 +11,7 @@ import torch
 
 from faultbench.datasets import Images
 from faultbench.datasets.decoded import decoded
-from faultbench.subjects import images_digest
+from faultbench.digests import images_digest
 from faultbench.training import shuffled
 
 N_IMAGES = 40
@@ -164,7 +164,7 @@ def test_training_sees_the_same_batches_of_bytes_as_of_floats() -> None:
 def test_the_digest_of_images_does_not_depend_on_how_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     images = made()
     digests = {images_digest(images), images_digest(Images(images.pixels, images.labels))}
-    monkeypatch.setattr("faultbench.subjects.DIGESTED", 7)
+    monkeypatch.setattr("faultbench.digests.DIGESTED", 7)
     digests.add(images_digest(images))
     # `(pixels.tobytes() + labels.tobytes())` of numpy, from before images were kept as bytes.
     floats = images.stored.numpy().astype(np.float32) / np.float32(255)

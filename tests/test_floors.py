@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
     ("errors", "streams", "memory", "__init__", "stopping"),
-    ("sources", "annotations", "torch_streams"),
+    ("sources", "annotations", "torch_streams", "threads"),
     ("plugin_modules", "bases"),
     ("declarations",),
     ("registry",),
@@ -28,7 +28,7 @@ FLOORS = (
         "in_place",
     ),
     ("allocation", "forecast"),
-    ("results_folder", "faults", "network", "models"),
+    ("results_folder", "digests", "faults", "network", "models"),
     ("staging",),
     ("measures",),
     ("resilience", "critical"),

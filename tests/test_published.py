@@ -18,8 +18,8 @@ from torchvision.datasets import CIFAR10, MNIST
 from faultbench.cli.main import _exit_code
 from faultbench.datasets.cifar import Cifar10
 from faultbench.datasets.mnist import Mnist
+from faultbench.digests import images_digest
 from faultbench.errors import FaultbenchError
-from faultbench.subjects import images_digest
 
 
 class Quiet(SimpleHTTPRequestHandler):

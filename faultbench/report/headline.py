@@ -9,6 +9,7 @@ import pandas as pd
 
 from faultbench.accuracy_table import UNKNOWN, Entry, Row, Style, marked, percent, rows
 from faultbench.blocks import Block, Line, blocks, overhead_text, ratio_texts
+from faultbench.critical import critical_text
 from faultbench.results_folder import LABELS, ber_text, varying
 from faultbench.tables import NETWORK, Results
 
@@ -131,9 +132,8 @@ def _critical_bers(results: Results) -> Rows:
 def _critical(row: Any, lowest: float) -> Figure:
     if row is None:
         return _NOT_MEASURED
-    value, low, high = (row[f"critical_ber{end}"] for end in ("", "_ci_low", "_ci_high"))
-    ends = f"[{ber_text(low) if low else '0'}, {'∞' if math.isinf(high) else ber_text(high)})"
-    return Figure(ber_text(value) if value else f"< {ber_text(lowest)}", value, ends)
+    text, ends = critical_text(row, lowest)
+    return Figure(text, row["critical_ber"], ends)
 
 
 def _by_labels(frame: pd.DataFrame, labels: Sequence[str]) -> Rows:
