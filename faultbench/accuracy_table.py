@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from faultbench.blocks import Block, shared_count
+from faultbench.blocks import Block, images_text, shared_count
 from faultbench.measures import interval_text
 from faultbench.stopping import Rule
 
@@ -81,7 +81,7 @@ def caption(block: Block, style: Style, rule: Rule) -> str:
     """What the numbers are and how many trials and images stand behind them."""
     cells = pd.concat([line.cells for line in block.lines])
     interval = "" if style.ci == "none" else f" and its {interval_text(rule)}"
-    counts = f"over {shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial"
+    counts = f"over {shared_count(cells.trials)} trials a cell, {images_text(cells)} images a trial"
     return f"Mean accuracy in %{interval}, {counts}."
 
 

@@ -9,29 +9,34 @@ of `stats.mean_interval` is for.
 from collections.abc import Iterator, Mapping
 
 from faultbench import stats
-from faultbench.records import Trial
+from faultbench.records import Golden, Trial
+from faultbench.sampled import accuracy
 from faultbench.stopping import Rule
 
 Trials = Mapping[tuple[str, int], Trial]
 """Cell and number → trial."""
 
 
-def wanted(rule: Rule, cell: str, known: Trials) -> int:
+def wanted(rule: Rule, cell: str, known: Trials, golden: Golden | None = None) -> int:
     """How many first trials the cell is to have, as far as the known ones tell.
 
-    All of them known means that the cell is done.
+    All of them known means that the cell is done. golden may be None where trials look at all images.
     """
+    if any((cell, number) not in known for number in range(rule.n_pilot)):
+        return rule.n_pilot
     for look in rule.looks:
         trials = [known.get((cell, number)) for number in range(look)]
-        accuracies = [trial.n_correct / trial.n_images for trial in trials if trial]
+        accuracies = [accuracy(trial, golden) for trial in trials if trial]
         if len(accuracies) < look or _is_narrow(rule, accuracies):
             return look
     return rule.n_max
 
 
-def missing(rule: Rule, cell: str, known: Trials, *, limit: int | None = None) -> Iterator[int]:
+def missing(
+    rule: Rule, cell: str, known: Trials, golden: Golden | None = None, *, limit: int | None = None
+) -> Iterator[int]:
     """The numbers of the trials that the cell lacks now, none above the first limit."""
-    n_wanted = wanted(rule, cell, known)
+    n_wanted = wanted(rule, cell, known, golden)
     for number in range(n_wanted if limit is None else min(limit, n_wanted)):
         if (cell, number) not in known:
             yield number

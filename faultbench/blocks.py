@@ -88,6 +88,12 @@ def shared_count(column: pd.Series) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
+def images_text(cells: pd.DataFrame) -> str:
+    """How many images a trial looked at, for a caption: "10,000", or "16 to 64 of 10,000"."""
+    looked, of = (shared_count(cells[name].round()) for name in ("images_per_trial", "images"))
+    return looked if looked in (of, "no") else f"{looked} of {of}"
+
+
 def overhead_text(percent: float) -> str:
     """A memory overhead with three digits that count, and without an exponent: 0.0000883."""
     return np.format_float_positional(percent, precision=3, fractional=False, trim="-")

@@ -13,7 +13,7 @@ from faultbench.worker import Chunk, Job
 CHUNK_S = 1.0
 """Aimed time of a chunk: long against its dispatch, short against what a worker's death costs."""
 
-MAX_CHUNK = 64
+MAX_CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,23 @@ class Shard:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A subject whose golden run is done; trial_s is what a trial at each of its rates is expected to take."""
+    """A subject whose golden run is done.
+
+    trial_s is what a trial over all images is expected to take at each of its rates, trial_in_images what any trial
+    takes beside its images, in images.
+    """
 
     subject: Subject
     golden: Golden
     trial_s: Mapping[float, float]
     artifacts: Path
     memory_bytes: int
+    trial_in_images: float = 0.0
 
 
-def jobs(cell: Cell, trials: Sequence[int]) -> list[Job]:
-    """These trials of a cell."""
-    return [Job(cell.key, cell.ber, trial) for trial in trials]
+def jobs(cell: Cell, trials: Sequence[int], n_images: int | None = None) -> list[Job]:
+    """These trials of a cell, each over so many images; None is all of them."""
+    return [Job(cell.key, cell.ber, trial, n_images) for trial in trials]
 
 
 def chunks(prepared: Prepared, wanted: Sequence[Job]) -> Iterator[Chunk]:
@@ -68,8 +73,15 @@ def chunks(prepared: Prepared, wanted: Sequence[Job]) -> Iterator[Chunk]:
 
 
 def _size(prepared: Prepared, wanted: Sequence[Job]) -> int:
-    trial_s = max((prepared.trial_s[job.ber] for job in wanted), default=0.0)
+    trial_s = max((_trial_s(prepared, job) for job in wanted), default=0.0)
     return max(1, min(MAX_CHUNK, round(CHUNK_S / max(trial_s, 1e-6))))
+
+
+def _trial_s(prepared: Prepared, job: Job) -> float:
+    whole = prepared.trial_s[job.ber]
+    if job.n_images is None:
+        return whole
+    return whole * (job.n_images + prepared.trial_in_images) / prepared.golden.n_images
 
 
 def split(chunk: Chunk) -> list[Chunk]:

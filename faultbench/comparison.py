@@ -6,9 +6,10 @@ from typing import Any
 
 from faultbench import stats
 from faultbench.errors import FaultbenchError
-from faultbench.records import Trial
+from faultbench.records import Golden, Trial
 from faultbench.registry import suggest
 from faultbench.results_folder import CellEntry, ResultsFolder
+from faultbench.sampled import accuracy
 
 SHARED = ("dataset", "model", "format", "fault")
 PROTECTION = ("scheme", "guard")
@@ -95,7 +96,7 @@ def _place(entry: CellEntry, *, guarded: bool) -> Place:
 
 def _check_same_flips(first: ResultsFolder, second: ResultsFolder) -> None:
     """FaultbenchError where trials of one number are not pairs: another seed, other images, another fault space."""
-    specs = [folder.manifest.spec.model_extra or {} for folder in (first, second)]
+    specs = [folder.manifest.spec.model_dump() for folder in (first, second)]
     for key in ("seed", "images", "datasets", "formats", "faults"):
         there, here = (_by_label(spec.get(key)) for spec in specs)
         for label in there.keys() & here.keys():
@@ -130,7 +131,11 @@ def _pair(place: Place, first: Side, second: Side) -> Iterator[Pair]:
     numbers = sorted(trials[0].keys() & trials[1].keys())
     if not numbers:
         return
-    accuracies = [[_accuracy(of[number], trials[0][number]) for number in numbers] for of in trials]
+    goldens = [side.folder.golden(side.cells[place]) for side in sides]
+    accuracies = [
+        [_accuracy(of[number], trials[0][number], golden) for number in numbers]
+        for of, golden in zip(trials, goldens, strict=True)
+    ]
     confidence, anytime = max(rule.confidence for rule in rules), any(rule.until for rule in rules)
     found = stats.difference(*accuracies, confidence=confidence, anytime=anytime)
     dataset, model, scheme, guard, form, fault, ber = place
@@ -158,10 +163,10 @@ def _pair(place: Place, first: Side, second: Side) -> Iterator[Pair]:
     )
 
 
-def _accuracy(trial: Trial, other: Trial) -> float:
-    if trial.n_images != other.n_images:
+def _accuracy(trial: Trial, other: Trial, golden: Golden | None) -> float:
+    if trial.n_images != other.n_images and None in (trial.n_golden_correct, other.n_golden_correct):
         raise FaultbenchError(
             f"cells {trial.cell} and {other.cell}: trial {trial.trial} looked at {trial.n_images:,} images in one and "
             f"{other.n_images:,} in the other; only trials over the same images are pairs"
         )
-    return trial.n_correct / trial.n_images
+    return accuracy(trial, golden)

@@ -35,8 +35,10 @@ def critical_bers(results: Measured) -> pd.DataFrame:
     """A row for each fault model of each protected network, drop and probability; its columns are `COLUMNS`.
 
     trials counts the numbers that are recorded at every BER; a network without any, or without a golden run, has
-    no rows.
+    no rows. Nor has any where trials looked at some of the images: they tell not when a memory fails.
     """
+    if results.trials.n_golden_correct.notna().any():
+        return pd.DataFrame(columns=list(COLUMNS))
     golden = results.cells.groupby([*LABELS]).golden_accuracy.first().dropna().to_dict()
     confidence = results.manifest.rule.confidence_a_look
     rows = []

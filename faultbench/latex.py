@@ -6,7 +6,16 @@ from typing import Any
 import pandas as pd
 
 from faultbench.accuracy_table import UNKNOWN, Entry, Row, Style, columns, rows
-from faultbench.blocks import Block, blocks, overhead_text, overheads, protection, ratio_texts, shared_count
+from faultbench.blocks import (
+    Block,
+    blocks,
+    images_text,
+    overhead_text,
+    overheads,
+    protection,
+    ratio_texts,
+    shared_count,
+)
 from faultbench.latex_text import escaped
 from faultbench.measures import interval_text
 from faultbench.results_folder import ber_text
@@ -96,7 +105,7 @@ def _accuracy_caption(part: Sequence[Block], results: Results, style: Style) -> 
     interval = (
         "" if style.ci == "none" else ", with the " + escaped(interval_text(results.manifest.rule)) + " over trials"
     )
-    counts = f"{shared_count(cells.trials)} trials a cell and {shared_count(cells.images)} images a trial"
+    counts = f"{shared_count(cells.trials)} trials a cell and {images_text(cells)} images a trial"
     notes = [rf"Mean accuracy in \% over {counts}{interval}. Golden: without faults."]
     if style.best:
         notes.append("Bold: the highest mean of a column; differences are not tested.")

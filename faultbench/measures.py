@@ -7,15 +7,17 @@ trials that would come out worse than `accuracy_min`, the worst of these.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from faultbench import stats
 from faultbench.errors import FaultbenchError
-from faultbench.records import Trial
+from faultbench.records import Golden, Trial
 from faultbench.results_folder import LABELS, Manifest
+from faultbench.sampled import accuracy, fraction, within_variance
 from faultbench.stopping import Rule
 
 OUTCOMES = {
@@ -34,6 +36,9 @@ INTERVALS = (
 )
 """Columns of intervals besides `accuracy_ci_*`."""
 
+SAMPLING = ("images_per_trial", "variance_trials", "variance_images")
+"""Columns of how many of the images a trial looked at, in the mean, and of what trials and images vary by."""
+
 
 class Measured(Protocol):
     """What is measured over several cells of a campaign; `tables.Results` is one."""
@@ -48,7 +53,7 @@ class Measured(Protocol):
 
     @property
     def trials(self) -> pd.DataFrame:
-        """A row a trial, with LABELS, `ber`, `trial`, `n_images` and `n_correct`."""
+        """A row a trial, with LABELS, `ber`, `trial` and `accuracy`."""
 
 
 def curves(results: Measured) -> pd.DataFrame:
@@ -57,8 +62,7 @@ def curves(results: Measured) -> pd.DataFrame:
     A number that is not recorded at every BER of the campaign is left out.
     """
     bers = sorted(set(results.cells.ber))
-    accuracies = results.trials.assign(accuracy=results.trials.n_correct / results.trials.n_images)
-    wide = accuracies.pivot(index=[*LABELS, "trial"], columns="ber", values="accuracy")
+    wide = results.trials.pivot(index=[*LABELS, "trial"], columns="ber", values="accuracy")
     return wide.reindex(columns=bers).dropna()
 
 
@@ -72,25 +76,53 @@ def interval_text(rule: Rule) -> str:
     return f"{100 * rule.confidence:g}% {interval_kind(rule)} interval"
 
 
-def measured(trials: Sequence[Trial], rule: Rule) -> dict[str, Any]:
-    """Columns of `cells.csv`; FaultbenchError if the trials looked at different numbers of images.
+def measured(trials: Sequence[Trial], golden: Golden | None, rule: Rule) -> dict[str, Any]:
+    """Columns of `cells.csv`; FaultbenchError if trials over all images looked at different numbers of them.
 
-    rule is what their number came from: where it hung on the outcomes, the intervals are of a kind that allows it.
+    golden, which trials over all images can do without, is their golden run. rule is what their number came from:
+    where it hung on the outcomes, the intervals are of a kind that allows it. What some of the images say of a trial
+    is right in the mean only: of such trials quantiles and the worst are not given.
     """
-    images = {trial.n_images for trial in trials}
-    if len(images) > 1:
-        raise FaultbenchError(f"cell {trials[0].cell}: its trials looked at {sorted(images)} images; runs were mixed")
-    accuracies = [trial.n_correct / trial.n_images for trial in trials]
+    accuracies = [accuracy(trial, golden) for trial in trials]
     return {
-        "images": images.pop(),
+        **_images(trials, golden),
         "accuracy_mean": stats.mean(accuracies),
         **_ends("accuracy", mean_interval(accuracies, rule)),
-        **_quantiles(accuracies, rule),
-        "accuracy_min": min(accuracies),
-        "below_min_ci_high": stats.below_worst(len(trials), confidence=rule.confidence_a_look),
-        **_rates(trials, rule),
+        **({} if is_sampled(trials) else _of_single_trials(accuracies, rule)),
+        **_rates(trials, golden, rule),
+        **_variances(trials, golden, accuracies),
         "flips_mean": stats.mean([trial.n_flips for trial in trials]),
     }
+
+
+def is_sampled(trials: Iterable[Trial]) -> bool:
+    """Whether some of the trials looked at some of the images only."""
+    return any(trial.n_golden_correct is not None for trial in trials)
+
+
+def _images(trials: Sequence[Trial], golden: Golden | None) -> dict[str, float]:
+    looked = [trial.n_images for trial in trials]
+    if golden and is_sampled(trials):
+        return {"images": golden.n_images, "images_per_trial": stats.mean(looked)}
+    if len(set(looked)) > 1:
+        different = sorted(set(looked))
+        raise FaultbenchError(f"cell {trials[0].cell}: its trials looked at {different} images; runs were mixed")
+    return {"images": looked[0], "images_per_trial": looked[0]}
+
+
+def _of_single_trials(accuracies: Sequence[float], rule: Rule) -> dict[str, float]:
+    n_below = stats.below_worst(len(accuracies), confidence=rule.confidence_a_look)
+    return {**_quantiles(accuracies, rule), "accuracy_min": min(accuracies), "below_min_ci_high": n_below}
+
+
+def _variances(trials: Sequence[Trial], golden: Golden | None, accuracies: Sequence[float]) -> dict[str, float]:
+    """Of trials' own accuracies, and of one image within a trial: the latter only where trials looked at a few."""
+    if len(trials) < 2:
+        return {}
+    within = [within_variance(trial, golden) for trial in trials]
+    between = max(0.0, float(np.var(accuracies, ddof=1)) - stats.mean(within))
+    of_one = [variance * trial.n_images for variance, trial in zip(within, trials, strict=True)]
+    return {"variance_trials": between, **({"variance_images": stats.mean(of_one)} if is_sampled(trials) else {})}
 
 
 def mean_interval(fractions: Sequence[float], rule: Rule) -> stats.Interval:
@@ -106,10 +138,10 @@ def _quantiles(accuracies: Sequence[float], rule: Rule) -> dict[str, float]:
     return columns
 
 
-def _rates(trials: Sequence[Trial], rule: Rule) -> dict[str, float]:
+def _rates(trials: Sequence[Trial], golden: Golden | None, rule: Rule) -> dict[str, float]:
     columns = {}
     for name, count in OUTCOMES.items():
-        rates = [getattr(trial, count) / trial.n_images for trial in trials]
+        rates = [fraction(trial, golden, count) for trial in trials]
         columns[name] = stats.mean(rates)
         columns |= _ends(name, mean_interval(rates, rule))
     return columns

@@ -7,6 +7,7 @@ ValueError for anything that no run can have produced, so whoever holds one of t
 import math
 from collections.abc import Mapping, Set
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import Any, ClassVar, Self
 
 Record = Mapping[str, Any]
@@ -19,9 +20,14 @@ class _Recorded:
     KIND: ClassVar[str]
 
     def to_record(self) -> dict[str, Any]:
-        """The fields and `kind`, as JSON holds them."""
+        """The fields and `kind`, as JSON holds them; those with a default of None only where they say something."""
         # Every field is in __dict__, in its order: a hundred thousand trials are read in a second, not in two.
-        return {"kind": self.KIND, **self.__dict__}
+        record: dict[str, Any] = {"kind": self.KIND, **self.__dict__}
+        optional: tuple[str, ...] = self.__match_args__[len(self._needed()) :]
+        for name in optional:
+            if record[name] is None:
+                del record[name]
+        return record
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
@@ -38,8 +44,13 @@ class _Recorded:
 
     @classmethod
     def _are_enough(cls, given: Set[str]) -> bool:
-        needed = {field.name for field in fields(cls) if field.default is MISSING}
-        return needed <= given <= {*cls.__match_args__}
+        return cls._needed() <= given <= {*cls.__match_args__}
+
+    @classmethod
+    @cache
+    def _needed(cls) -> frozenset[str]:
+        """The fields without a default; they come first."""
+        return frozenset(field.name for field in fields(cls) if field.default is MISSING)
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,9 @@ class Trial(_Recorded):
 
     Every image is masked, an SDC (finite logits, another top-1 than the golden run) or a DUE (logits not all
     finite); an SDC is critical when the golden run was right. `flips_digest` names the fault map.
+
+    A trial that looked at some of its cell's images says how many of them the golden run had right, and how many
+    of those are DUEs; one that looked at all of them leaves both None.
     """
 
     KIND: ClassVar[str] = "trial"
@@ -61,6 +75,8 @@ class Trial(_Recorded):
     n_sdc_critical: int
     n_due: int
     flips_digest: str
+    n_golden_correct: int | None = None
+    n_due_critical: int | None = None
 
     def __post_init__(self) -> None:
         _check_text(self, "cell", "flips_digest")
@@ -72,6 +88,21 @@ class Trial(_Recorded):
             raise ValueError(f"masked + SDC + DUE must be the {self.n_images} images: {self}")
         if self.n_flips == 0 and self.n_masked != self.n_images:
             raise ValueError(f"without flips every image must be masked: {self}")
+        if self.n_golden_correct is not None or self.n_due_critical is not None:
+            self._check_sampled()
+
+    def _check_sampled(self) -> None:
+        _check_counts(self, "n_golden_correct", "n_due_critical")
+        _check_at_most(self, "n_golden_correct", "n_images")
+        n_golden_wrong = self.n_images - self.n_golden_correct  # type: ignore[operator]  # just checked
+        n_kept = self.n_golden_correct - self.n_sdc_critical - self.n_due_critical  # type: ignore[operator]
+        n_mended = self.n_correct - n_kept
+        n_due = self.n_due - self.n_due_critical  # type: ignore[operator]
+        if (
+            n_kept < 0
+            or not 0 <= n_mended <= self.n_sdc - self.n_sdc_critical <= n_golden_wrong - n_due <= n_golden_wrong
+        ):
+            raise ValueError(f"counts that contradict each other: {self}")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from faultbench.allocation import missing
 from faultbench.errors import FaultbenchError
 from faultbench.journal import JournalContents, read_journal
-from faultbench.records import Quarantine, Trial
+from faultbench.records import Golden, Quarantine, Trial
 from faultbench.stopping import AdaptiveTrials, Rule
 
 LABELS = ("dataset", "model", "scheme", "guard", "format", "fault")
@@ -55,6 +56,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
     schemes: tuple[SchemeEntry, ...]
     trials: int | AdaptiveTrials | None = None
+    images: Any = "all"
 
 
 class Manifest(BaseModel):
@@ -70,7 +72,7 @@ class Manifest(BaseModel):
     def rule(self) -> Rule:
         """How many trials a cell gets."""
         asked = self.spec.trials
-        return Rule(asked.max, asked.min, asked.until) if isinstance(asked, AdaptiveTrials) else Rule(self.trials)
+        return Rule.read(asked if isinstance(asked, AdaptiveTrials) else self.trials, self.spec.images)
 
     @property
     def scheme_names(self) -> dict[str, str]:
@@ -89,12 +91,20 @@ class ResultsFolder:
 
     @cached_property
     def trials(self) -> dict[str, list[Trial]]:
-        """The trials of each cell of the manifest, none left out, in the order of their numbers."""
+        """The trials of each cell of the manifest that mean something, in the order of their numbers."""
         trials: dict[str, list[Trial]] = {entry.cell: [] for entry in self.manifest.cells}
         for (cell, _), trial in sorted(self.journal.trials.items()):
-            if cell in trials:
+            if cell in trials and (trial.n_golden_correct is None or self._golden_of[cell]):
                 trials[cell].append(trial)
         return trials
+
+    def golden(self, entry: CellEntry) -> Golden | None:
+        """The golden run that the trials of a cell were judged against; None if it is not recorded."""
+        return self.journal.goldens.get(entry.subject)
+
+    @cached_property
+    def _golden_of(self) -> dict[str, Golden | None]:
+        return {entry.cell: self.golden(entry) for entry in self.manifest.cells}
 
     def n_missing(self, cell: str) -> int:
         """Trials that the cell lacks, quarantined ones aside; of an adaptive one up to the next look at it."""
@@ -102,7 +112,8 @@ class ResultsFolder:
         if rule.until is None:
             return max(0, rule.n_max - len(self.trials[cell]) - len(self.quarantined[cell]))
         given_up = self.journal.quarantined
-        return sum((cell, trial) not in given_up for trial in missing(rule, cell, self.journal.trials))
+        wanted = missing(rule, cell, self.journal.trials, self._golden_of[cell])
+        return sum((cell, trial) not in given_up for trial in wanted)
 
     @cached_property
     def quarantined(self) -> dict[str, list[Quarantine]]:
@@ -125,10 +136,11 @@ class ResultsFolder:
     @property
     def remarks(self) -> list[str]:
         """What a reader should know about rows that are not in the tables, a sentence each."""
-        n_unlisted = len(self.journal.trials) - sum(map(len, self.trials.values()))
+        n_listed = sum(cell in self._golden_of for cell, _ in self.journal.trials)
         found = {
             "torn or damaged journal lines left out": self.journal.n_damaged,
-            "trials left out, of cells that the manifest does not list": n_unlisted,
+            "trials left out, of cells that the manifest does not list": len(self.journal.trials) - n_listed,
+            "trials left out, of cells without a golden run": n_listed - sum(map(len, self.trials.values())),
             "trials missing because they are quarantined": len(self.quarantined_names),
         }
         return [f"{self.path}: {count:,} {what}" for what, count in found.items() if count]

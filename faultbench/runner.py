@@ -24,6 +24,7 @@ from faultbench.manifest import check_same_campaign, write_manifest
 from faultbench.memory import memory_for
 from faultbench.models.weights import load_weights
 from faultbench.overhead import measured_overhead
+from faultbench.pilot import PILOT_IMAGES, images_a_trial
 from faultbench.progress import Reporter, Task
 from faultbench.records import Quarantine, Trial
 from faultbench.subjects import Bench, Parts, parts, splits
@@ -134,7 +135,7 @@ class Runner:
         self._memory_bytes = memory_for(engine.n_workers) if given is None else given
         self._bench = Bench(self._artifacts, reporter, memory_bytes=self._memory_bytes)
         known = read_journal(folder / "journal")
-        self._goldens, self._overheads = known.goldens, known.overheads
+        self._goldens, self._overheads = dict(known.goldens), known.overheads
         self._trials = dict(known.trials)
         self._given_up = set() if terms.retry_quarantined else set(known.quarantined)
         if known.n_damaged:
@@ -213,16 +214,28 @@ class Runner:
         """The trials of a subject to run next, in chunks."""
         for cell in self._campaign.cells:
             if cell.subject == prepared.subject:
-                yield from chunks(prepared, jobs(cell, self._wanted_trials(cell)))
+                wanted = self._wanted_trials(cell)
+                yield from chunks(prepared, jobs(cell, wanted, self._n_images(prepared, cell, wanted)))
 
     def _wanted_trials(self, cell: Cell) -> list[int]:
         """Numbers of the trials of a cell to run next, given those that are done."""
-        owns = self._terms.shard.owns
+        owns, golden = self._terms.shard.owns, self._goldens[cell.subject.key]
         return [
             trial
-            for trial in missing(self._campaign.rule, cell.key, self._trials, limit=self._terms.limit)
+            for trial in missing(self._campaign.rule, cell.key, self._trials, golden, limit=self._terms.limit)
             if (cell.key, trial) not in self._given_up and owns(cell.key, trial)
         ]
+
+    def _n_images(self, prepared: Prepared, cell: Cell, wanted: Sequence[int]) -> int | None:
+        """Images that each of the wanted trials of a cell looks at."""
+        per_trial = cell.subject.per_trial
+        if per_trial != "auto" or not wanted:
+            return per_trial if isinstance(per_trial, int) else None
+        n_pilot = self._campaign.rule.n_pilot
+        if wanted[0] < n_pilot:
+            return PILOT_IMAGES
+        pilot = [self._trials[cell.key, number] for number in range(n_pilot)]
+        return images_a_trial(pilot, prepared.golden, trial_in_images=prepared.trial_in_images)
 
     def measure_overheads(self) -> None:
         """Measure memory, latency and fitting cost of every subject that has none recorded."""
@@ -241,15 +254,17 @@ class Runner:
         known = self._goldens.get(subject.key)
         if known is None:
             self._journal.append(golden.to_record())
+            self._goldens[subject.key] = golden
         elif known != golden:
             raise FaultbenchError(
                 f"subject {subject.key} ({subject.scheme.label}): recorded with another golden run: "
                 f"{known.n_correct:,} of {known.n_images:,} correct then, {golden.n_correct:,} now, and classes "
                 f"{known.top1_digest} then, {golden.top1_digest} now; use another -o, or --fresh"
             )
-        draw = parts(subject).sample
-        trial_s = {ber: evaluation.expected_s(draw(evaluation.space, ber)) for ber in bers}
-        return Prepared(subject, golden, trial_s, self._artifacts.folder, self._memory_bytes)
+        built = parts(subject)
+        trial_s = {ber: evaluation.expected_s(built.sample(evaluation.space, ber)) for ber in bers}
+        folder, memory_bytes = self._artifacts.folder, self._memory_bytes
+        return Prepared(subject, golden, trial_s, folder, memory_bytes, built.trial_in_images)
 
 
 def put_aside(folder: Path) -> None:

@@ -13,6 +13,9 @@ CONFIDENCE = 0.95
 
 MAX_COUNT = 10**9
 
+N_PILOT = 30
+"""Trials of a cell that say how many images pay."""
+
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 
 
@@ -50,14 +53,18 @@ class Rule:
     n_max: int
     n_min: int = 0
     until: Until | None = None
+    n_pilot: int = 0
+    """First trials that the others wait for: how many images these look at hangs on them."""
 
     @classmethod
-    def read(cls, trials: int | Mapping[str, Any]) -> Self:
-        """The rule that the value of the key `trials` gives, in plain JSON; a foreign mapping is a ValueError."""
+    def read(cls, trials: int | Mapping[str, Any] | AdaptiveTrials, images: Any = "all") -> Self:
+        """The rule that the keys `trials` and `images` give, in plain JSON; a foreign value is a ValueError."""
+        per_trial = images.get("per_trial") if isinstance(images, Mapping) else images
+        n_pilot = N_PILOT if per_trial == "auto" else 0
         if isinstance(trials, int):
-            return cls(trials)
+            return cls(trials, n_pilot=min(n_pilot, trials))
         adaptive = AdaptiveTrials.model_validate(trials)
-        return cls(adaptive.max, adaptive.min, adaptive.until)
+        return cls(adaptive.max, adaptive.min, adaptive.until, min(n_pilot, adaptive.max))
 
     @cached_property
     def looks(self) -> tuple[int, ...]:

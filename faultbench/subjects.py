@@ -12,7 +12,7 @@ import torch
 from joblib import cpu_count
 from torch import nn
 
-from faultbench import registry
+from faultbench import pilot, registry
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Choice, Subject
 from faultbench.campaign.keys import LAW, canonical, digest
@@ -93,13 +93,20 @@ class Parts:
         """Images a forward pass; where the campaign leaves it open, a rule that holds on every machine."""
         if self.subject.batch is not None:
             return self.subject.batch
-        n_weights = sum(item.tensor.numel() for item in network.parameters() if item.kind == "weights")
-        return LARGE_BATCH if n_weights > HEAVY * network.macs(self.dataset.shape) else BATCH
+        return LARGE_BATCH if _n_weights(network) > HEAVY * network.macs(self.dataset.shape) else BATCH
 
     def sample(self, space: FaultSpace, ber: float) -> list[FaultMap]:
         """Fault maps at a rate from which a run learns where first faults will be."""
         numbers = range(FIRST_SAMPLED, FIRST_SAMPLED + N_SAMPLED)
         return [self.fault.draw(space, ber=ber, seed=self.subject.seed, trial=number) for number in numbers]
+
+    @property
+    def trial_in_images(self) -> float:
+        """What a trial costs beside the images that it looks at, in images."""
+        network = self.untrained
+        n_steps = sum(node.op.startswith("call_") for node in network.graph.graph.nodes)
+        macs = network.macs(self.dataset.shape)
+        return pilot.trial_in_images(n_steps=n_steps, macs=macs, n_weights=_n_weights(network))
 
     @property
     def n_bits(self) -> int:
@@ -108,8 +115,12 @@ class Parts:
 
     @property
     def n_images(self) -> int:
-        """Test images that a trial looks at."""
+        """Test images that accuracies are about."""
         return self.dataset.n_test if self.subject.images is None else self.subject.images
+
+
+def _n_weights(network: Network) -> int:
+    return sum(item.tensor.numel() for item in network.parameters() if item.kind == "weights")
 
 
 def matching(network: Network, patterns: Iterable[str]) -> set[str]:
@@ -161,6 +172,11 @@ def parts(subject: Subject) -> Parts:
         raise FaultbenchError(
             f"images: {built.n_images} is more than the {built.dataset.n_test} test images of {subject.dataset.name}; "
             f'give at most {built.dataset.n_test}, or "all"'
+        )
+    if isinstance(subject.per_trial, int) and subject.per_trial > built.n_images:
+        raise FaultbenchError(
+            f"images: per_trial: {subject.per_trial} is more than the {built.n_images} test images that a trial "
+            f"of {subject.dataset.name} can look at; give at most {built.n_images}"
         )
     return built
 

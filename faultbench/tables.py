@@ -8,7 +8,7 @@ rates, and `confidence` is that of all.
 
 import importlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,11 @@ import pandas as pd
 from faultbench.critical import critical_bers
 from faultbench.disk import replaced
 from faultbench.errors import FaultbenchError
-from faultbench.measures import INTERVALS, OUTCOMES, interval_kind, measured
-from faultbench.records import Golden, Overhead
+from faultbench.measures import INTERVALS, OUTCOMES, SAMPLING, interval_kind, measured
+from faultbench.records import Golden, Overhead, Trial
 from faultbench.resilience import resiliences
 from faultbench.results_folder import LABELS, CellEntry, Manifest, ResultsFolder, read_folder
+from faultbench.sampled import accuracy, wrong_rate
 
 NETWORK = LABELS[:-1]
 """The labels of a protected network; fault models share it, and what it costs."""
@@ -48,6 +49,7 @@ CELL_TYPES = {
     **dict.fromkeys(INTERVALS, "float64"),
     "interval": "str",
     "confidence": "float64",
+    **dict.fromkeys(SAMPLING, "float64"),
 }
 TRIAL_TYPES = {
     "campaign": "str",
@@ -63,6 +65,10 @@ TRIAL_TYPES = {
     "n_sdc_critical": "int64",
     "n_due": "int64",
     "flips_digest": "str",
+    "n_golden_correct": "Int64",
+    "n_due_critical": "Int64",
+    "accuracy": "float64",
+    "wrong_rate": "float64",
 }
 OVERHEAD_TYPES = {
     **dict.fromkeys(NETWORK, "str"),
@@ -185,8 +191,8 @@ def _cell_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
         trials = folder.trials[entry.cell]
         yield {
             **_named(folder, entry),
-            **_golden(folder.journal.goldens.get(entry.subject)),
-            **(measured(trials, folder.manifest.rule) if trials else {}),
+            **_golden(folder.golden(entry)),
+            **(measured(trials, folder.golden(entry), folder.manifest.rule) if trials else {}),
             "trials": len(trials),
             "limited": folder.n_missing(entry.cell) > 0 or bool(folder.quarantined[entry.cell]),
             "interval": interval_kind(folder.manifest.rule),
@@ -210,8 +216,20 @@ def _trials(folder: ResultsFolder) -> pd.DataFrame:
     trials = [trial for entry in entries for trial in folder.trials[entry.cell]]
     n_trials = [len(folder.trials[entry.cell]) for entry in entries]
     cells = pd.DataFrame([_named(folder, entry) for entry in entries]).loc[np.repeat(np.arange(len(entries)), n_trials)]
-    counts = {name: [getattr(trial, name) for trial in trials] for name in TRIAL_TYPES if name not in cells}
-    return cells.reset_index(drop=True).assign(**counts)[list(TRIAL_TYPES)].astype(TRIAL_TYPES)
+    counts = {name: [getattr(trial, name) for trial in trials] for name in Trial.__match_args__ if name not in cells}
+    frame = cells.reset_index(drop=True).assign(**counts, **_fractions(folder, entries))
+    return frame[list(TRIAL_TYPES)].astype(TRIAL_TYPES)
+
+
+def _fractions(folder: ResultsFolder, entries: Sequence[CellEntry]) -> dict[str, list[float]]:
+    """Of all images of its cell, what each trial has right, and what it has otherwise than the golden run."""
+    right, wrong = [], []
+    for entry in entries:
+        golden = folder.golden(entry)
+        for trial in folder.trials[entry.cell]:
+            right.append(accuracy(trial, golden))
+            wrong.append(wrong_rate(trial, golden))
+    return {"accuracy": right, "wrong_rate": wrong}
 
 
 def _overhead_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:

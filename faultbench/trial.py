@@ -4,7 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from faultbench.datasets import Images
@@ -22,7 +24,7 @@ class Outcome:
     """What became of the images of one run, against the golden run.
 
     Each is masked (top-1 as in the golden run), an SDC (finite logits, another top-1) or a DUE (logits not all
-    finite). An SDC is critical when the golden run was right.
+    finite). An SDC is critical when the golden run was right, and so is a DUE.
     """
 
     n_correct: int
@@ -30,6 +32,8 @@ class Outcome:
     n_sdc: int
     n_sdc_critical: int
     n_due: int
+    n_due_critical: int
+    n_golden_correct: int
 
 
 class Evaluation:
@@ -51,7 +55,7 @@ class Evaluation:
     ) -> None:
         self.space = space
         self._labels = images.labels
-        self._run = GoldenRun(network, space, images.batches(batch), staging, changing=changing)
+        self._run = GoldenRun(network, space, images, batch, staging, changing=changing)
         self._judge()
 
     @property
@@ -63,6 +67,11 @@ class Evaluation:
     def n_images(self) -> int:
         """Images a run looks at."""
         return len(self._labels)
+
+    @property
+    def golden_right(self) -> NDArray[np.bool_]:
+        """For each image whether the golden run has it right."""
+        return (self._golden == self._labels).numpy()
 
     @property
     def top1_digest(self) -> str:
@@ -83,31 +92,45 @@ class Evaluation:
         self._run.changed()
         self._judge()
 
-    def outcome(self, fault_map: FaultMap) -> Outcome:
-        """Run all images with these flips in memory; without flips the outcome is the golden run's."""
+    def outcome(self, fault_map: FaultMap, chosen: NDArray[np.int64] | None = None) -> Outcome:
+        """Run the images with these flips in memory; without flips the outcome is the golden run's.
+
+        chosen, if given, are the indices of the images to look at, ascending.
+        """
+        rows = None if chosen is None else torch.from_numpy(chosen)
         if not len(fault_map):
-            return self.golden
+            return self.golden if rows is None else self._compare(self._golden[rows], _all_true(rows), rows)
+        parts = self._run.parts(rows)
         with injected(self.space, fault_map):
-            logits = self._run.faulted(fault_map)
-        return self._compare(*_top1(logits))
+            logits = self._run.faulted(fault_map, parts)
+        return self._compare(*_top1(logits), rows)
 
     def _judge(self) -> None:
         self._golden, finite = _top1(self._run.logits)
         if not bool(finite.all()):
             raise FaultbenchError(f"the golden run gives logits that are not finite for {int((~finite).sum())} images")
-        self.golden = self._compare(self._golden, finite)
+        self.golden = self._compare(self._golden, finite, None)
 
-    def _compare(self, top1: Tensor, finite: Tensor) -> Outcome:
-        masked = finite & (top1 == self._golden)
+    def _compare(self, top1: Tensor, finite: Tensor, rows: Tensor | None) -> Outcome:
+        golden, labels = self._golden, self._labels
+        if rows is not None:
+            golden, labels = golden[rows], labels[rows]
+        masked = finite & (top1 == golden)
         sdc = finite & ~masked
-        golden_right = self._golden == self._labels
+        golden_right = golden == labels
         return Outcome(
-            n_correct=int((finite & (top1 == self._labels)).sum()),
+            n_correct=int((finite & (top1 == labels)).sum()),
             n_masked=int(masked.sum()),
             n_sdc=int(sdc.sum()),
             n_sdc_critical=int((sdc & golden_right).sum()),
             n_due=int((~finite).sum()),
+            n_due_critical=int((~finite & golden_right).sum()),
+            n_golden_correct=int(golden_right.sum()),
         )
+
+
+def _all_true(rows: Tensor) -> Tensor:
+    return torch.ones(len(rows), dtype=torch.bool)
 
 
 def _top1(logits: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

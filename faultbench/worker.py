@@ -13,6 +13,7 @@ from faultbench.errors import EngineError
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
 from faultbench.subjects import Bench, build
+from faultbench.subsets import subset
 from faultbench.trial import Evaluation
 
 N_KEPT = 4
@@ -21,11 +22,12 @@ N_KEPT = 4
 
 @dataclass(frozen=True)
 class Job:
-    """One trial to run: its cell's key and BER, and its number."""
+    """One trial to run: its cell's key and BER, its number, and how many images it looks at; None is all of them."""
 
     cell: str
     ber: float
     trial: int
+    n_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,21 @@ def run_chunk(chunk: Chunk) -> list[Trial]:
 def run_job(evaluation: Evaluation, fault_model: Any, seed: int, job: Job) -> Trial:
     """One trial: a pure function of the cell and the trial's number."""
     fault_map = fault_model.draw(evaluation.space, ber=job.ber, seed=seed, trial=job.trial)
-    outcome = evaluation.outcome(fault_map)
+    chosen = None if job.n_images is None else subset(seed, job.trial, evaluation.golden_right, job.n_images)
+    outcome = evaluation.outcome(fault_map, chosen)
     return Trial(
         cell=job.cell,
         trial=job.trial,
         n_flips=len(fault_map),
-        n_images=evaluation.n_images,
+        n_images=evaluation.n_images if chosen is None else len(chosen),
         n_correct=outcome.n_correct,
         n_masked=outcome.n_masked,
         n_sdc=outcome.n_sdc,
         n_sdc_critical=outcome.n_sdc_critical,
         n_due=outcome.n_due,
         flips_digest=fault_map.digest,
+        n_golden_correct=None if chosen is None else outcome.n_golden_correct,
+        n_due_critical=None if chosen is None else outcome.n_due_critical,
     )
 
 

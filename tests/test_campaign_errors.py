@@ -50,7 +50,7 @@ images: 5
         "small.yaml:11:18: bers[2]: must be above 0; given -1",
         "small.yaml:11:22: bers[3]: must be a number; given '.nan'",
         f"small.yaml:12:1: unknown key 'trails'; did you mean 'trials'? (known: {KEYS})",
-        "small.yaml:13:9: images: must be a whole number or 'all'; given 'al'; did you mean 'all'?",
+        "small.yaml:13:9: images: must be a whole number or 'all' or 'auto'; given 'al'; did you mean 'all'?",
         "small.yaml:14:22: training.schedule: must be 'paper' or 'fast'; given 'papers'; did you mean 'paper'?",
         "small.yaml:15:1: repeated key 'images'; first given at line 13; leave one out",
     ]
@@ -111,7 +111,7 @@ images: 5
         ({"trials": "0"}, "6:9: trials: must be at least 1; given 0"),
         ({"trials": "yes"}, "6:9: trials: must be a whole number; given 'yes'"),
         ({"trials": ""}, None),
-        ({"images": "0"}, "7:9: images: must be at least 1 or 'all'; given 0"),
+        ({"images": "0"}, "7:9: images: must be at least 1 or 'all' or 'auto'; given 0"),
         ({"batch": "'250'"}, "7:8: batch: must be a whole number or 'auto'; given '250'"),
         ({"training": "paper"}, "7:11: training: must be a mapping; given 'paper'"),
         ({"training": "{}"}, None),

@@ -165,10 +165,10 @@ def test_faulted_runs_give_the_bits_of_whole_ones(name: str, memory_bytes: int) 
     space = fault_space(network, Float32(), EVERYTHING)
     batches = torch.split(images.contiguous(memory_format=torch.channels_last), 4)
     maps = list(maps_of(space))
-    run = GoldenRun(network, space, [labelled(part) for part in batches], Staging(memory_bytes, maps))
+    run = GoldenRun(network, space, labelled(images), 4, Staging(memory_bytes, maps))
     for fault_map in maps:
         with injected(space, fault_map):
-            staged, whole = run.faulted(fault_map), [network(part.clone()) for part in batches]
+            staged, whole = run.faulted(fault_map, run.parts()), [network(part.clone()) for part in batches]
         assert all(same_bits(a, b) for a, b in zip(staged, whole, strict=True))
 
 
@@ -176,7 +176,7 @@ def test_faulted_runs_give_the_bits_of_whole_ones(name: str, memory_bytes: int) 
 def test_no_more_is_kept_than_there_is_room_for(memory_bytes: int) -> None:
     network = bounded(classifier("shufflenet_v2_x0_5"))
     space = fault_space(network, Q15_16, EVERYTHING)
-    run = GoldenRun(network, space, [labelled(images_of(""))], Staging(memory_bytes, tuple(maps_of(space))))
+    run = GoldenRun(network, space, labelled(images_of("")), 64, Staging(memory_bytes, tuple(maps_of(space))))
     assert run.kept_bytes <= memory_bytes
     assert bool(run.kept_bytes) == bool(memory_bytes)
 
@@ -198,7 +198,7 @@ def flip(space: FaultSpace, name: str, word: int, bit: int) -> FaultMap:
 def prepared(network: Network, images: Tensor) -> tuple[GoldenRun, FaultSpace]:
     space = fault_space(network, Q15_16, EVERYTHING)
     maps = [flip(space, item.name, 0, 0) for item in space.stored]
-    return GoldenRun(network, space, [labelled(images)], Staging(PLENTY, maps)), space
+    return GoldenRun(network, space, labelled(images), len(images), Staging(PLENTY, maps)), space
 
 
 @torch.inference_mode()
@@ -208,7 +208,7 @@ def test_what_lies_before_the_first_fault_is_not_run() -> None:
     fault_map = flip(space, "conv3.weight", 5, 20)
     at = network.graph.get_submodule
     with counting(at("conv2")) as before, counting(at("linear")) as behind, injected(space, fault_map):
-        run.faulted(fault_map)
+        run.faulted(fault_map, run.parts())
     assert (before, behind) == ([], [4])
 
 
@@ -220,12 +220,12 @@ def test_a_fault_that_no_image_feels_is_passed_over_and_a_later_one_is_not() -> 
     run, space = prepared(network, images)
     unfelt = flip(space, "bounds.relu", 3, 2)
     with counting(network.graph.get_submodule("linear")) as calls, injected(space, unfelt):
-        assert same_bits(run.faulted(unfelt)[0], run.logits[0])
+        assert same_bits(run.faulted(unfelt, run.parts())[0], run.logits[0])
     assert calls == []
     both = FaultMap(np.sort(np.concatenate([unfelt.addresses, flip(space, "linear.bias", 0, 20).addresses])))
     with injected(space, both):
-        assert same_bits(run.faulted(both)[0], network(images))
-        assert not same_bits(run.faulted(both)[0], run.logits[0])
+        assert same_bits(run.faulted(both, run.parts())[0], network(images))
+        assert not same_bits(run.faulted(both, run.parts())[0], run.logits[0])
 
 
 @torch.inference_mode()
@@ -237,7 +237,7 @@ def test_memory_that_two_steps_read_is_felt_at_both() -> None:
         for word in range(0, 144, 7):
             fault_map = flip(space, name, word, 24)
             with injected(space, fault_map):
-                assert same_bits(run.faulted(fault_map)[0], network(images))
+                assert same_bits(run.faulted(fault_map, run.parts())[0], network(images))
 
 
 @torch.inference_mode()
@@ -246,14 +246,14 @@ def test_a_changed_site_is_run_with_what_stands_there_now() -> None:
     site = site_named(network, "relu#1")
     space = fault_space(network, Q15_16, ("weights", "biases"))
     maps = [flip(space, item.name, 0, 20) for item in space.stored]
-    run = GoldenRun(network, space, [labelled(images)], Staging(PLENTY, maps), changing=site)
+    run = GoldenRun(network, space, labelled(images), len(images), Staging(PLENTY, maps), changing=site)
     for bound in (0.3, 0.1, 2.0):
         network.install(site, ClipToZero(torch.tensor(bound)))
         run.changed()
         assert same_bits(run.logits[0], network(images))
         for fault_map in maps:
             with injected(space, fault_map):
-                assert same_bits(run.faulted(fault_map)[0], network(images))
+                assert same_bits(run.faulted(fault_map, run.parts())[0], network(images))
 
 
 LAYERS = {

@@ -25,11 +25,12 @@ COLUMNS = {
         "accuracy_ci_low accuracy_ci_high accuracy_median accuracy_q05 accuracy_min sdc_rate sdc_critical_rate "
         "due_rate masked_rate flips_mean limited accuracy_median_ci_low accuracy_median_ci_high accuracy_q05_ci_low "
         "accuracy_q05_ci_high sdc_rate_ci_low sdc_rate_ci_high sdc_critical_rate_ci_low sdc_critical_rate_ci_high "
-        "due_rate_ci_low due_rate_ci_high masked_rate_ci_low masked_rate_ci_high below_min_ci_high interval confidence"
+        "due_rate_ci_low due_rate_ci_high masked_rate_ci_low masked_rate_ci_high below_min_ci_high interval confidence "
+        "images_per_trial variance_trials variance_images"
     ),
     "trials": (
         "campaign cell dataset model scheme guard format fault ber trial n_flips n_images n_correct n_masked n_sdc "
-        "n_sdc_critical n_due flips_digest"
+        "n_sdc_critical n_due flips_digest n_golden_correct n_due_critical accuracy wrong_rate"
     ),
     "overhead": (
         "dataset model scheme guard format parameters bounds extra_bits memory_overhead_pct macs latency_ratio "
@@ -96,6 +97,9 @@ def test_a_cell_is_what_its_trials_say_worked_by_hand(tmp_path: Path):
         "n_bits": 32_000,
         "trials": 4,
         "images": 200,
+        "images_per_trial": 200.0,
+        "variance_trials": pytest.approx(np.var([0.98, 0.95, 0.98, 0.25], ddof=1)),
+        "variance_images": NONE,
         "golden_accuracy": 0.98,
         "accuracy_mean": pytest.approx((0.98 + 0.95 + 0.98 + 0.25) / 4, abs=1e-15),
         "accuracy_ci_low": interval.low,
@@ -186,7 +190,7 @@ def test_the_table_of_trials_holds_every_record_as_it_was_written(tmp_path: Path
     made = Made(schemes=["relu", "fitact"], bers=[1e-5, 1e-6])
     cells = {cell["cell"]: cell for cell in made.cells}
     expected = [
-        {"campaign": "made", **cells[record.cell], **asdict(record)}
+        {"campaign": "made", **cells[record.cell], **asdict(record), **fractions(record)}
         for record in made.records
         if isinstance(record, Trial)
     ]
@@ -194,8 +198,16 @@ def test_the_table_of_trials_holds_every_record_as_it_was_written(tmp_path: Path
     by_name = {(row["cell"], row["trial"]): row for row in rows}
     assert len(rows) == len(expected)
     for row in expected:
+        found = by_name[row["cell"], row["trial"]]
+        # All images were looked at, so that there is nothing to say of the golden run's part in them.
+        assert all(pd.isna(of.pop(name)) for of in (row, found) for name in ("n_golden_correct", "n_due_critical"))
         del row["subject"]
-        assert by_name[row["cell"], row["trial"]] == row
+        assert found == row
+
+
+def fractions(trial: Trial) -> dict[str, float]:
+    wrong = (trial.n_sdc + trial.n_due) / trial.n_images
+    return {"accuracy": trial.n_correct / trial.n_images, "wrong_rate": wrong}
 
 
 def test_rows_are_sorted_by_label_then_ber_then_trial(tmp_path: Path):
@@ -215,7 +227,7 @@ def test_fractions_in_csv_read_back_bit_for_bit(tmp_path: Path):
     floats = read_results(folder).cells.select_dtypes("float64")
     for name in floats:
         assert np.array_equal([float(row[name] or "nan") for row in rows], floats[name], equal_nan=True)
-    assert len(floats.columns) == 27
+    assert len(floats.columns) == 30
 
 
 def test_memory_overhead_is_bounds_in_per_cent_of_parameters(tmp_path: Path):

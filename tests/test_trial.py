@@ -78,18 +78,18 @@ def test_every_image_is_masked_an_sdc_or_a_due_and_critical_only_if_it_had_been_
     ]
     table = Table([RIGHT] * len(labels_and_flips), [label for label, _ in labels_and_flips])
     evaluation = table.evaluation()
-    assert evaluation.golden == Outcome(n_correct=4, n_masked=9, n_sdc=0, n_sdc_critical=0, n_due=0)
+    assert evaluation.golden == Outcome(4, 9, 0, 0, 0, 0, 4)
     outcome = evaluation.outcome(
         table.flips((row, *flip) for row, (_, flips) in enumerate(labels_and_flips) for flip in flips)
     )
-    assert outcome == Outcome(n_correct=3, n_masked=3, n_sdc=3, n_sdc_critical=1, n_due=3)
+    assert outcome == Outcome(3, 3, 3, 1, 3, n_due_critical=1, n_golden_correct=4)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 100])
 def test_the_batch_size_changes_no_count_of_a_table(batch: int) -> None:
     table = Table([RIGHT] * 5, [0, 1, 2, 0, 1])
     flips = table.flips([(0, 0, SIGN), (4, 0, SIGN), (3, 0, TOP_OF_EXPONENT)])
-    assert table.evaluation(batch).outcome(flips) == Outcome(1, 2, 2, 1, 1)
+    assert table.evaluation(batch).outcome(flips) == Outcome(1, 2, 2, 1, 1, 1, 2)
     assert table.evaluation(batch).n_images == 5
 
 
@@ -97,7 +97,7 @@ def test_without_flips_the_outcome_is_the_golden_one_and_nothing_is_run() -> Non
     table = Table([RIGHT, RIGHT], [0, 1])
     evaluation = table.evaluation()
     assert table.rows.n_rows_run == 2
-    assert evaluation.outcome(table.flips([])) == evaluation.golden == Outcome(1, 2, 0, 0, 0)
+    assert evaluation.outcome(table.flips([])) == evaluation.golden == Outcome(1, 2, 0, 0, 0, 0, 1)
     assert table.rows.n_rows_run == 2
 
 
@@ -106,8 +106,8 @@ def test_a_flip_is_undone_before_the_next_trial() -> None:
     evaluation = table.evaluation()
     first, other = table.flips([(0, 0, SIGN)]), table.flips([(1, 0, TOP_OF_EXPONENT)])
     expected = evaluation.outcome(first)
-    assert evaluation.outcome(other) == Outcome(1, 1, 0, 0, 1)
-    assert evaluation.outcome(first) == expected == Outcome(1, 1, 1, 1, 0)
+    assert evaluation.outcome(other) == Outcome(1, 1, 0, 0, 1, 1, 2)
+    assert evaluation.outcome(first) == expected == Outcome(1, 1, 1, 1, 0, 0, 2)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
@@ -201,9 +201,9 @@ def test_memory_is_the_networks_live_tensors() -> None:
 def test_a_flipped_bound_is_felt() -> None:
     network, pixels = a_network(), some_images()
     space = fault_space(network, Q15_16, ["bounds"])
-    run = GoldenRun(network, space, [Images(pixels, torch.zeros(len(pixels)))], WHOLE_RUNS)
+    run = GoldenRun(network, space, Images(pixels, torch.zeros(len(pixels))), len(pixels), WHOLE_RUNS)
     # The bounds of the first site's channels turn negative, and nothing passes it any more.
     fault_map = FaultMap(np.arange(4) * 32 + SIGN)
     with injected(space, fault_map):
-        faulted = run.faulted(fault_map)
+        faulted = run.faulted(fault_map, run.parts())
     assert not torch.equal(run.logits[0], faulted[0])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from faultbench.campaign.choices import Choice
 from faultbench.campaign.keys import LAW, digest
@@ -23,7 +23,9 @@ class Subject:
     format: Choice
     fault: Choice
     images: int | None
-    """Test images a trial looks at; None is all of them."""
+    """Test images that accuracies are about; None is all of them."""
+    per_trial: int | Literal["auto"] | None
+    """How many of them a trial looks at, drawn anew for each; None is all, auto as many as the first trials say."""
     batch: int | None
     """Images a forward pass, None by the network's own rule; rows of a linear layer can differ with it in last bits."""
     seed: int
@@ -44,7 +46,7 @@ class Subject:
             "guard": self.guard.record,
             "format": self.format.record,
             "fault": self.fault.record,
-            "images": self.images,
+            "images": self.images if self.per_trial is None else {"per_trial": self.per_trial, "of": self.images},
             "batch": self.batch,
             "seed": self.seed,
             "schedule": self.schedule,
@@ -91,7 +93,7 @@ class Campaign:
     @cached_property
     def rule(self) -> Rule:
         """How many trials a cell gets."""
-        return Rule.read(self.spec["trials"])
+        return Rule.read(self.spec["trials"], self.spec["images"])
 
     @cached_property
     def subjects(self) -> tuple[Subject, ...]:

@@ -5,10 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from faultbench.stopping import AdaptiveTrials, Count
+from faultbench.stopping import MAX_COUNT, AdaptiveTrials, Count
 
 MAX_ENTRIES = 1000
 """Of one axis; with far more, a slip of a script is likelier than a campaign."""
+
+FEWEST_IMAGES = 2
+"""That a trial looks at: one that the golden run has right, and one that it has wrong."""
 
 AXES = {
     "datasets": "dataset",
@@ -31,7 +34,26 @@ def _form(trials: Any) -> str:
     return "adaptive" if isinstance(trials, dict | AdaptiveTrials) else "fixed"
 
 
+class SampledImages(BaseModel):
+    """A few test images, drawn anew for each trial."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    per_trial: Annotated[int, Field(ge=FEWEST_IMAGES, le=MAX_COUNT)] | Literal["auto"] = Field(
+        description="images that a trial looks at; auto: as many as its cell's first trials say that pay"
+    )
+    of: Count | Literal["all"] = Field("all", description="test images that they are drawn from")
+
+
+def _sample(images: Any) -> str:
+    return "sampled" if isinstance(images, dict | SampledImages) else "whole"
+
+
 Ber = Annotated[float, Field(gt=0, le=0.5)]
+TestImages = Annotated[
+    Annotated[Count | Literal["all", "auto"], Tag("whole")] | Annotated[SampledImages, Tag("sampled")],
+    Discriminator(_sample),
+]
 Trials = Annotated[Annotated[Count, Tag("fixed")] | Annotated[AdaptiveTrials, Tag("adaptive")], Discriminator(_form)]
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)]
 
@@ -101,6 +123,12 @@ _PLUGINS = (
 _TRIALS = "trials a cell, a number or {max: 1000, min: 30, until: {accuracy_halfwidth: 0.01, confidence: 0.95}}"
 
 
+_IMAGES = (
+    "test images a trial looks at: a number, all, {per_trial: 32} drawn anew for each trial, or auto, as many as pay; "
+    "accuracies are those on all of them"
+)
+
+
 class CampaignSpec(BaseModel):
     """A campaign file."""
 
@@ -120,9 +148,22 @@ class CampaignSpec(BaseModel):
     faults: list[Entry] = _axis("fault models", "bernoulli")
     bers: list[Ber] = _axis("bit error rates above 0 and at most 0.5, such as [1e-7, 1e-6]")
     trials: Trials = Field(100, description=_TRIALS)
-    images: Count | Literal["all"] = Field("all", description="test images a trial looks at")
+    images: TestImages = Field("all", description=_IMAGES)
     batch: Count | Literal["auto"] = Field(
         "auto",
         description="images a forward pass of a trial, auto: as the network runs fast; part of a cell's identity",
     )
     training: Training = Field(default_factory=Training, description="how networks and bounds are trained")
+
+    @property
+    def n_images(self) -> int | None:
+        """Test images that accuracies are about; None for all."""
+        of = self.images.of if isinstance(self.images, SampledImages) else self.images
+        return of if isinstance(of, int) else None
+
+    @property
+    def per_trial(self) -> int | Literal["auto"] | None:
+        """How many of them a trial looks at; None for all."""
+        if isinstance(self.images, SampledImages):
+            return self.images.per_trial
+        return "auto" if self.images == "auto" else None

@@ -85,6 +85,7 @@ def _show(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) ->
 def _rows(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) -> Iterator[Row]:
     from faultbench.allocation import missing
     from faultbench.forecast import forecast
+    from faultbench.sampled import accuracy
 
     trials: dict[str, list[Trial]] = {}
     for (cell_key, _), trial in sorted(known.trials.items()):
@@ -92,8 +93,9 @@ def _rows(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) ->
     for cell in campaign.cells:
         done = trials.get(cell.key, [])
         n_done = sum(trial.trial < campaign.trials for trial in done)
-        n_missing = sum(1 for _ in missing(campaign.rule, cell.key, known.trials))
-        expected = forecast(campaign.rule, [trial.n_correct / trial.n_images for trial in done])
+        golden = known.goldens.get(cell.subject.key)
+        n_missing = sum(1 for _ in missing(campaign.rule, cell.key, known.trials, golden))
+        expected = forecast(campaign.rule, [accuracy(trial, golden) for trial in done])
         yield Row(cell, n_bits[cell.subject.key], n_done, n_missing, expected)
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from faultbench.blocks import shared_count
+from faultbench.blocks import images_text, shared_count
 from faultbench.critical import SHOWN_DROP, SHOWN_PROBABILITY
 from faultbench.measures import interval_text
 from faultbench.plots.ber_axis import draw_ber_axis, golden_places, side_by_side
@@ -55,7 +55,7 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look, *, shift: float) -> 
 
 def _caption(results: Results) -> str:
     cells = results.cells
-    counts = f"{shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial"
+    counts = f"{shared_count(cells.trials)} trials a cell, {images_text(cells)} images a trial"
     hollow = f" Hollow: fewer trials than {results.manifest.rule.asked_text}." if cells.limited.any() else ""
     intervals = f"bands and bars: {interval_text(results.manifest.rule)}s over trials"
     return f"Mean accuracy over {counts}; {intervals}. Golden: without faults.{_critical_text(results)}{hollow}"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from faultbench import stats
-from faultbench.blocks import shared_count
+from faultbench.blocks import images_text, shared_count
 from faultbench.measures import interval_text, mean_interval
 from faultbench.plots.ber_axis import draw_ber_axis, side_by_side
 from faultbench.plots.panels import panels
@@ -40,9 +40,8 @@ def draw(results: Results) -> Figure | None:
 
 def _rates(trials: pd.DataFrame, rule: Rule) -> pd.DataFrame:
     """SDC + DUE in per cent of the images, a row a cell: its mean over trials and the interval."""
-    wrong = (trials.n_sdc + trials.n_due) / trials.n_images
     rows = []
-    for cell, rate in wrong.groupby([trials[name] for name in _CELL], sort=False):
+    for cell, rate in trials.wrong_rate.groupby([trials[name] for name in _CELL], sort=False):
         interval = mean_interval(rate.to_list(), rule)
         percents = (100 * value for value in (interval.low, stats.mean(rate.to_numpy()), interval.high))
         rows.append((*cell, *percents))
@@ -73,7 +72,7 @@ def _draw_rate_axis(axes: Axes, rates: pd.DataFrame) -> None:
 
 def _caption(results: Results) -> str:
     cells = results.cells
-    counts = f"{shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial"
+    counts = f"{shared_count(cells.trials)} trials a cell, {images_text(cells)} images a trial"
     dotted = " Dotted: DUE alone." if (cells.due_rate > 0).any() else ""
     hollow = f" Hollow: fewer trials than {results.manifest.rule.asked_text}." if cells.limited.any() else ""
     return (

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from faultbench.accuracy_table import UNKNOWN, Style, columns, rows
-from faultbench.blocks import Block, shared_count
+from faultbench.blocks import Block, images_text, shared_count
 from faultbench.measures import interval_text
 from faultbench.report.colours import Colour
 from faultbench.results_folder import ber_text
@@ -92,7 +92,7 @@ def _caption(block: Block, rule: Rule) -> str:
     hollow = " Hollow: fewer trials than asked for." if (cells.limited & (cells.trials > 0)).any() else ""
     gaps = " Cells without trials have no point." if (cells.trials == 0).any() else ""
     return (
-        f"Mean accuracy over {shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial; "
+        f"Mean accuracy over {shared_count(cells.trials)} trials a cell, {images_text(cells)} images a trial; "
         f"bands: {interval_text(rule)} over trials.{hollow}{gaps}"
     )
 

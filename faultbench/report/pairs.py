@@ -67,7 +67,7 @@ def matrices(results: Results) -> dict[str, list[Matrix]]:
     found: dict[str, list[Matrix]] = {}
     for block, part in zip(blocks(results), by_block(results).values(), strict=True):
         if 2 <= len(block.lines) <= MAX_SCHEMES:
-            accuracies = part.trials.assign(accuracy=part.trials.n_correct / part.trials.n_images)
+            accuracies = part.trials
             found[block.name] = [
                 _matrix(block, ber, _by_line(block, accuracies[accuracies.ber == ber]))
                 for ber in sorted(set(part.cells.ber))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faultbench.accuracy_table import Style, columns, rows
-from faultbench.blocks import Block, blocks, shared_count
+from faultbench.blocks import Block, blocks, images_text, shared_count
 from faultbench.campaign.choices import known
 from faultbench.campaign.spec import AXES
 from faultbench.errors import FaultbenchError
@@ -35,7 +35,7 @@ def sentences(results: Results) -> list[str]:
     named = _listed([f"{model} on {dataset}" for model, dataset in networks])
     span = ber_text(bers[0]) if len(bers) == 1 else f"{ber_text(bers[0])} to {ber_text(bers[-1])}"
     schemes, rates = _counted(len(protections), "protection scheme"), _counted(len(bers), "bit error rate")
-    n_trials, n_images = shared_count(cells.trials), shared_count(cells.images)
+    n_trials, n_images = shared_count(cells.trials), images_text(cells)
     found = [
         f"Bits were flipped in the weight memory of {_counted(len(networks), 'trained network')}, {named}.",
         f"Each was tried with {schemes} at {rates} (BER), {span}: {_counted(len(cells), 'cell')} in all.",
@@ -79,7 +79,7 @@ def _shared_flips(results: Results) -> Iterator[str]:
 def counts(results: Results) -> str:
     """For captions: how many trials and images stand behind a cell."""
     cells = results.cells
-    return f"{shared_count(cells.trials)} trials a cell, {shared_count(cells.images)} images a trial"
+    return f"{shared_count(cells.trials)} trials a cell, {images_text(cells)} images a trial"
 
 
 def findings(results: Results) -> list[str]:

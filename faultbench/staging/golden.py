@@ -1,6 +1,6 @@
 """The golden run of a network with values kept of it, and faulted runs that begin where a fault is first felt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -16,6 +16,7 @@ from faultbench.faults.space import FaultSpace
 from faultbench.network import Network, Site
 from faultbench.staging.costs import Costs, measured_costs, storages, writes_in_place
 from faultbench.staging.cuts import beginnings, expected_s, kept_values
+from faultbench.staging.rows import LOGITS, Rows
 from faultbench.staging.splicing import Splicer, channels_of, n_blocks, same_bits, spliceable
 from faultbench.staging.steps import StagedNetwork, Values
 
@@ -43,12 +44,24 @@ class Faulted:
     words: Mapping[int, NDArray[np.int64]]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Images that run together, and what is kept of their golden run: begin is where a run can, for every step."""
+
+    images: Images
+    kept: Collection[str]
+    begin: Sequence[int]
+    values: Values
+    logits: Tensor | None
+
+
 class GoldenRun:
     """A network over fixed batches of images, its fault-free run done; faulted runs equal whole ones, bit for bit.
 
     Values of the fault-free run are kept at a few steps. A faulted run of a batch begins at the last such step
     before its first fault; where the output of a faulted step is kept as well, only the channels hit are computed,
-    and faults that no image feels are passed over.
+    and faults that no image feels are passed over. A run of some of the images begins at rows of the kept values,
+    as far as a golden run of as many images has shown that these do not depend on which images run together.
 
     changing, if given, is a site whose module will be replaced: no value made there or later is kept.
     """
@@ -57,18 +70,21 @@ class GoldenRun:
         self,
         network: Network,
         space: FaultSpace,
-        batches: Sequence[Images],
+        images: Images,
+        batch: int,
         staging: Staging,
         *,
         changing: Site | None = None,
     ) -> None:
-        self._staged, self._space, self._batches = StagedNetwork(network), space, batches
+        self._staged, self._space, self._batches = StagedNetwork(network), space, images.batches(batch)
+        self._images, self._batch_size = images, batch
         self._splicer = Splicer()
+        self._exact: dict[int, frozenset[str]] = {}
         self._readers = [self._staged.readers.get(item.tensor.data_ptr(), (0,)) for item in space.stored]
         self._costs: Costs | None = None
-        if staging.memory_bytes and not writes_in_place(self._staged, _input(batches[0])):
-            n_images = sum(len(batch) for batch in batches)
-            self._costs = measured_costs(self._staged, network, _input(batches[0]), n_images=n_images)
+        first = _input(self._batches[0])
+        if staging.memory_bytes and not writes_in_place(self._staged, first):
+            self._costs = measured_costs(self._staged, network, first, n_images=len(images))
         self._changing = None if changing is None else self._staged.step_of(network.slot(changing))
         self._kept = self._chosen(staging)
         self._begin = beginnings(self._staged.needed, self._kept)
@@ -91,16 +107,24 @@ class GoldenRun:
         return expected_s(self._costs, trials, self._kept) / (len(sample) * sum(self._costs.seconds))
 
     @torch.inference_mode()
-    def faulted(self, fault_map: FaultMap) -> list[Tensor]:
-        """The logits of every batch while these flips are in memory."""
+    def parts(self, rows: Tensor | None = None) -> list[Part]:
+        """The batches of all images, or of those at these indices, ascending; no flip may be in memory."""
+        if rows is None:
+            of_all = zip(self._batches, self._values, self.logits, strict=True)
+            return [Part(images, self._kept, self._begin, values, logits) for images, values, logits in of_all]
+        return [self._part(chosen) for chosen in torch.split(rows, self._batch_size)]
+
+    @torch.inference_mode()
+    def faulted(self, fault_map: FaultMap, parts: Sequence[Part]) -> list[Tensor]:
+        """The logits of every part while these flips are in memory."""
         faults = self._faults(fault_map)
-        return [self._batch(index, faults) for index in range(len(self._batches))]
+        return [self._of(part, faults) for part in parts]
 
     @torch.inference_mode()
     def changed(self) -> None:
         """Do the golden run again from the changing site on, with the module that stands there now."""
         begin = 0 if self._changing is None else self._begin[self._changing]
-        self.logits = [self._resumed(index, begin) for index in range(len(self._batches))]
+        self.logits = [self._resumed(part, begin) for part in self.parts()]
 
     def _chosen(self, staging: Staging) -> frozenset[str]:
         if self._costs is None:
@@ -130,27 +154,45 @@ class GoldenRun:
                 found.setdefault(step, {})[index] = within // self._space.stored[index].codec.bits
         return [Faulted(step, found[step]) for step in sorted(found)]
 
-    def _batch(self, index: int, faults: Sequence[Faulted]) -> Tensor:
+    def _part(self, rows: Tensor) -> Part:
+        images, gathered = self._images.chosen(rows), Rows(self._values, self.logits, rows, self._batch_size)
+        if len(rows) not in self._exact:
+            self._exact[len(rows)] = self._same_as_alone(images, gathered)
+        exact = self._exact[len(rows)]
+        logits = gathered[LOGITS] if LOGITS in exact else None
+        return Part(images, exact, beginnings(self._staged.needed, exact), gathered, logits)
+
+    def _same_as_alone(self, images: Images, gathered: Rows) -> frozenset[str]:
+        """Those of the kept values that a golden run of these images gives too, bit for bit."""
+        names = tuple(sorted(self._kept - {self._staged.input}))
+        logits, values = self._staged.resume(0, {self._staged.input: _input(images)}, names)
+        same = {name for name, value in {**values, LOGITS: logits}.items() if gathered.is_alike(name, value)}
+        return frozenset(same) | (self._kept & {self._staged.input})
+
+    def _of(self, part: Part, faults: Sequence[Faulted]) -> Tensor:
         for fault in faults:
-            begin, made = self._begin[fault.step], self._staged.steps[fault.step].name
-            if begin < fault.step or made not in self._kept:
-                return self._resumed(index, begin)
-            values = self._at(index, fault.step)
-            output = self._output(fault, values, values[made])
-            if output is not values[made]:
-                return self._staged.resume(fault.step + 1, {**values, made: output})[0]
-        return self.logits[index]
+            begin, made = part.begin[fault.step], self._staged.steps[fault.step].name
+            if begin < fault.step or made not in part.kept:
+                return self._resumed(part, begin)
+            values, golden = self._at(part, fault.step), part.values[made]
+            output = self._output(fault, values, golden)
+            if output is not golden:
+                return self._staged.resume(fault.step + 1, {**self._at(part, fault.step + 1, but=made), made: output})[
+                    0
+                ]
+        return self._resumed(part, part.begin[faults[0].step]) if part.logits is None else part.logits
 
-    def _resumed(self, index: int, step: int) -> Tensor:
-        """The logits of a batch when it is run from a step on that its kept values reach."""
-        return self._staged.resume(step, self._at(index, step))[0]
+    def _resumed(self, part: Part, step: int) -> Tensor:
+        """The logits of a part when it is run from a step on that its kept values reach."""
+        return self._staged.resume(step, self._at(part, step))[0]
 
-    def _at(self, index: int, step: int) -> Values:
-        """Kept values of a batch, and its images where a run from this step reads them."""
-        values = self._values[index]
-        if self._staged.input not in self._staged.needed[step]:
-            return values
-        return {**values, self._staged.input: _input(self._batches[index])}
+    def _at(self, part: Part, step: int, *, but: str | None = None) -> Values:
+        """The values that a run from this step reads, one left out that is put in its place."""
+        names = [name for name in self._staged.needed[step] if name not in (self._staged.input, but)]
+        values = {name: part.values[name] for name in names}
+        if self._staged.input in self._staged.needed[step]:
+            values[self._staged.input] = _input(part.images)
+        return values
 
     def _output(self, fault: Faulted, values: Values, golden: Tensor) -> Tensor:
         """What a faulted step makes of golden values: golden itself where no value of it differs."""
