@@ -95,9 +95,9 @@ def test_staged_runs_equal_whole_ones_bit_for_bit(normalised: Network, pixels: T
     rng = np.random.default_rng(3)
     maps = [FaultMap(np.unique(rng.integers(0, space.n_bits, n_flips))) for n_flips in (1, 1, 1, 2, 4, 40)]
     first = FaultMap(np.array([30]))  # in the layer that reads the normalised pixels
-    batches = Images(pixels, torch.zeros(len(pixels), dtype=torch.int64)).batches(4)
-    whole = GoldenRun(normalised, space, batches, WHOLE_RUNS)
-    staged = GoldenRun(normalised, space, batches, Staging(2**30, [first, *maps]))
+    images = Images(pixels, torch.zeros(len(pixels), dtype=torch.int64))
+    whole = GoldenRun(normalised, space, images, 4, WHOLE_RUNS)
+    staged = GoldenRun(normalised, space, images, 4, Staging(2**30, [first, *maps]))
     assert staged.kept_bytes > 0
     for fault_map in [first, *maps]:
         with torch.inference_mode():
@@ -107,4 +107,4 @@ def test_staged_runs_equal_whole_ones_bit_for_bit(normalised: Network, pixels: T
 
 def faulted(run: GoldenRun, space: FaultSpace, fault_map: FaultMap) -> list[Tensor]:
     with injected(space, fault_map):
-        return run.faulted(fault_map)
+        return run.faulted(fault_map, run.parts())
