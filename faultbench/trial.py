@@ -116,17 +116,9 @@ class Evaluation:
         if rows is not None:
             golden, labels = golden[rows], labels[rows]
         masked = finite & (top1 == golden)
-        sdc = finite & ~masked
-        golden_right = golden == labels
-        return Outcome(
-            n_correct=int((finite & (top1 == labels)).sum()),
-            n_masked=int(masked.sum()),
-            n_sdc=int(sdc.sum()),
-            n_sdc_critical=int((sdc & golden_right).sum()),
-            n_due=int((~finite).sum()),
-            n_due_critical=int((~finite & golden_right).sum()),
-            n_golden_correct=int(golden_right.sum()),
-        )
+        sdc, due, golden_right = finite & ~masked, ~finite, golden == labels
+        ends = (finite & (top1 == labels), masked, sdc, sdc & golden_right, due, due & golden_right, golden_right)
+        return Outcome(*torch.stack(ends).sum(dim=1).tolist())
 
 
 def _all_true(rows: Tensor) -> Tensor:

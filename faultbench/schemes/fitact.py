@@ -37,6 +37,7 @@ class FitAct:
     authors' released code, but 0 instead of NaN for +Inf. They tuned ζ to 4e-3 (AlexNet and VGG-16 on CIFAR-10),
     4e-4 and 4e-5 (the same on CIFAR-100) and 4e-9 (ResNet-50). `max_accuracy_drop` keeps the last epoch's bounds
     whose accuracy on held-out training images is within the drop; without it the last epoch's bounds are kept.
+    `train_images` limits the training images of an epoch; the profile is that of all.
     """
 
     deploy: Literal["smooth", "hard"] = "smooth"
@@ -45,6 +46,7 @@ class FitAct:
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 4e-9
     max_accuracy_drop: Annotated[float, Field(ge=0, le=1)] | None = None
+    train_images: Annotated[int, Field(ge=1)] | None = None
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
         """One bound a neuron."""
@@ -64,7 +66,7 @@ class FitAct:
         # Adam divides by the gradient's size: ζ and the coupled decay count only against its eps, which is
         # therefore part of the method.
         optimiser = torch.optim.Adam(trained, lr=self.learning_rate, eps=1e-8, weight_decay=self.weight_decay)
-        generator = fitting.generator("fitact")
+        generator, train = fitting.generator("fitact"), fitting.train.first(self.train_images)
         affordable = Affordable(student, fitting, self.max_accuracy_drop)
         with fitting.reporter.task(fitting.title, recipe.n_epochs, unit="epochs") as task:
             descend(
@@ -72,7 +74,7 @@ class FitAct:
                     F.cross_entropy(student.network(pixels), labels) + self.zeta * mean_square(trained)
                 ),
                 optimiser,
-                batches=lambda: shuffled(fitting.train, recipe.batch, fitting.augment, generator),
+                batches=lambda: shuffled(train, recipe.batch, fitting.augment, generator),
                 n_epochs=recipe.n_epochs,
                 n_flat_epochs=0,
                 task=task,

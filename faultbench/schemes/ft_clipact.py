@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -32,7 +32,7 @@ class FtClipAct:
 
     Hoang, Hanif, Shafique: FT-ClipAct, DATE 2020 (arXiv 1912.00941), interval search over the area under the
     accuracy curve. Faults hit the layers that feed the site, or the whole network with `search_scope: network`;
-    the other sites are unbounded.
+    the other sites are unbounded. `search_images` limits the held-out training images that the search runs.
     """
 
     search_scope: Literal["layer", "network"] = "layer"
@@ -41,6 +41,7 @@ class FtClipAct:
     min_iterations: Annotated[int, Field(ge=1)] = 3
     delta: Annotated[float, Field(ge=0)] = 0.2
     injections: Annotated[int, Field(ge=1)] | None = None
+    search_images: Annotated[int, Field(ge=1)] | None = None
     rates: Annotated[tuple[Annotated[float, Field(gt=0, le=0.5)], ...], Field(min_length=2)] = (
         1e-7,
         1e-6,
@@ -71,8 +72,9 @@ class FtClipAct:
         return found
 
     def _with_site(self, found: Fitted, site: Site, highest: float, fitting: Fitting, task: Task) -> Fitted:
+        searched = replace(fitting, calibration=fitting.calibration.first(self.search_images))
         resilience = Resilience(
-            fitting, site, self.rates, self._n_injections(fitting), whole_network=self.search_scope == "network"
+            searched, site, self.rates, self._n_injections(fitting), whole_network=self.search_scope == "network"
         )
 
         def told(threshold: float) -> float:

@@ -1,7 +1,7 @@
 """HyReLU + ProAct: bounds of layers, of neurons at the last site, trained one site after another with distillation."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
@@ -51,13 +51,15 @@ RECIPES = {
 class HyreluProact:
     """One bound a layer, one a neuron at the last site, trained progressively with distillation.
 
-    ProAct (arXiv 2406.06313) as in the ProAct authors' released code, but 0 instead of NaN for ±Inf.
+    ProAct (arXiv 2406.06313) as in the ProAct authors' released code, but 0 instead of NaN for ±Inf. `train_images`
+    limits the training images of an epoch; the profile is that of all, and so are accuracies on held-out images.
     """
 
     deploy: Literal["smooth", "hard"] = "smooth"
     nan_policy: Literal["zero", "propagate"] = "zero"
     mode: Literal["isolated", "cumulative"] = "isolated"
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.015
+    train_images: Annotated[int, Field(ge=1)] | None = None
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
         """Neuron-wise at the last activation before the classifier, layer-wise elsewhere."""
@@ -72,7 +74,8 @@ class HyreluProact:
     def fit(self, fitting: Fitting) -> Fitted:
         """Shrink the bounds of one site after another, last site first, while held-out accuracy stays."""
         student = Student(fitting.network, profiled_bounds(fitting, granularities(fitting.network, self)))
-        progressive = Progressive(fitting, student, self.tolerance, cumulative=self.mode == "cumulative")
+        trained_on = replace(fitting, train=fitting.train.first(self.train_images))
+        progressive = Progressive(trained_on, student, self.tolerance, cumulative=self.mode == "cumulative")
         names = [site.name for site in reversed(fitting.network.sites)]
         n_done = progressive.resume(names)
         with fitting.reporter.task(fitting.title, len(names), unit="sites") as task:

@@ -24,6 +24,10 @@ WORTHWHILE = 0.9
 """Channels are recomputed alone where that takes less than this share of the whole layer's time."""
 
 
+SPLICING_S = 1e-4
+"""Choosing and putting in channels takes so long whatever the number of images."""
+
+
 @dataclass(frozen=True)
 class Staging:
     """How much memory values of the golden run may take, and fault maps like those of the trials to come."""
@@ -209,9 +213,12 @@ class GoldenRun:
             return None
         hit = [channels_of(self._space.stored[index].tensor, words) for index, words in fault.words.items()]
         channels = np.unique(np.concatenate(hit))
-        if n_blocks(len(channels)) * self._costs.spliced_s[fault.step] > WORTHWHILE * self._costs.seconds[fault.step]:
-            return None
+        whole_s = self._costs.seconds[fault.step]
+        spliced_s = n_blocks(len(channels)) * self._costs.spliced_s[fault.step]
         x = values[self._staged.reads(fault.step)[0]]
+        saved_s = (whole_s - spliced_s) * len(x) / len(self._batches[0])
+        if spliced_s > WORTHWHILE * whole_s or saved_s < SPLICING_S:
+            return None
         return self._splicer.output(layer, x, golden, channels)
 
 

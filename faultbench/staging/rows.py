@@ -1,6 +1,7 @@
 """Rows of values that are kept in batches: what some of the images gave."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,10 +47,14 @@ class Rows(Mapping[str, Any]):
         return self._logits[batch] if name == LOGITS else self._values[batch][name]
 
     def _gather(self, of_batches: Sequence[Tensor]) -> Tensor:
-        batches, counts = torch.unique_consecutive(self._rows // self._batch, return_counts=True)
-        within = torch.split(self._rows % self._batch, counts.tolist())
         is_last = of_batches[0].dim() == 4 and of_batches[0].is_contiguous(memory_format=torch.channels_last)
         # Selecting gives channels first; the same memory seen with channels last stays as it is.
         seen = [of.movedim(1, -1) for of in of_batches] if is_last else of_batches
-        found = torch.cat([seen[batch].index_select(0, r) for batch, r in zip(batches.tolist(), within, strict=True)])
+        found = torch.cat([seen[batch].index_select(0, rows) for batch, rows in self._places])
         return found.movedim(-1, 1) if is_last else found
+
+    @cached_property
+    def _places(self) -> list[tuple[int, Tensor]]:
+        """The batches that hold some of the rows, and which of theirs these are."""
+        batches, counts = torch.unique_consecutive(self._rows // self._batch, return_counts=True)
+        return list(zip(batches.tolist(), torch.split(self._rows % self._batch, counts.tolist()), strict=True))
