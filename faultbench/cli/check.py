@@ -121,13 +121,11 @@ def _checked(campaign: "Campaign", running: "Running", terms: "Terms", written: 
 
 
 def _shown(judgement: "Judgement", junit: Path | None) -> int:
-    from rich.console import Console
-
     from faultbench.gate.github import add_summary, annotations
     from faultbench.gate.junit import write_junit
     from faultbench.gate.text import table_text
 
-    click.echo(table_text(judgement, width=max(130, Console().width)), nl=False)
+    click.echo(table_text(judgement), nl=False)
     for line in annotations(judgement):
         click.echo(line)
     add_summary(judgement)

@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from faultbench.disk import replaced
 from faultbench.errors import FaultbenchError
@@ -29,7 +38,15 @@ COUNTS = ("n_correct", "n_sdc", "n_sdc_critical", "n_due")
 Place = tuple[str | float, ...]
 """What a cell is called: its labels, and its BER last."""
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+def _printable(text: str) -> str:
+    # Labels are printed on terminals and pages; a campaign's are one line of printable text too.
+    if not text.isprintable():
+        raise ValueError("must be one line of printable text")
+    return text
+
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_printable)]
 _Hex = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[0-9a-f]+$")]
 _Images = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 _Named = Annotated[dict[_Text, _Text], Field(max_length=1000)]
@@ -207,4 +224,4 @@ def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(step)[:40] for step in first["loc"])
     text = " ".join(f"{where}: {first['msg']}".removeprefix(": ").split())
-    return text[:300]
+    return "".join(char if char.isprintable() else "?" for char in text[:300])

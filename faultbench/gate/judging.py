@@ -1,12 +1,12 @@
 """A results folder judged: against a baseline if there is one, and against absolute limits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faultbench.campaign import Campaign
+from faultbench.campaign import Campaign, canonical
 from faultbench.errors import FaultbenchError
-from faultbench.gate.baseline import Baseline, Place, read_baseline
+from faultbench.gate.baseline import Baseline, KeptCell, Place, read_baseline
 from faultbench.gate.judgement import Judgement
 from faultbench.gate.limits import Limit, limit_verdicts, read_limit
 from faultbench.gate.margin import read_margin
@@ -81,7 +81,20 @@ def _notes(then: Baseline | None, run: Snapshot) -> list[str]:
     )
     if changed:
         notes.append(f"The weights are not the baseline's: {', '.join(changed)}.")
-    return notes
+    return [*notes, *_golden_notes(then, now)]
+
+
+def _golden_notes(then: Baseline, now: Baseline) -> Iterator[str]:
+    """What became of golden accuracies, which no trial tells: a sentence a subject."""
+    both = {place: (cell, now.by_place[place]) for place, cell in then.by_place.items() if place in now.by_place}
+    subjects = {place[:-1]: [_golden_percent(cell) for cell in cells] for place, cells in sorted(both.items())}
+    for labels, (before, after) in subjects.items():
+        if before != after:
+            yield f"Golden accuracy of {'/'.join(map(str, labels))}: {before} % → {after} %."
+
+
+def _golden_percent(cell: KeptCell) -> str:
+    return f"{100 * cell.golden.n_correct / cell.golden.n_images:.2f}"
 
 
 def _check_same(campaign: Campaign, kept: Baseline, path: Path) -> None:
@@ -94,7 +107,11 @@ def _check_same(campaign: Campaign, kept: Baseline, path: Path) -> None:
     if kept.identity == campaign.identity:
         return
     there, here = kept.settings, settings_of(campaign)
-    differing = [f"{key} {there.get(key)} there, {here[key]} here" for key in here if there.get(key) != here[key]]
+    differing = [
+        f"{key} {canonical(there.get(key))} there, {canonical(here[key])} here"
+        for key in here
+        if there.get(key) != here[key]
+    ]
     why = "; ".join(differing)[:300] or "it was made by another version of faultbench"
     raise FaultbenchError(
         f"{path}: no trial of this campaign has a partner there: {why}; add --update-baseline if that is meant"

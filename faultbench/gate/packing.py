@@ -31,7 +31,7 @@ def unpacked(text: str, n_bits: int, *, n_rows: int, n_columns: int) -> NDArray[
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"no base64: {error}") from error
     bits = np.unpackbits(np.frombuffer(data, dtype=np.uint8))
-    if len(data) != n_bytes or bits[n_used:].any():
+    if len(data) != n_bytes or bits[n_used:].any() or base64.b64encode(data).decode("ascii") != text:
         raise ValueError("it ends otherwise than packed numbers do")
     weights = 1 << np.arange(n_bits - 1, -1, -1, dtype=np.int64)
     numbers = bits[:n_used].reshape(n_rows, n_columns, n_bits).astype(np.int64) @ weights

@@ -21,10 +21,14 @@ _N_NUMBERS = 7
 """Columns of HEADERS that hold numbers."""
 
 
-def table_text(judgement: Judgement, *, width: int = 130) -> str:
+WIDTH = 180
+"""Characters of a line: logs of CI systems scroll sideways, and wrapped reasons cannot be searched for."""
+
+
+def table_text(judgement: Judgement) -> str:
     """The cells and limits as tables, the notes, and the summary as the last line."""
     text = io.StringIO()
-    console = Console(file=text, width=width, highlight=False)
+    console = Console(file=text, width=WIDTH, highlight=False)
     if judgement.verdicts:
         console.print(_table(cell_rows(judgement), n_right=_N_NUMBERS))
     if judgement.limits:
@@ -47,8 +51,8 @@ def footnote() -> str:
     """What the columns are."""
     return (
         f"then, now: mean accuracy in %; difference in points with its {100 * CONFIDENCE:g}% betting interval, over "
-        "pairs of trials\nthat met the same flips. p: of a drop within the margin, with Holm's correction for all "
-        "tested cells."
+        "pairs of\ntrials that met the same flips. p: of a drop within the margin, with Holm's correction for all cells"
+        "\ntested. Trials that it takes to tell: if they come out like these."
     )
 
 

@@ -141,14 +141,14 @@ class _Gate:
         return Verdict(test.place, state, reason, len(test.first), then, now, difference.interval, p)
 
     def _state(self, test: Tested, p: float, n_tests: int) -> tuple[State, str]:
-        delta, allowed = 1 - stats.CONFIDENCE, f"{100 * self._margin:g} points"
+        delta, allowed = 1 - stats.CONFIDENCE, f"{100 * self._margin:g} pp"
         if p <= delta:
-            return "regression", f"{test.cause}: the mean accuracy drops by more than {allowed}"
+            return "regression", f"{test.cause}: drops by more than {allowed}"
         if test.found.p_beyond <= delta:
-            return "kept", f"{test.cause}: no drop of {allowed} or more"
+            return "kept", f"{test.cause}: drops by less than {allowed}"
         n_needed = stats.n_to_decide(test.first, test.second, self._margin, n_tests=n_tests)
-        takes = "more than 200,000 trials" if n_needed is None else f"about {n_needed:,} trials, if they come out alike"
-        return "undecided", f"{test.cause}: too few trials to tell a drop of {allowed}; it takes {takes}"
+        takes = "more than 200,000" if n_needed is None else f"about {n_needed:,}"
+        return "undecided", f"{test.cause}: to tell a drop of {allowed} takes {takes} trials"
 
     def _digest(self, kind: Literal["images", "weights"], name: str, *, now: bool = False) -> str | None:
         of = self._run.kept if now else self._then
