@@ -12,7 +12,7 @@ from faultbench.results_folder import LABELS, CellEntry, ResultsFolder
 SETTINGS = ("seed", "images", "batch", "training")
 """What all cells of a campaign have in common; with others no trial has a partner."""
 
-ENVIRONMENT = ("torch", "torchvision", "numpy", "processor")
+ENVIRONMENT = ("torch", "torchvision", "numpy", "processor", "vector units")
 """What of the manifest's environment can change the last bits of a value."""
 
 
