@@ -43,18 +43,21 @@ def check(campaign: Campaign, running: Running, terms: Terms) -> Judgement:
     return replace(found, notes=[*found.notes, *_remarks(folder, n_before)])
 
 
-def update(campaign: Campaign, running: Running, path: Path) -> int:
-    """Run what is missing and write the baseline to path; how many cells it has.
+def update(campaign: Campaign, running: Running, terms: Terms, path: Path) -> Judgement:
+    """Run what is missing, write the baseline to path and judge the limits alone.
 
     `UnfinishedError`, and the old baseline stands, where trials are missing or quarantined.
     """
+    n_before = 0 if running.fresh else _n_recorded(campaign, running.root / campaign.name)
     folder = _run(campaign, running)
-    found = snapshot(campaign, read_folder(folder))
-    if found.unfinished or found.kept is None:
-        place, reason = next(iter(found.unfinished.items()))
+    run = snapshot(campaign, read_folder(folder))
+    if run.unfinished or run.kept is None:
+        place, reason = next(iter(run.unfinished.items()))
         raise UnfinishedError(f"{path}: not written: {place_text(place)}: {reason}; a baseline needs every trial")
-    write_baseline(found.kept, path)
-    return len(found.kept.cells)
+    write_baseline(run.kept, path)
+    found = judge(campaign, folder, replace(terms, baseline_file=None, baseline=None))
+    written = f"{path}: baseline of {len(run.kept.cells):,} cells written; commit it."
+    return replace(found, notes=[*_remarks(folder, n_before), written])
 
 
 def _run(campaign: Campaign, running: Running) -> Path:

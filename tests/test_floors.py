@@ -41,7 +41,8 @@ FLOORS = (
     ("chunks",),
     ("runner",),
     ("checking",),
-    ("cli",),
+    ("model_check",),
+    ("cli", "pytest_plugin"),
     ("__main__",),
 )
 """Lowest first: a module imports from its own subject and from lower floors only."""

@@ -21,10 +21,7 @@ from faultbench.progress import reporter
 from faultbench.registry import catalogue
 
 if TYPE_CHECKING:
-    from faultbench.campaign import Campaign
-    from faultbench.checking import Running
     from faultbench.gate.judgement import Judgement
-    from faultbench.gate.judging import Terms
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -90,7 +87,7 @@ def command(
     shown = reporter(progress, is_terminal=sys.stderr.isatty())
 
     from faultbench import runner
-    from faultbench.checking import Running
+    from faultbench.checking import Running, check, update
     from faultbench.gate.judging import read_terms
     from faultbench.halting import Stop
     from faultbench.supervisor import STALL_LIMIT_S
@@ -102,22 +99,11 @@ def command(
     with resumable(), stop.listening(time_limit):
         chosen = chosen_engine(engine, n_workers, address)
         running = Running(root, chosen, shown, how, fresh, sys.argv)
-        judgement = _checked(campaign, running, terms, baseline if updates else None)
-    return 0 if judgement is None else _shown(judgement, junit)
-
-
-def _checked(campaign: "Campaign", running: "Running", terms: "Terms", written: Path | None) -> "Judgement | None":
-    """The judgement; None where only a baseline was asked for."""
-    from dataclasses import replace
-
-    from faultbench.checking import check, update
-
-    if written is None:
-        return check(campaign, running, terms)
-    n_cells = update(campaign, running, written)
-    click.echo(f"{written}: baseline of {n_cells:,} cells written; commit it", err=True)
-    # The trials are done; what is judged now are limits alone, and a second run finds nothing missing.
-    return check(campaign, replace(running, fresh=False), terms) if terms.limits else None
+        if updates and baseline:
+            judgement = update(campaign, running, terms, baseline)
+        else:
+            judgement = check(campaign, running, terms)
+    return _shown(judgement, junit)
 
 
 def _shown(judgement: "Judgement", junit: Path | None) -> int:

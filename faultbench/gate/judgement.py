@@ -56,6 +56,8 @@ class Judgement:
     def summary(self) -> str:
         """One line: how many cells came out how, and the verdict on the whole."""
         findings = self.findings
+        if not findings:
+            return f"check of {self.campaign}: nothing was compared"
         states = dict.fromkeys(finding.state for finding in findings)
         counts = [f"{sum(finding.state == state for finding in findings)} {state}" for state in states]
         held = f" against {self.baseline}" if self.baseline else ""
