@@ -16,6 +16,8 @@ from faultbench.errors import FaultbenchError
 PACKAGES = ("torch", "torchvision", "numpy")
 """Whose versions can change a result."""
 
+_VECTOR_UNITS = frozenset({"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve"})
+
 
 def check_same_campaign(folder: Path, campaign: Campaign) -> None:
     """FaultbenchError unless the folder is new, empty or holds results of this campaign.
@@ -89,17 +91,28 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
+        "vector units": _vector_units(),
         **versions,
     }
 
 
 def _processor() -> str:
+    names = _cpuinfo("model name")
+    return f"{names[0]} × {len(names)}" if names else platform.processor()
+
+
+def _vector_units() -> str:
+    """Those that choose between kernels of torch: machines whose processors bear one name can differ in them."""
+    flags = " ".join([*_cpuinfo("flags"), *_cpuinfo("Features")]).split()
+    return " ".join(sorted(_VECTOR_UNITS.intersection(flags))) or "unknown"
+
+
+def _cpuinfo(field: str) -> list[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]} × {len(names)}" if names else platform.processor()
+        return []
+    return [line.partition(":")[2].strip() for line in lines if line.startswith(field)]
 
 
 def _entry(cell: Cell) -> dict[str, Any]:

@@ -122,9 +122,9 @@ class Results:
         return critical_bers(self)
 
 
-def read_results(path: Path) -> Results:
+def read_results(path: str | Path) -> Results:
     """The results at path, which is results/<campaign> or a folder that holds exactly one such."""
-    folder = read_folder(path)
+    folder = read_folder(Path(path))
     return Results(
         folder.path,
         folder.manifest,

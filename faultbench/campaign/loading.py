@@ -25,12 +25,12 @@ _SHARED = {"seed", "images", "batch", "training"}
 """What all cells of a results folder have in common."""
 
 
-def load_campaign(path: Path, overrides: Sequence[str] = (), *, allow_outside: bool = True) -> Campaign:
+def load_campaign(path: str | Path, overrides: Sequence[str] = (), *, allow_outside: bool = True) -> Campaign:
     """The campaign in a file, with `key=value` overrides applied; CampaignError lists all that is wrong.
 
     Unless allow_outside, the files that it names must be in its own folder, links followed.
     """
-    return parse_campaign(_text(path), path, overrides, allow_outside=allow_outside)
+    return parse_campaign(_text(Path(path)), Path(path), overrides, allow_outside=allow_outside)
 
 
 def parse_campaign(text: str, source: Path, overrides: Sequence[str] = (), *, allow_outside: bool = True) -> Campaign:

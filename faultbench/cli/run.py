@@ -86,14 +86,14 @@ def command(
 
     stop = Stop()
     terms = Terms(limit, Shard(*shard), retry_quarantined, stall_limit or STALL_LIMIT_S, stop, memory_bytes)
-    with _resumable(), stop.listening(time_limit):
-        chosen = _engine(engine, n_workers, address)
+    with resumable(), stop.listening(time_limit):
+        chosen = chosen_engine(engine, n_workers, address)
         folder = run(campaign, root, engine=chosen, reporter=shown, terms=terms, fresh=fresh, command=sys.argv)
     _show(folder)
     return _quarantined(folder)
 
 
-def _engine(name: str, n_workers: int | None, address: str | None) -> Any:
+def chosen_engine(name: str, n_workers: int | None, address: str | None) -> Any:
     from joblib import cpu_count
 
     options = {} if address is None else {"address": address}
@@ -103,7 +103,7 @@ def _engine(name: str, n_workers: int | None, address: str | None) -> Any:
 
 
 @contextmanager
-def _resumable() -> Iterator[None]:
+def resumable() -> Iterator[None]:
     """Say how to go on after what is not the user's mistake."""
     from faultbench.halting import Halt
 

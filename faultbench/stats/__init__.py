@@ -3,6 +3,7 @@
 A trial is one draw: its images share its flips, so n trials of m images are n observations, never n·m.
 """
 
+from faultbench.stats.margins import MarginTest, margin_test, n_to_decide
 from faultbench.stats.means import Interval, log_capital, mean, mean_interval
 from faultbench.stats.paired import Difference, difference, holm
 from faultbench.stats.tails import below_worst, quantile, quantile_interval
@@ -12,12 +13,15 @@ __all__ = [
     "CONFIDENCE",
     "Difference",
     "Interval",
+    "MarginTest",
     "below_worst",
     "difference",
     "holm",
     "log_capital",
+    "margin_test",
     "mean",
     "mean_interval",
+    "n_to_decide",
     "quantile",
     "quantile_interval",
 ]

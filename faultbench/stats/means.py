@@ -98,6 +98,16 @@ def log_capital(values: Values, m: float, *, anytime: bool = False) -> float:
     return max(_largest_log_capital(x, bets, m), _largest_log_capital(1 - x, bets, 1 - m))
 
 
+def one_sided_p(values: Values, m: float, *, anytime: bool = False) -> float:
+    """A p-value of the mean being at most m, by betting on more: the inverse of the largest capital, at most 1.
+
+    m lies between 0 and 1. Were the mean at most m, the capital would be a non-negative supermartingale.
+    """
+    x = _checked(values)
+    bets = _bets(x, _log_target(CONFIDENCE), anytime=anytime)
+    return min(1.0, math.exp(-_largest_log_capital(x, bets, m)))
+
+
 def _checked(values: Values) -> NDArray[np.float64]:
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or len(x) == 0 or not ((x >= 0) & (x <= 1)).all():

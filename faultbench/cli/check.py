@@ -1,0 +1,120 @@
+"""`faultbench check`: the gate of continuous integration."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from faultbench.cli.options import (
+    DURATION,
+    campaign_arguments,
+    data_option,
+    memory_option,
+    output_option,
+    plugins_flag,
+    runnable_campaign,
+)
+from faultbench.cli.run import chosen_engine, resumable
+from faultbench.errors import FaultbenchError
+from faultbench.progress import reporter
+from faultbench.registry import catalogue
+
+if TYPE_CHECKING:
+    from faultbench.gate.judgement import Judgement
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("check")
+@campaign_arguments
+@click.option("--baseline", metavar="FILE", type=_FILE, help="What a run came to once; committed with the code.")
+@click.option("--update-baseline", "updates", is_flag=True, help="Write the baseline instead of comparing with it.")
+@click.option(
+    "--max-drop",
+    metavar="MARGIN",
+    default="0.5pp",
+    show_default=True,
+    help="A mean accuracy may drop by so much where weights or environment changed: 0.5pp, or 0.005.",
+)
+@click.option(
+    "--fail-if",
+    metavar="LIMIT",
+    multiple=True,
+    help='Such as "accuracy_mean < 0.9 @ ber=1e-6": a column of cells.csv, and which cells; may be repeated.',
+)
+@click.option("--strict", "is_strict", is_flag=True, help="Fail where the trials are too few to tell.")
+@click.option("--junit", metavar="FILE", type=_FILE, help="Also write the verdicts as JUnit XML.")
+@plugins_flag
+@output_option
+@data_option
+@click.option("--engine", type=click.Choice(list(catalogue("engine"))), default="local", show_default=True)
+@click.option("--workers", "n_workers", type=click.IntRange(min=1), help="Worker processes; default: one a core.")
+@memory_option
+@click.option("--address", help="Of a running dask scheduler (tcp://…) or ray cluster; default: one of our own.")
+@click.option("--time-limit", type=DURATION, help="Finish what is in flight after so long, and exit with 75.")
+@click.option("--stall-limit", type=DURATION, help="End when nothing gets done for so long; default: 10m.")
+@click.option("--fresh", is_flag=True, help="Put existing results aside and start anew.")
+@click.option("--progress", type=click.Choice(["rich", "plain"]), help="Default: rich on a terminal.")
+def command(
+    file: Path,
+    overrides: tuple[str, ...],
+    baseline: Path | None,
+    updates: bool,
+    max_drop: str,
+    fail_if: tuple[str, ...],
+    is_strict: bool,
+    junit: Path | None,
+    with_plugins: bool,
+    root: Path,
+    engine: str,
+    n_workers: int | None,
+    memory_bytes: int | None,
+    address: str | None,
+    time_limit: float | None,
+    stall_limit: float | None,
+    fresh: bool,
+    progress: str | None,
+) -> int:
+    """Run a campaign and fail if its networks survive faults worse than they did when the baseline was written.
+
+    With the baseline's weights and environment every trial must come out as it did; where these changed, pairs of
+    trials that met the same flips are tested. Exit code 1: something got worse, or changed without leave.
+    """
+    if baseline is None and (updates or not fail_if):
+        raise FaultbenchError("check compares with a baseline: add --baseline FILE, or limits with --fail-if")
+    campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
+    shown = reporter(progress, is_terminal=sys.stderr.isatty())
+
+    from faultbench import runner
+    from faultbench.checking import Running, check, update
+    from faultbench.gate.judging import read_terms
+    from faultbench.halting import Stop
+    from faultbench.supervisor import STALL_LIMIT_S
+
+    compared = None if updates else baseline
+    terms = read_terms(campaign, baseline=compared, max_drop=max_drop, fail_if=fail_if, is_strict=is_strict)
+    stop = Stop()
+    how = runner.Terms(stall_limit_s=stall_limit or STALL_LIMIT_S, stop=stop, memory_bytes=memory_bytes)
+    with resumable(), stop.listening(time_limit):
+        chosen = chosen_engine(engine, n_workers, address)
+        running = Running(root, chosen, shown, how, fresh, sys.argv)
+        if updates and baseline:
+            judgement = update(campaign, running, terms, baseline)
+        else:
+            judgement = check(campaign, running, terms)
+    return _shown(judgement, junit)
+
+
+def _shown(judgement: "Judgement", junit: Path | None) -> int:
+    from faultbench.gate.github import add_summary, annotations
+    from faultbench.gate.junit import write_junit
+    from faultbench.gate.text import table_text
+
+    click.echo(table_text(judgement), nl=False)
+    for line in annotations(judgement):
+        click.echo(line)
+    add_summary(judgement)
+    if junit:
+        write_junit(judgement, junit)
+    return judgement.exit_code
