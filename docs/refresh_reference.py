@@ -22,14 +22,14 @@ prints the same of the plug-ins of a kind. Lists are axes of the grid. `-s key=v
 
 ENTRIES = """
 An entry of an axis is a name, or a mapping with a name, a `label` that tables and plots print, and the options of the
-plug-in: `{name: clip_act, granularity: channel, label: Clip-Act (channel)}`. Entries of `models` also take `weights`, a
-safetensors file to load instead of training, and `when: {dataset: …}`, the data sets that they are for.
+plug-in: `{name: clip_act, granularity: channel, label: Clip-Act (channel)}`. Entries of `models` also take
+`when: {dataset: …}`, the data sets that they are for, and `weights`, a file to load instead of training, or a mapping:
 """
 
 
 def page() -> str:
     """The whole page."""
-    parts = [HEAD, *_keys(json_schema()["properties"]), ENTRIES]
+    parts = [HEAD, *_keys(json_schema()["properties"]), ENTRIES, *_weights(json_schema()["$defs"])]
     for key, kind in AXES.items():
         parts += [f"\n## {key}\n", *_plug_ins(kind)]
     parts += ["\n## Engines\n", "Chosen by `faultbench run --engine`.\n", *_plug_ins("engine")]
@@ -43,6 +43,15 @@ def _keys(properties: dict[str, Any]) -> Iterator[str]:
     schedule = json_schema()["$defs"]["Training"]["properties"]["schedule"]
     kind = f"{_cell(_type(schedule))}: {schedule['description']}"
     yield f"| `training: {{schedule: …}}` | {kind} | {_default(schedule)} |"
+
+
+def _weights(shapes: dict[str, Any]) -> Iterator[str]:
+    rows = {f"weights: {{{key}: …}}": shape for key, shape in shapes["Weights"]["properties"].items()}
+    rows |= {f"normalisation: {{{key}: …}}": shape for key, shape in shapes["Normalisation"]["properties"].items()}
+    yield "| key | is | default |\n| --- | --- | --- |"
+    for key, shape in rows.items():
+        yield f"| `{key}` | {_cell(shape['description'])} | {_default(shape)} |"
+    yield "\n[Your own network](own_model.md) shows how it is used."
 
 
 def _plug_ins(kind: str) -> Iterator[str]:
@@ -93,7 +102,7 @@ def _written(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_written, value))}]"
     if isinstance(value, dict):
-        return _written(value["name"]) if "name" in value else "{schedule: fast}"
+        return _written(value["name"]) if "name" in value else "{schedule: fast}" if value else "{}"
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 

@@ -13,6 +13,7 @@ from faultbench.allocation import missing
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.chunks import Prepared, Shard, chunks, jobs, named, split
+from faultbench.declared import check_accuracy
 from faultbench.digests import images_digest, tensors_digest
 from faultbench.disk import disk_errors
 from faultbench.engines.engine import Engine
@@ -58,8 +59,8 @@ def check(campaign: Campaign) -> dict[str, Parts]:
     found = {subject.key: parts(subject) for subject in campaign.subjects}
     for built in found.values():
         _ = built.untrained
-        if built.subject.weights is not None:
-            load_weights(built.model(), built.subject.weights)
+        if (given := built.subject.weights) is not None:
+            load_weights(built.model(), given.path, given.keys)
     return found
 
 
@@ -235,6 +236,7 @@ class Runner:
                     task.advance()
 
     def _prepared(self, subject: Subject) -> Prepared:
+        check_accuracy(subject, self._artifacts, self._reporter)
         bers = tuple(cell.ber for cell in self._campaign.cells if cell.subject == subject)
         evaluation = self._bench.evaluation(subject, bers)
         golden = golden_record(subject, evaluation)

@@ -23,7 +23,7 @@ from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.faults.targets import FaultModel
 from faultbench.formats.codec import Codec
-from faultbench.models.weights import load_weights
+from faultbench.given import given_network, require_channels
 from faultbench.network import Network, trace
 from faultbench.plugin_modules import PluginModule
 from faultbench.progress import Reporter
@@ -162,6 +162,7 @@ def parts(subject: Subject) -> Parts:
             f"images: {built.n_images} is more than the {built.dataset.n_test} test images of {subject.dataset.name}; "
             f'give at most {built.dataset.n_test}, or "all"'
         )
+    require_channels(subject.weights, built.dataset.shape, f"{subject.model.label} on {subject.dataset.label}")
     return built
 
 
@@ -212,13 +213,12 @@ class Bench:
         )
 
     def _made(self, built: Parts) -> Network:
-        subject = built.subject
-        model = built.model()
-        if subject.weights is not None:
-            load_weights(model, subject.weights)
+        model, given = built.model(), built.subject.weights
+        if given is not None:
+            network = given_network(model, given, built.dataset.shape)
         else:
             model.load_state_dict(dict(self._trained(built, model).tensors))
-        network = trace(model, built.dataset.shape)
+            network = trace(model, built.dataset.shape)
         store(network, built.codec)
         return network
 
@@ -288,7 +288,7 @@ def _weights_record(subject: Subject) -> dict[str, Any]:
         "model": subject.model.record,
         "seed": subject.seed,
         "schedule": subject.schedule,
-        "weights": subject.weights_digest,
+        "weights": None if subject.weights is None else subject.weights.record,
     }
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from faultbench import registry
 from faultbench.campaign import Campaign, CampaignError, parse_campaign
 from faultbench.campaign.choices import options_model
+from faultbench.campaign.weights import GivenWeights
 
 TWO_DATASETS = {"datasets": "[digits, shapes]", "schemes": "[relu]", "bers": "[1e-6]"}
 
@@ -54,7 +55,7 @@ def test_defaults_are_written_out() -> None:
     assert subject.scheme.options == {"granularity": "layer", "quantile": 1.0, "nan_policy": "zero"}
     assert subject.fault.options == {"targets": ["weights", "biases", "bounds"], "layers": ["*"], "bits": None}
     assert (subject.images, subject.batch, subject.seed, subject.schedule) == (None, None, 0, "fast")
-    assert (subject.weights, subject.weights_digest) == (None, None)
+    assert subject.weights is None
     assert found.trials == 100
 
 
@@ -172,8 +173,8 @@ def test_weights_are_relative_to_the_campaign_file_and_known_by_their_content(tm
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "net.bin").write_bytes(b"abc")
     subject = campaign(tmp_path / "c.yaml", models="[{name: digits_cnn, weights: w/net.bin}]").subjects[0]
-    assert subject.weights == tmp_path / "w" / "net.bin"
-    assert subject.weights_digest == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+    assert subject.weights == GivenWeights(tmp_path / "w" / "net.bin", digest)
 
 
 @pytest.mark.parametrize(
@@ -216,6 +217,6 @@ def test_weights_outside_of_the_campaigns_folder_need_leave(given: str, tmp_path
     with pytest.raises(CampaignError, match=r"weights: outside of the campaign's folder; .* add --allow-outside"):
         parse_campaign(wanted, source, allow_outside=False)
     if "0" not in given:
-        assert parse_campaign(wanted, source).subjects[0].weights_digest
+        assert parse_campaign(wanted, source).subjects[0].weights
     own = small(models="[{name: digits_cnn, weights: own.bin}]")
-    assert parse_campaign(own, source, allow_outside=False).subjects[0].weights_digest
+    assert parse_campaign(own, source, allow_outside=False).subjects[0].weights

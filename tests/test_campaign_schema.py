@@ -64,6 +64,8 @@ RIGHT = [
     {"formats": "[q15.16, float32, {name: q3.4, label: small}]"},
     {"datasets": "[digits, {name: shapes, size: 4}]"},
     {"models": "[digits_cnn, {name: resnet20, when: {dataset: [digits]}}, 'zoo:a/b']"},
+    {"models": "[{name: digits_cnn, weights: {file: README.md, keys: {a: b}, golden_accuracy: 1}}]"},
+    {"models": "[{name: digits_cnn, weights: {file: README.md, normalisation: {mean: [0], std: [0.5]}}}]"},
     {"trials": "{max: 1000, until: {accuracy_halfwidth: 0.01}}"},
     {"trials": "{max: 90, min: 9, until: {accuracy_halfwidth: 0.01, confidence: 0.99}}"},
     {"images": "all", "batch": "10", "guards": "[none]", "training": "{schedule: paper}", "seed": "3"},
@@ -93,6 +95,9 @@ WRONG = [
     {"plugins": "[5]"},
     {"guards": "[secded]"},
     {"models": "[{name: digits_cnn, when: {data: digits}}]"},
+    {"models": "[{name: digits_cnn, weights: {keys: {}}}]"},
+    {"models": "[{name: digits_cnn, weights: {file: README.md, normalisation: {mean: [0], std: [0]}}}]"},
+    {"models": "[{name: digits_cnn, weights: {file: README.md, golden_accuracy: 91.7}}]"},
     {"training": "{schedule: slow}"},
 ]
 

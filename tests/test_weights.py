@@ -90,6 +90,42 @@ def test_a_prefix_that_not_all_names_have_is_part_of_the_name(state: dict[str, T
     refused(saved(mixed, tmp_path / "w.pt"), "conv.bias missing", "module.conv.bias unexpected")
 
 
+def test_declared_prefixes_are_stripped_replaced_and_added(state: dict[str, Tensor], tmp_path: Path) -> None:
+    prefix = {"conv": "backbone.c1", "norm": "backbone.bn.n1"}
+    renamed = {prefix[name.partition(".")[0]] + "." + name.partition(".")[2]: tensor for name, tensor in state.items()}
+    filled = model()
+    load_weights(filled, saved(renamed, tmp_path / "w.pt"), (("backbone.bn.n1", "norm"), ("backbone.c1", "conv")))
+    assert equal(filled.state_dict(), state)
+    bare = {name.removeprefix("conv."): tensor for name, tensor in state.items()}
+    save_file(bare, tmp_path / "w.safetensors")
+    load_weights(filled, tmp_path / "w.safetensors", (("", "conv."), ("norm.", "norm.")))
+    assert equal(filled.state_dict(), state)
+
+
+def test_the_longest_prefix_of_a_name_is_replaced_once(tmp_path: Path) -> None:
+    path = saved({"a.a.x": torch.ones(1), "a.y": torch.ones(1), "z": torch.ones(1)}, tmp_path / "w.pt")
+    assert list(read_weights(path, (("a.", ""), ("a.a.", "a.")))) == ["a.x", "y", "z"]
+
+
+def test_with_declared_prefixes_no_other_is_stripped(state: dict[str, Tensor], tmp_path: Path) -> None:
+    doubled = {f"module.{name}": tensor for name, tensor in state.items()}
+    path = saved(doubled, tmp_path / "w.pt")
+    assert next(iter(read_weights(path, (("module.conv", "module.c"),)))) == "module.c.weight"
+    assert list(read_weights(path, (("module.", ""),))) == list(state)
+
+
+def test_declared_prefixes_that_match_nothing_or_make_two_names_one_are_refused(tmp_path: Path) -> None:
+    path = saved({"a.x": torch.ones(1), "b.x": torch.ones(1)}, tmp_path / "w.pt")
+    with pytest.raises(
+        FaultbenchError, match=r"w\.pt: keys: no name left begins with 'module\.'; the file has a\.x, b\.x"
+    ):
+        read_weights(path, (("module.", ""), ("a.", "c.")))
+    with pytest.raises(FaultbenchError, match=r"w\.pt: keys: a\.x and b\.x would both become x; tell them apart"):
+        read_weights(path, (("a.", ""), ("b.", "")))
+    with pytest.raises(FaultbenchError, match=r"keys: a\.x and b\.x would both become b\.x"):
+        read_weights(path, (("a.", "b."),))
+
+
 def test_checkpoints_older_than_the_batch_counter_are_read(state: dict[str, Tensor], tmp_path: Path) -> None:
     del state["norm.num_batches_tracked"]
     assert equal(loaded(saved(state, tmp_path / "w.pt")), state)

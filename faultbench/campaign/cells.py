@@ -8,6 +8,7 @@ from typing import Any
 
 from faultbench.campaign.choices import Choice
 from faultbench.campaign.keys import LAW, digest
+from faultbench.campaign.weights import GivenWeights
 from faultbench.plugin_modules import PluginModule
 from faultbench.stopping import Rule
 
@@ -28,10 +29,8 @@ class Subject:
     """Images a forward pass, None by the network's own rule; rows of a linear layer can differ with it in last bits."""
     seed: int
     schedule: str
-    weights: Path | None
-    """A file of weights to load instead of training, absolute."""
-    weights_digest: str | None
-    """SHA-256 of that file in hex, as it was when the campaign was read."""
+    weights: GivenWeights | None
+    """Weights to load instead of training."""
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -48,7 +47,7 @@ class Subject:
             "batch": self.batch,
             "seed": self.seed,
             "schedule": self.schedule,
-            "weights": self.weights_digest,
+            "weights": None if self.weights is None else self.weights.record,
         }
 
     @cached_property

@@ -23,7 +23,8 @@ def refuse_repeats(entrants: Sequence[Entrant], document: Document) -> None:
     by_meaning: defaultdict[str, list[Entrant]] = defaultdict(list)
     by_label: defaultdict[str, list[Entrant]] = defaultdict(list)
     for entrant in entrants:
-        meaning = canonical([entrant.choice.record, entrant.network.weights_digest])
+        weights = entrant.network.weights
+        meaning = canonical([entrant.choice.record, None if weights is None else weights.record])
         label = entrant.choice.label
         if twin := _met(entrant, by_meaning[meaning]):
             document.report(entrant.where, f"repeats {spelled(twin.where)}, {quoted(label)}; leave one out")
@@ -84,7 +85,6 @@ def _subject(dataset: Entrant, model: Entrant, others: Sequence[Choice], spec: C
         seed=spec.seed,
         schedule=spec.training.schedule,
         weights=model.network.weights,
-        weights_digest=model.network.weights_digest,
     )
 
 

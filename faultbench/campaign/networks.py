@@ -8,6 +8,7 @@ from pathlib import Path
 from faultbench.campaign.problems import LONGEST_QUOTE, Where, one_line, quoted
 from faultbench.campaign.source import Document
 from faultbench.campaign.spec import Entry, ModelEntry, When
+from faultbench.campaign.weights import GivenWeights, Weights, given_weights
 from faultbench.registry import suggest
 
 
@@ -15,9 +16,7 @@ from faultbench.registry import suggest
 class Network:
     """Weights and data sets of an entry; by default trained, and for all data sets."""
 
-    weights: Path | None = None
-    weights_digest: str | None = None
-    """SHA-256 of the file of weights in hex."""
+    weights: GivenWeights | None = None
     datasets: frozenset[str] | None = None
     """Labels of data sets."""
 
@@ -32,17 +31,24 @@ class Network:
 
 def read_network(entry: ModelEntry, where: Where, datasets: Sequence[Entry], document: Document) -> Network:
     """What an entry of `models` says beside its choice; what is wrong with it is reported to the document."""
-    weights = digest = labels = None
+    weights = labels = None
     if entry.weights is not None:
-        weights = (Path(document.source).parent / entry.weights).absolute()
-        if document.allow_outside or _is_inside(weights, Path(document.source).parent):
-            digest = _file_digest(weights, entry.weights, (*where, "weights"), document)
-        else:
-            message = f"outside of the campaign's folder; given {quoted(entry.weights)}; add --allow-outside to read it"
-            document.report((*where, "weights"), message)
+        weights = _weights(entry.weights, (*where, "weights"), document)
     if entry.when is not None:
         labels = _labels(entry.when, (*where, "when", "dataset"), datasets, document)
-    return Network(weights, digest, labels)
+    return Network(weights, labels)
+
+
+def _weights(weights: str | Weights, where: Where, document: Document) -> GivenWeights | None:
+    """The weights, their file read; None, with the reason reported, where it cannot be."""
+    given, where = (weights, where) if isinstance(weights, str) else (weights.file, (*where, "file"))
+    path = (Path(document.source).parent / given).absolute()
+    if not (document.allow_outside or _is_inside(path, Path(document.source).parent)):
+        message = f"outside of the campaign's folder; given {quoted(given)}; add --allow-outside to read it"
+        document.report(where, message)
+        return None
+    digest = _file_digest(path, given, where, document)
+    return None if digest is None else given_weights(weights, path, digest)
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from faultbench.campaign.weights import Weights
 from faultbench.stopping import AdaptiveTrials, Count
 
 MAX_ENTRIES = 1000
@@ -75,7 +76,7 @@ class Entry(BaseModel):
 class ModelEntry(Entry):
     """An entry of `models`."""
 
-    weights: str | None = Field(None, description="a file of weights to load instead of training")
+    weights: str | Weights | None = Field(None, description="weights to load instead of training: a file, or {file: …}")
     when: When | None = Field(None, description="the data sets it is for; all by default")
 
 

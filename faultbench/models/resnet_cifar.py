@@ -10,7 +10,25 @@ from faultbench.registry import model
 @model("resnet20")
 def resnet20(shape: tuple[int, int, int], n_classes: int) -> nn.Module:
     """ResNet-20 for 32×32 images: 3 stages of 3 basic blocks, parameter-free shortcuts, 0.27 M parameters."""
-    return ResNet(shape, n_classes, n_blocks=3)
+    return ResNet("resnet20", shape, n_classes, n_blocks=3)
+
+
+@model("resnet32")
+def resnet32(shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """ResNet-32 for 32×32 images: 3 stages of 5 basic blocks, parameter-free shortcuts, 0.46 M parameters."""
+    return ResNet("resnet32", shape, n_classes, n_blocks=5)
+
+
+@model("resnet44")
+def resnet44(shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """ResNet-44 for 32×32 images: 3 stages of 7 basic blocks, parameter-free shortcuts, 0.66 M parameters."""
+    return ResNet("resnet44", shape, n_classes, n_blocks=7)
+
+
+@model("resnet56")
+def resnet56(shape: tuple[int, int, int], n_classes: int) -> nn.Module:
+    """ResNet-56 for 32×32 images: 3 stages of 9 basic blocks, parameter-free shortcuts, 0.85 M parameters."""
+    return ResNet("resnet56", shape, n_classes, n_blocks=9)
 
 
 class ResNet(nn.Module):
@@ -19,9 +37,9 @@ class ResNet(nn.Module):
     Module names are those of the public akamaster checkpoints.
     """
 
-    def __init__(self, shape: tuple[int, int, int], n_classes: int, *, n_blocks: int) -> None:
+    def __init__(self, name: str, shape: tuple[int, int, int], n_classes: int, *, n_blocks: int) -> None:
         super().__init__()
-        require_32x32("resnet20", shape)
+        require_32x32(name, shape)
         self.conv1 = nn.Conv2d(shape[0], 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.layer1 = _stage(16, 16, n_blocks)

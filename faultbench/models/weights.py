@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -20,23 +20,51 @@ _UNUSED = "num_batches_tracked"
 """A counter of batch norms that inference does not read; old checkpoints have none."""
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+Keys = tuple[tuple[str, str], ...]
+"""Prefix of names in a file → what the network has in its place."""
+
+
+def load_weights(model: nn.Module, path: Path, keys: Keys = ()) -> None:
     """Fill a network from a safetensors file or a torch checkpoint of a state dict, in place.
 
-    A checkpoint may hold the state dict under "state_dict", its names all prefixed by "module.". FaultbenchError
-    when the file cannot be read or does not hold exactly this network's tensors.
+    A checkpoint may hold the state dict under "state_dict", its names all prefixed by "module."; with keys given,
+    they alone say how names change. FaultbenchError when the file cannot be read or does not hold exactly this
+    network's tensors.
     """
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_UNUSED)}
     _check_size(path, sum(tensor.nbytes for tensor in wanted.values()))
-    given = read_weights(path)
+    given = read_weights(path, keys)
     _check_fit(path, {name: tensor for name, tensor in given.items() if not name.endswith(_UNUSED)}, wanted)
     model.load_state_dict({name: given[name] for name in wanted}, strict=False)
 
 
-def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Name → tensor of a weights file; FaultbenchError when it cannot be read."""
+def read_weights(path: Path, keys: Keys = ()) -> Mapping[str, Tensor]:
+    """Name, as the network has it, → tensor of a weights file; FaultbenchError when it cannot be read."""
+    is_safe = path.suffix == ".safetensors"
+    given = _read(path, is_safe=is_safe)
+    if keys:
+        return {name: given[former] for former, name in _renamed(path, list(given), keys).items()}
+    return given if is_safe else _unprefixed(given)
+
+
+def _renamed(path: Path, names: Sequence[str], keys: Keys) -> Mapping[str, str]:
+    """Name in the file → name in the network: of each name the longest prefix that keys has is replaced, once."""
+    prefixes = dict(sorted(keys, key=lambda pair: -len(pair[0])))
+    found = {name: next((prefix for prefix in prefixes if name.startswith(prefix)), None) for name in names}
+    for prefix in prefixes:
+        if prefix not in found.values():
+            raise FaultbenchError(f"{path}: keys: no name left begins with {prefix!r}; the file has {_some([*names])}")
+    changed = {name: name if p is None else prefixes[p] + name.removeprefix(p) for name, p in found.items()}
+    former: dict[str, str] = {}
+    for name, new in changed.items():
+        if former.setdefault(new, name) != name:
+            raise FaultbenchError(f"{path}: keys: {former[new]} and {name} would both become {new}; tell them apart")
+    return changed
+
+
+def _read(path: Path, *, is_safe: bool) -> Mapping[str, Tensor]:
     try:
-        if path.suffix == ".safetensors":
+        if is_safe:
             return load_file(path)
         _check_zip(path)
         return _state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -84,8 +112,13 @@ def _state_dict(checkpoint: object) -> Mapping[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in checkpoint.items()
     ):
         raise ValueError("it holds no state dict")
-    prefixed = all(name.startswith("module.") for name in checkpoint)
-    return {name.removeprefix("module.") if prefixed else name: value for name, value in checkpoint.items()}
+    return checkpoint
+
+
+def _unprefixed(given: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Names without the "module." that all of a data-parallel network's have."""
+    prefixed = all(name.startswith("module.") for name in given)
+    return {name.removeprefix("module.") if prefixed else name: tensor for name, tensor in given.items()}
 
 
 def _check_fit(path: Path, given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
