@@ -52,6 +52,7 @@ def write_manifest(
     manifest = {
         "faultbench": __version__,
         "campaign": campaign.name,
+        "source": str(campaign.source.absolute()),
         "identity": campaign.identity,
         "trials": campaign.trials,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),

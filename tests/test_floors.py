@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
-    ("errors", "streams", "memory", "__init__", "stopping"),
+    ("errors", "streams", "memory", "__init__", "stopping", "delta_debugging"),
     ("sources", "annotations", "torch_streams", "threads"),
     ("plugin_modules", "bases"),
     ("declarations",),
@@ -41,7 +41,7 @@ FLOORS = (
     ("latex", "markdown", "report"),
     ("subjects", "engines"),
     ("worker", "declared", "overhead", "doctor", "estimate", "supervisor"),
-    ("chunks",),
+    ("chunks", "replay"),
     ("runner",),
     ("checking", "running"),
     ("model_check",),

@@ -50,6 +50,7 @@ def test_the_pages_with_commands_are_those_meant():
         "own_scheme",
         "papers",
         "python",
+        "replay",
         "tutorial",
     ]
 

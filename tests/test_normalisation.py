@@ -9,16 +9,15 @@ from torchvision.transforms.functional import normalize
 
 from faultbench.datasets import Images
 from faultbench.faults.fault_map import FaultMap
-from faultbench.faults.injection import injected
-from faultbench.faults.space import FaultSpace
 from faultbench.formats.fixed import FixedPoint
 from faultbench.models.resnet_cifar import resnet20
 from faultbench.network import Network, trace
 from faultbench.normalisation import TARGET, Normalise, normalise_first
 from faultbench.overhead import memory
 from faultbench.schemes.scheme import store
-from faultbench.staging.golden import WHOLE_RUNS, GoldenRun, Staging
-from faultbench.trial import fault_space
+from faultbench.staging.golden import Staging
+from faultbench.staging.steps import StagedNetwork
+from faultbench.trial import Evaluation, fault_space
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHAPE = (3, 32, 32)
@@ -90,21 +89,26 @@ def test_mean_and_deviation_are_not_what_memory_gives_back(normalised: Network) 
     assert not same_bits(after["bn1.running_mean"], before["bn1.running_mean"])
 
 
-def test_staged_runs_equal_whole_ones_bit_for_bit(normalised: Network, pixels: Tensor) -> None:
+def test_a_run_resumed_at_any_step_equals_the_whole_one_bit_for_bit(normalised: Network, pixels: Tensor) -> None:
+    staged = StagedNetwork(normalised)
+    assert staged.module(0) is normalised.graph.get_submodule(TARGET)
+    names = tuple(node.name for node in staged.steps)
+    with torch.inference_mode():
+        whole, values = staged.resume(0, {staged.input: pixels}, names)
+        assert same_bits(whole, normalised(pixels))
+        for step in range(1, len(staged.steps)):
+            assert same_bits(staged.resume(step, {staged.input: pixels, **values})[0], whole)
+
+
+def test_staged_trials_have_the_outcomes_of_whole_ones(normalised: Network, pixels: Tensor) -> None:
     space = fault_space(normalised, FixedPoint(15, 16), ("weights", "biases"))
     rng = np.random.default_rng(3)
     maps = [FaultMap(np.unique(rng.integers(0, space.n_bits, n_flips))) for n_flips in (1, 1, 1, 2, 4, 40)]
-    first = FaultMap(np.array([30]))  # in the layer that reads the normalised pixels
-    images = Images(pixels, torch.zeros(len(pixels), dtype=torch.int64))
-    whole = GoldenRun(normalised, space, images, 4, WHOLE_RUNS)
-    staged = GoldenRun(normalised, space, images, 4, Staging(2**30, [first, *maps]))
+    maps.append(FaultMap(np.array([30])))  # in the layer that reads the normalised pixels
+    images = Images(pixels, torch.arange(len(pixels)))
+    whole = Evaluation(normalised, space, images, batch=4)
+    staged = Evaluation(normalised, space, images, batch=4, staging=Staging(2**30, maps))
     assert staged.kept_bytes > 0
-    for fault_map in [first, *maps]:
-        with torch.inference_mode():
-            pairs = zip(faulted(whole, space, fault_map), faulted(staged, space, fault_map), strict=True)
-        assert all(same_bits(a, b) for a, b in pairs)
-
-
-def faulted(run: GoldenRun, space: FaultSpace, fault_map: FaultMap) -> list[Tensor]:
-    with injected(space, fault_map):
-        return run.faulted(fault_map, run.parts())
+    outcomes = [whole.outcome(fault_map) for fault_map in maps]
+    assert [staged.outcome(fault_map) for fault_map in maps] == outcomes
+    assert len(set(outcomes)) > 1

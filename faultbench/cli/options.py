@@ -87,13 +87,18 @@ def plugins_flag(verb: Any) -> Any:
 def runnable_campaign(file: Path, overrides: tuple[str, ...], *, with_plugins: bool) -> Campaign:
     """The campaign; FaultbenchError when it names plug-ins and the command line does not confirm them."""
     campaign = read_campaign(file, overrides)
+    confirm_plugins(campaign, file, with_plugins=with_plugins)
+    return campaign
+
+
+def confirm_plugins(campaign: Campaign, where: Path, *, with_plugins: bool) -> None:
+    """FaultbenchError when the campaign at where names plug-ins and the command line does not confirm them."""
     if campaign.plugins and not with_plugins:
         named = ", ".join(f"{module.name} ({module.file})" for module in campaign.plugins)
         raise FaultbenchError(
-            f"{click.format_filename(file)}: plugins: {named} would run with your rights; "
+            f"{click.format_filename(where)}: plugins: {named} would run with your rights; "
             "add --plugins to the command if you trust them"
         )
-    return campaign
 
 
 def data_option(verb: Any) -> Any:
