@@ -11,12 +11,14 @@ from typing import Any
 
 from faultbench.allocation import missing
 from faultbench.artifacts import ArtifactStore
+from faultbench.attributing import Work, attribute
 from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.chunks import Prepared, Shard, chunks, jobs, named, split
 from faultbench.digests import images_digest, tensors_digest
 from faultbench.disk import disk_errors
 from faultbench.engines.engine import Engine
 from faultbench.errors import FaultbenchError
+from faultbench.flip_counts import FOLDER
 from faultbench.halting import Stop
 from faultbench.journal import Journal, read_journal
 from faultbench.locks import in_turn, locked
@@ -87,6 +89,7 @@ def run(
         runner.write_manifest(command, data=runner.data())
         runner.run_trials(prepared)
         runner.measure_overheads()
+        runner.attribute_failures(prepared)
     return folder
 
 
@@ -233,6 +236,24 @@ class Runner:
                 for subject in missing:
                     self._journal.append(measured_overhead(subject, self._bench).to_record())
                     task.advance()
+
+    def attribute_failures(self, prepared: Sequence[Prepared]) -> None:
+        """Count which flips the trials held that failed, of those trials that are not counted yet."""
+        done: dict[str, list[Trial]] = {}
+        for name, trial in sorted(self._trials.items()):
+            if self._terms.shard.owns(*name):
+                done.setdefault(trial.cell, []).append(trial)
+        works = [
+            Work(
+                one.subject,
+                one.golden,
+                [(c, done.get(c.key, [])) for c in self._campaign.cells if c.subject == one.subject],
+            )
+            for one in prepared
+        ]
+        attribute(
+            works, self._bench, self._folder / FOLDER, suffix=self._terms.shard.suffix, reporter=self._reporter,
+        )  # fmt: skip
 
     def _prepared(self, subject: Subject) -> Prepared:
         bers = tuple(cell.ber for cell in self._campaign.cells if cell.subject == subject)

@@ -16,6 +16,7 @@ from faultbench.disk import replaced
 from faultbench.report.charts import chart
 from faultbench.report.colours import colours
 from faultbench.report.flips import flip_rows
+from faultbench.report.harm import failing_text, harm_charts, shades, worst_flips
 from faultbench.report.headline import headline
 from faultbench.report.origin import origin
 from faultbench.report.outcomes import outcome_rows
@@ -53,6 +54,10 @@ def render(results: Results) -> str:
             charts=[chart(block, looks, number, results.manifest.rule) for number, block in enumerate(found)],
             matrices=matrices(results),
             outcomes=outcome_rows(results),
+            harms=harm_charts(results),
+            worst=worst_flips(results),
+            shades=shades(),
+            failing=failing_text(),
             flips=flip_rows(results),
             origin=origin(results),
         )

@@ -5,6 +5,7 @@ A trial is one draw: its images share its flips, so n trials of m images are n o
 
 from faultbench.stats.means import Interval, log_capital, mean, mean_interval
 from faultbench.stats.paired import Difference, difference, holm
+from faultbench.stats.rates import difference_intervals, rate_ends, rate_intervals
 from faultbench.stats.tails import below_worst, quantile, quantile_interval
 from faultbench.stopping import CONFIDENCE
 
@@ -14,10 +15,13 @@ __all__ = [
     "Interval",
     "below_worst",
     "difference",
+    "difference_intervals",
     "holm",
     "log_capital",
     "mean",
     "mean_interval",
     "quantile",
     "quantile_interval",
+    "rate_ends",
+    "rate_intervals",
 ]
