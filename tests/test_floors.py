@@ -38,7 +38,7 @@ FLOORS = (
     ("latex", "markdown", "plots"),
     ("report",),
     ("subjects", "engines"),
-    ("worker", "overhead", "doctor", "estimate", "supervisor", "attributing"),
+    ("worker", "overhead", "doctor", "estimate", "supervisor", "attributing", "watching"),
     ("chunks",),
     ("runner",),
     ("cli",),
