@@ -4,11 +4,12 @@ Text, tables and figures stand in the page as they are; its script only sorts, f
 prints, and says the same without it. It loads nothing from anywhere.
 """
 
+import re
 from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from faultbench import __version__
 from faultbench.blocks import blocks
@@ -24,6 +25,8 @@ from faultbench.report.pairs import matrices
 from faultbench.report.progress import progress
 from faultbench.report.words import cast, counts, findings, sentences
 from faultbench.tables import Results
+
+_RATE = re.compile(r"\b\d(?:\.\d+)?e-\d+")
 
 
 def write_report(results: Results) -> Path:
@@ -71,7 +74,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.globals["inlined"] = _inlined
+    environment.filters["unbroken"] = _unbroken
     return environment
+
+
+def _unbroken(text: str) -> Markup:
+    """The text with its bit error rates kept in one line: a browser would break 3e-7 behind the hyphen."""
+    return Markup(_RATE.sub(r'<span class="ber">\g<0></span>', str(escape(text))))
 
 
 def _inlined(name: str) -> Markup:
