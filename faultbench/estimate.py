@@ -1,11 +1,12 @@
-"""How long a campaign's missing trials will take, guessed from one forward pass of each network."""
+"""How long a campaign's missing trials will take, guessed from one forward pass of each network, and their disk."""
 
 import time
+from collections.abc import Mapping
 
 import torch
 
 from faultbench.allocation import missing
-from faultbench.campaign import Campaign
+from faultbench.campaign import Campaign, Choice
 from faultbench.journal import JournalContents
 from faultbench.network import Network
 from faultbench.subjects import Parts
@@ -36,6 +37,26 @@ def missing_s(campaign: Campaign, parts: dict[str, Parts], known: JournalContent
         n_missing[cell.subject.key] += sum((cell.key, trial) not in known.quarantined for trial in wanted)
     seconds = sum(count * trial_s(parts[key]) for key, count in n_missing.items() if count)
     return sum(n_missing.values()), seconds
+
+
+TRIAL_BYTES = 350
+"""Of disk that a trial takes: a line of the journal and one of `trials.csv`."""
+
+
+def disk_bytes(parts: Mapping[str, Parts], n_missing: int) -> int:
+    """What a campaign's rows, networks and bounds take on the disk; not what data sets take.
+
+    parts goes by subject key. Figures and tables of cells are small beside them.
+    """
+    weights: dict[tuple[Choice, Choice], int] = {}
+    n_bounds = 0
+    for built in parts.values():
+        network = built.untrained
+        own = sum(item.tensor.numel() for item in network.parameters() if item.kind == "bounds")
+        n_bounds += own
+        whole = sum(tensor.numel() for tensor in network.graph.state_dict().values())
+        weights[built.subject.dataset, built.subject.model] = whole - own
+    return n_missing * TRIAL_BYTES + 4 * (sum(weights.values()) + n_bounds)
 
 
 def _timed(network: Network, images: torch.Tensor) -> float:
