@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from programs import program
 from torch import nn
 
 from faultbench.attributing import Memory, count
@@ -29,6 +30,7 @@ from faultbench.plots import attribution as plot
 from faultbench.plots.style import styled
 from faultbench.progress import Silent
 from faultbench.records import Trial
+from faultbench.report import write_report
 from faultbench.report.harm import harm_charts, worst_flips
 from faultbench.runner import Terms, run
 from faultbench.schemes.scheme import store
@@ -326,6 +328,36 @@ def test_the_report_holds_the_counts_of_every_cell(finished: Path):
         assert np.array_equal(values[..., 1], one.n_failed)
         assert np.abs(values[..., 3] - 1000 * one.low).max() <= 0.5
     assert all(one.harm[1] > 0 for one in worst_flips(results))
+
+
+def test_pointing_at_a_cell_of_the_map_shows_its_counts(finished: Path):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra dev")
+    path = program("chromium", "chromium-browser", "google-chrome")
+    results = read_results(finished)
+    (block,) = harm_maps(results)
+    row, bit = len(block.rows) - 1, 30
+    one = block.maps[1]
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path)
+        page = browser.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(write_report(results).as_uri())
+        svg = page.locator("svg.harm").nth(1)
+        svg.scroll_into_view_if_needed()
+        box, (chart,) = svg.bounding_box(), harm_charts(results)
+        scale = box["width"] / chart.width
+        page.mouse.move(box["x"] + scale * (chart.left + 8 * 1.5), box["y"] + scale * (4 + 16 * (row + 0.5)))
+        shown = page.locator("#tip").inner_text()
+        page.mouse.move(box["x"] + 2, box["y"] + 2)
+        assert page.locator("#tip").is_hidden()
+        browser.close()
+    assert said == []
+    assert shown.startswith(f"whole memory, bit {bit}")
+    for half in range(2):
+        n_failed, n_with = one.n_failed[row, half, bit], one.n_with[row, half, bit]
+        assert f"{n_failed} of {n_with} trials with it fail" in shown
 
 
 def test_reading_attributions_imports_no_torch(finished: Path):

@@ -43,7 +43,7 @@ def test_every_command_of_a_page_runs(page: Path, tmp_path: Path):
 
 
 def test_the_pages_with_commands_are_those_meant():
-    assert [page.stem for page in PAGES] == ["own_data", "own_model", "own_scheme", "papers", "tutorial"]
+    assert [page.stem for page in PAGES] == ["own_data", "own_model", "own_scheme", "papers", "progress", "tutorial"]
 
 
 def test_the_manual_lists_all_its_pages():
