@@ -156,11 +156,16 @@ def _lines(folder: Path) -> Iterator[tuple[Path, bytes]]:
         yield from ((path, text) for text in data.split(b"\n") if text)
 
 
-def _parse(whole: bytes) -> AnyRecord:
+def parsed(whole: bytes) -> Any:
+    """The JSON of a line without its newline; ValueError when it is torn or altered."""
     text, _, digits = whole.rpartition(b"\t")
     if digits != b"%08x" % zlib.crc32(text):
         raise ValueError("the line's CRC-32 is wrong")
-    record: Any = json.loads(text.decode())  # given bytes, it would guess at their encoding, line by line
+    return json.loads(text.decode())  # given bytes, it would guess at their encoding, line by line
+
+
+def _parse(whole: bytes) -> AnyRecord:
+    record = parsed(whole)
     for kind in _KINDS if isinstance(record, dict) else ():
         if record.get("kind") == kind.KIND:
             return kind.from_record(record)

@@ -68,12 +68,12 @@ def curves(results: Measured) -> pd.DataFrame:
 
 def interval_kind(rule: Rule) -> str:
     """What the intervals of means are called: `betting`, or `betting-sequence` where the outcomes ended the trials."""
-    return "betting-sequence" if rule.until else "betting"
+    return rule.interval_kind
 
 
 def interval_text(rule: Rule) -> str:
     """For captions: "95% betting interval"."""
-    return f"{100 * rule.confidence:g}% {interval_kind(rule)} interval"
+    return rule.interval_text
 
 
 def measured(trials: Sequence[Trial], golden: Golden | None, rule: Rule) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from faultbench.campaign.keys import canonical
 from faultbench.campaign.spec import AXES
 from faultbench.disk import disk_errors, replaced
 from faultbench.errors import FaultbenchError
+from faultbench.flip_counts import FOLDER
 from faultbench.journal import JournalContents, line, read_journals
 from faultbench.locks import locked
 from faultbench.manifest import read_manifest, save_manifest
@@ -40,6 +42,8 @@ def merge(out: Path, sources: Sequence[Path]) -> None:
             path.write_bytes(b"".join(lines))
         for folder in folders:
             _copy_artifacts(folder / "artifacts", out / "artifacts")
+            if folder != out:
+                _copy_flip_counts(folder / FOLDER, out / FOLDER)
 
 
 def _folder(path: Path) -> Path:
@@ -123,6 +127,15 @@ def _check_labels(cells: Iterable[Mapping[str, Any]]) -> None:
                 f"{labels} means one thing in one folder and another in another: an option, the weights or a plug-in's "
                 "source differ; give one of them a label of its own"
             )
+
+
+def _copy_flip_counts(source: Path, target: Path) -> None:
+    """Beside those there are, as <subject>.<digest of the file>.jsonl: whoever reads them adds them up."""
+    for path in sorted(source.glob("*.jsonl")):
+        data = path.read_bytes()
+        subject, digest = path.name.partition(".")[0], blake2b(data, digest_size=8).hexdigest()
+        with replaced(target / f"{subject}.{digest}.jsonl") as temporary:
+            temporary.write_bytes(data)
 
 
 def _copy_artifacts(source: Path, target: Path) -> None:

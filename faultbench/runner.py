@@ -11,13 +11,15 @@ from typing import Any
 
 from faultbench.allocation import missing
 from faultbench.artifacts import ArtifactStore
+from faultbench.attributing import Work, attribute
 from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.chunks import Prepared, Shard, chunks, jobs, named, split
 from faultbench.declared import check_accuracy
 from faultbench.digests import images_digest, tensors_digest
 from faultbench.disk import disk_errors
-from faultbench.engines.engine import Engine
+from faultbench.engines.engine import Engine, n_alive
 from faultbench.errors import FaultbenchError
+from faultbench.flip_counts import FOLDER
 from faultbench.halting import Stop
 from faultbench.journal import Journal, read_journal
 from faultbench.locks import in_turn, locked
@@ -30,6 +32,7 @@ from faultbench.progress import Reporter, Task
 from faultbench.records import Quarantine, Trial
 from faultbench.subjects import Bench, Parts, parts, splits
 from faultbench.supervisor import STALL_LIMIT_S, SetAside, Supervisor
+from faultbench.watching import Watch
 from faultbench.worker import Chunk, golden_record, run_chunk
 
 LONGEST_REASON = 200
@@ -89,6 +92,7 @@ def run(
         runner.write_manifest(command, data=runner.data())
         runner.run_trials(prepared)
         runner.measure_overheads()
+        runner.attribute_failures(prepared)
     return folder
 
 
@@ -115,7 +119,9 @@ def opened(
     check_same_campaign(folder, campaign)
     with locked(folder, terms.shard.suffix) as is_locked:
         if not is_locked:
-            reporter.say(f"{folder}: the disk knows no locks; see to it that no other run does the same work")
+            reporter.say(
+                f"{folder}: the disk knows no locks; see to it that no other run does the same work", "warning"
+            )
         writer = _writer_name() + terms.shard.suffix + ("" if is_locked else f".{os.getpid()}")
         with Journal(folder / "journal", writer) as journal:
             runner = Runner(campaign, folder, journal, engine, reporter, terms)
@@ -139,8 +145,12 @@ class Runner:
         self._goldens, self._overheads = dict(known.goldens), known.overheads
         self._trials = dict(known.trials)
         self._given_up = set() if terms.retry_quarantined else set(known.quarantined)
+        self._watch = Watch(
+            campaign.cells, campaign.rule, known.trials.values(), self._goldens, lambda: n_alive(engine)
+        )
         if known.n_damaged:
-            reporter.say(f"{folder}: {known.n_damaged} damaged journal lines left out; their trials run again")
+            left_out = f"{folder}: {known.n_damaged} damaged journal lines left out; their trials run again"
+            reporter.say(left_out, "warning")
 
     def write_manifest(self, command: Sequence[str], data: dict[str, dict[str, Any]]) -> None:
         """Write down what is asked for, and on what it runs."""
@@ -154,7 +164,10 @@ class Runner:
         # Shards of a campaign share a folder; one trains, and the others find what it made.
         turn = in_turn(self._folder / ".lock.artifacts") if self._terms.shard.count > 1 else nullcontext()
         with turn:
-            return [self._prepared(subject) for subject in self._campaign.subjects]
+            for subject in self._campaign.subjects:
+                splits(subject.dataset)  # before the view opens: torchvision draws bars of its own for downloads
+            with self._reporter.task("golden runs", len(self._campaign.subjects), unit="networks") as task:
+                return [self._prepared(subject, task) for subject in self._campaign.subjects]
 
     def data(self) -> dict[str, dict[str, Any]]:
         """SHA-256 of each data set's test images and each network's stored weights, and the images that it takes."""
@@ -186,9 +199,10 @@ class Runner:
             named=named,
             stop=self._terms.stop,
             stall_limit_s=self._terms.stall_limit_s,
-            told=self._reporter.say,
+            told=lambda message: self._reporter.say(message, "warning"),
         )
-        with self._reporter.task("run trials", sum(len(chunk.jobs) for chunk in wanted), unit="trials") as task:
+        n_trials = sum(len(chunk.jobs) for chunk in wanted)
+        with self._reporter.task("run trials", n_trials, unit="trials", facts=self._watch.now) as task:
             for end in supervisor.run(wanted):
                 if isinstance(end, SetAside):
                     self._quarantine(end, task)
@@ -201,6 +215,7 @@ class Runner:
         for trial in trials:
             self._journal.append(trial.to_record())
             self._trials[trial.cell, trial.trial] = trial
+        self._watch.recorded(trials)
         task.advance(len(trials))
 
     def _quarantine(self, end: SetAside[Chunk], task: Task) -> None:
@@ -208,7 +223,9 @@ class Runner:
             reason = end.reason[:LONGEST_REASON]
             self._journal.append(Quarantine(job.cell, job.trial, end.n_deaths, reason).to_record())
             self._given_up.add((job.cell, job.trial))
-        self._reporter.say(f"quarantined after {end.n_deaths} deaths: {named(end.task)}: {end.reason}")
+        self._watch.quarantined(len(end.task.jobs))
+        given_up = f"quarantined after {end.n_deaths} deaths: {named(end.task)}: {end.reason}"
+        self._reporter.say(given_up, "quarantine")
         task.advance(len(end.task.jobs))
 
     def _wanted(self, prepared: Prepared) -> Iterator[Chunk]:
@@ -248,7 +265,25 @@ class Runner:
                     self._journal.append(measured_overhead(subject, self._bench).to_record())
                     task.advance()
 
-    def _prepared(self, subject: Subject) -> Prepared:
+    def attribute_failures(self, prepared: Sequence[Prepared]) -> None:
+        """Count which flips the trials held that failed, of those trials that are not counted yet."""
+        done: dict[str, list[Trial]] = {}
+        for name, trial in sorted(self._trials.items()):
+            if self._terms.shard.owns(*name):
+                done.setdefault(trial.cell, []).append(trial)
+        works = [
+            Work(
+                one.subject,
+                one.golden,
+                [(c, done.get(c.key, [])) for c in self._campaign.cells if c.subject == one.subject],
+            )
+            for one in prepared
+        ]
+        attribute(
+            works, self._bench, self._folder / FOLDER, suffix=self._terms.shard.suffix, reporter=self._reporter,
+        )  # fmt: skip
+
+    def _prepared(self, subject: Subject, task: Task) -> Prepared:
         check_accuracy(subject, self._artifacts, self._reporter)
         bers = tuple(cell.ber for cell in self._campaign.cells if cell.subject == subject)
         evaluation = self._bench.evaluation(subject, bers)
@@ -265,6 +300,7 @@ class Runner:
             )
         built = parts(subject)
         trial_s = {ber: evaluation.expected_s(built.sample(evaluation.space, ber)) for ber in bers}
+        task.advance()
         folder, memory_bytes = self._artifacts.folder, self._memory_bytes
         return Prepared(subject, golden, trial_s, folder, memory_bytes, built.trial_in_images)
 

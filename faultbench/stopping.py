@@ -87,6 +87,16 @@ class Rule:
         return self.until.confidence if self.until else CONFIDENCE
 
     @property
+    def interval_kind(self) -> str:
+        """What intervals of means are called: `betting`, or `betting-sequence` where the outcomes ended the trials."""
+        return "betting-sequence" if self.until else "betting"
+
+    @property
+    def interval_text(self) -> str:
+        """For captions: "95% betting interval"."""
+        return f"{100 * self.confidence:g}% {self.interval_kind} interval"
+
+    @property
     def confidence_a_look(self) -> float:
         """What an interval needs that knows no stopping, so that those of all looks hold together.
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faultbench.attribution import attributions
 from faultbench.critical import critical_bers
 from faultbench.disk import replaced
 from faultbench.errors import FaultbenchError
@@ -90,7 +91,7 @@ _FORMULA = re.compile(r"^[=+@\t\r-]")
 """How a text begins that spreadsheets calculate."""
 
 
-TABLES = ("cells", "trials", "overhead", "resilience", "critical")
+TABLES = ("cells", "trials", "overhead", "resilience", "critical", "attribution")
 """Of a campaign: each is an attribute of `Results` and a CSV file."""
 
 
@@ -120,6 +121,11 @@ class Results:
     def critical(self) -> pd.DataFrame:
         """The critical BERs of each protected network: see `faultbench.critical`."""
         return critical_bers(self)
+
+    @cached_property
+    def attribution(self) -> pd.DataFrame:
+        """Which flips the trials held that failed: see `faultbench.attribution`."""
+        return attributions(self)
 
 
 def read_results(path: str | Path) -> Results:
@@ -172,8 +178,10 @@ def _frame(rows: Iterable[dict[str, Any]], types: dict[str, str]) -> pd.DataFram
 
 
 def _safe(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a quote before labels that a spreadsheet would take for formulas: labels are anybody's text."""
-    labels = {name: frame[name].str.replace(_FORMULA, r"'\g<0>", regex=True) for name in LABELS if name in frame}
+    """The frame with a quote before labels that a spreadsheet would take for formulas: they are anybody's text."""
+    labels = {
+        name: frame[name].str.replace(_FORMULA, r"'\g<0>", regex=True) for name in (*LABELS, "layer") if name in frame
+    }
     return frame.assign(**labels)
 
 

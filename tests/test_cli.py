@@ -1,13 +1,15 @@
 """The command as a user meets it: exit codes, one clear line, nothing written on bad input."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from made_results import a_trial, write_journal
+from made_results import a_golden, a_trial, write_journal
 
 from faultbench.campaign import load_campaign
+from faultbench.cli.plan import duration_text, size_text
 from faultbench.forecast import forecast
 from faultbench.manifest import write_manifest
 from faultbench.stopping import Rule
@@ -85,8 +87,43 @@ def test_plan_counts_and_warns_where_a_cell_expects_less_than_one_flip(folder: P
     assert "8 of 8 trials missing" in result.stdout
     assert result.stdout.count("worst case") == 5  # four cells and what it means
     assert "95% betting interval of the mean accuracy expected" in result.stdout
-    assert "warning: 2 cells expect less than one flip a trial (BER 1e-08)" in result.stderr
+    assert "warning: 2 cells expect less than one flip a trial (BER 1e-8)" in result.stderr
+    assert re.search(r"whole network; \d.* together, training and fitting not included", result.stdout)
+    assert "Disk: about 536 kB" in result.stdout  # 8 trials of 350 bytes, 133,354 parameters and 5 bounds of 4
     assert not (folder / "results").exists()
+
+
+def test_plan_without_timing_needs_no_torch_and_takes_bits_from_golden_runs(folder: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'pandas', 'scipy'))); "
+        "sys.argv = ['faultbench', 'plan', 'good.yaml', '--no-timing']; from faultbench.cli.main import main; main()"
+    )
+    first, *_ = (cell.subject for cell in load_campaign(folder / "good.yaml").cells)
+    write_journal(folder / "results" / "tiny" / "journal", "one", [a_golden(subject=first.key, n_bits=12_345)])
+    write_manifest(folder / "results" / "tiny", load_campaign(folder / "good.yaml"), command=[], execution={}, data={})
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if "/digits_cnn/" in line]
+    rows = [[field.strip() for field in line.split("│")[1:6]] for line in lines]
+    assert [row[1] for row in rows] == ["12,345", "12,345", "?", "?"]
+    assert [row[3] for row in rows] == [f"{12345 * 1e-8:.3g}", f"{12345 * 1e-6:.3g}", "?", "?"]
+    assert "? where there is none" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (59.6, "1 m 0 s"), (3599.7, "1 h 0 m"),
+     (12_000, "3 h 20 m"), (450_000, "5 d 5 h")],
+)  # fmt: skip
+def test_durations_are_printed_with_two_units(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"), [(999, "999 bytes"), (1000, "1 kB"), (535_436, "535 kB"), (2_340_000_000, "2.34 GB")]
+)
+def test_sizes_are_printed_with_three_digits(n_bytes: int, text: str) -> None:
+    assert size_text(n_bytes) == text
 
 
 def test_plan_forecasts_from_recorded_trials_and_counts_to_the_next_look(folder: Path) -> None:
@@ -102,7 +139,7 @@ def test_plan_forecasts_from_recorded_trials_and_counts_to_the_next_look(folder:
     expected = forecast(Rule.read({"max": 100, "min": 12, "until": {"accuracy_halfwidth": 0.1}}), [0.95] * 15)
     fields = [field.strip() for field in first.strip("│").split("│")]
     assert fields[5:7] == ["15", "3"]  # looks come after 12, 18, 27, …
-    assert fields[7:] == [
+    assert fields[7:-1] == [
         f"{expected.n_trials}",
         f"±{100 * expected.half_width:.1f}",
         "15 trials",

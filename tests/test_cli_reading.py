@@ -38,7 +38,8 @@ def test_export_writes_the_tables_and_prints_their_paths(folder: Path):
     done = faultbench("export", folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        str(folder / "tables" / f"{name}.csv") for name in ("cells", "trials", "overhead", "resilience", "critical")
+        str(folder / "tables" / f"{name}.csv")
+        for name in ("cells", "trials", "overhead", "resilience", "critical", "attribution")
     ]
     assert len((folder / "tables" / "trials.csv").read_text().splitlines()) == 1 + 6 * 5
 

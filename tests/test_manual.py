@@ -49,6 +49,7 @@ def test_the_pages_with_commands_are_those_meant():
         "own_model",
         "own_scheme",
         "papers",
+        "progress",
         "python",
         "replay",
         "tutorial",

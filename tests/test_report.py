@@ -392,3 +392,36 @@ def test_colours_on_dark_pages_are_bright_enough_and_no_brighter_than_needed():
         dark = lightened(colour)
         assert 0.2 <= luminance([int(dark[place : place + 2], 16) for place in (1, 3, 5)]) <= 0.25
     assert lightened("#56B4E9") == "#56b4e9"
+
+
+class Breakable(HTMLParser):
+    """Texts with a bit error rate that a browser may break behind its hyphen."""
+
+    WHOLE = frozenset({"th", "button", "text", "pre", "script", "style"})
+    """Elements that keep their text in one line, or show none."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[tuple[str, str]] = []
+        self.found: list[str] = []
+        self.n_kept = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "input"):
+            self.open.append((tag, dict(attributes).get("class") or ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        if re.search(r"\d(\.\d+)?e-\d", data):
+            is_kept = any(tag in self.WHOLE or "ber" in kind.split() for tag, kind in self.open)
+            self.n_kept += is_kept
+            self.found += [] if is_kept else [data]
+
+
+def test_bit_error_rates_are_not_broken_behind_their_hyphens(results: Results):
+    page = Breakable(render(results))
+    assert page.found == []
+    assert page.n_kept > 50

@@ -17,7 +17,7 @@ from faultbench.cli.options import (
 )
 from faultbench.cli.run import chosen_engine, resumable
 from faultbench.errors import FaultbenchError
-from faultbench.progress import reporter
+from faultbench.progress import Kind, reporter
 from faultbench.registry import catalogue
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def command(
     time_limit: float | None,
     stall_limit: float | None,
     fresh: bool,
-    progress: str | None,
+    progress: Kind | None,
 ) -> int:
     """Run a campaign and fail if its networks survive faults worse than they did when the baseline was written.
 
@@ -84,6 +84,11 @@ def command(
     if baseline is None and (updates or not fail_if):
         raise FaultbenchError("check compares with a baseline: add --baseline FILE, or limits with --fail-if")
     campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
+    if baseline and any(subject.per_trial is not None for subject in campaign.subjects):
+        raise FaultbenchError(
+            f"{file}: images: a baseline holds trials over the same images; given {campaign.spec['images']}; "
+            'give a number or "all"'
+        )
     shown = reporter(progress, is_terminal=sys.stderr.isatty())
 
     from faultbench import runner

@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from faultbench.campaign import Campaign, load_campaign
 from faultbench.errors import FaultbenchError
 from faultbench.memory import n_bytes
 from faultbench.plugin_modules import PluginModule, find_module
+from faultbench.progress import Kind, Reporter, reporter
 
 
 class _Duration(click.ParamType[float]):
@@ -146,6 +148,23 @@ def output_option(verb: Any) -> Any:
         show_default=True,
         help="Folder that holds one results folder a campaign.",
     )(verb)
+
+
+def progress_option(verb: Any) -> Any:
+    """`--progress`, how stderr tells how far the work is; gives the verb a reporter."""
+    return click.option(
+        "--progress",
+        "shown",
+        type=click.Choice(["rich", "plain", "json"]),
+        callback=_reporter,
+        help="A live view, lines, or an event a line for programs; default: rich on a terminal, else plain.",
+    )(verb)
+
+
+def _reporter(_context: click.Context, _option: click.Parameter, kind: Kind | None) -> Reporter:
+    if kind == "json":
+        os.environ.setdefault("TQDM_DISABLE", "1")  # torchvision's bars of downloads are no events
+    return reporter(kind, is_terminal=sys.stderr.isatty())
 
 
 def memory_option(verb: Any) -> Any:

@@ -7,8 +7,15 @@ from pathlib import Path
 import click
 
 from faultbench.campaign import Campaign
-from faultbench.cli.options import campaign_arguments, data_option, output_option, plugins_flag, runnable_campaign
-from faultbench.progress import reporter
+from faultbench.cli.options import (
+    campaign_arguments,
+    data_option,
+    output_option,
+    plugins_flag,
+    progress_option,
+    runnable_campaign,
+)
+from faultbench.progress import Reporter
 
 REFERENCE = "hyrelu_proact"
 """The scheme whose bounds the others' are counted in, as in the ProAct paper's "10.5×–134×"."""
@@ -19,8 +26,11 @@ REFERENCE = "hyrelu_proact"
 @plugins_flag
 @output_option
 @data_option
+@progress_option
 @click.option("--memory-only", is_flag=True, help="Count bounds; needs no data and no training, writes nothing.")
-def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Path, memory_only: bool) -> None:
+def command(
+    file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Path, memory_only: bool, shown: Reporter
+) -> None:
     """Print each scheme's memory overhead, and measure its latency and the cost of fitting it."""
     campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
     if memory_only:
@@ -31,7 +41,6 @@ def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Pa
     from faultbench.runner import measure
     from faultbench.tables import read_results, write_tables
 
-    shown = reporter(is_terminal=sys.stderr.isatty())
     folder = measure(campaign, root, engine=Serial(1), reporter=shown, command=sys.argv)
     results = read_results(folder)
     write_tables(results, folder / "tables")

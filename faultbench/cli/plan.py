@@ -1,17 +1,25 @@
 """`faultbench plan`: what a campaign would run, and what it can be expected to show."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from faultbench.campaign import Campaign, Cell, Subject
-from faultbench.cli.options import campaign_arguments, data_option, output_option, plugins_flag, runnable_campaign
+from faultbench.cli.options import (
+    campaign_arguments,
+    data_option,
+    output_option,
+    plugins_flag,
+    runnable_campaign,
+)
 from faultbench.journal import JournalContents, read_journal
 from faultbench.records import Trial
+from faultbench.results_folder import ber_text
 
 if TYPE_CHECKING:
     from faultbench.forecast import Forecast
@@ -22,67 +30,99 @@ if TYPE_CHECKING:
 @plugins_flag
 @output_option
 @data_option
-def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Path) -> None:
+@click.option(
+    "--no-timing",
+    is_flag=True,
+    help="Build no network, so that it takes no time: bits only where a golden run recorded them, no time and disk.",
+)
+def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Path, no_timing: bool) -> None:
     """Print each cell's fault-space bits, expected flips, chance of a trial without flips, and missing trials.
 
-    Also how wide its interval is expected to be, and how many trials more would halve that. Loads no image and
-    trains nothing, but finds all that would stop the campaign.
+    Also how wide its interval is expected to be, how many trials more would halve that, and the time and disk that is
+    missing. Loads no image and trains nothing, but finds all that would stop the campaign.
     """
-    campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
+    # Without timing no plug-in's code runs, and nobody has to confirm it.
+    campaign = runnable_campaign(file, overrides, with_plugins=with_plugins or no_timing)
 
     from faultbench.manifest import check_same_campaign
-    from faultbench.runner import check
 
-    n_bits = {key: built.n_bits for key, built in check(campaign).items()}
+    costs = None if no_timing else _costs(campaign)
     folder = root / campaign.name
     check_same_campaign(folder, campaign)
-    _show(campaign, n_bits, read_journal(folder / "journal"))
+    _show(campaign, costs, read_journal(folder / "journal"))
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What networks say when they are built: by subject key the bits of fault spaces and seconds a trial; and disk."""
+
+    n_bits: dict[str, int]
+    trial_s: dict[str, float]
+    disk_bytes: Callable[[int], int]
+
+
+def _costs(campaign: Campaign) -> Costs:
+    from faultbench.estimate import disk_bytes, trial_s
+    from faultbench.runner import check
+
+    parts = check(campaign)
+    n_bits = {key: built.n_bits for key, built in parts.items()}
+    return Costs(n_bits, {key: trial_s(built) for key, built in parts.items()}, partial(disk_bytes, parts))
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a cell takes, and what it can be expected to show."""
+    """What a cell takes, and what it can be expected to show; bits and seconds are None where nothing says."""
 
     cell: Cell
-    n_bits: int
+    n_bits: int | None
     n_done: int
     n_missing: int
+    missing_s: float | None
     expected: "Forecast"
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """As the table prints them."""
-        flips = self.n_bits * self.cell.ber
-        no_flip = math.exp(self.n_bits * math.log1p(-self.cell.ber))
+        """As the table prints them, without the time."""
         source = f"{self.expected.n_known} trials" if self.expected.n_known else "worst case"
         more = "more than ×100" if self.expected.n_more is None else f"+{self.expected.n_more:,}"
         return (
-            _name(self.cell.subject), f"{self.n_bits:,}", f"{self.cell.ber:g}", f"{flips:.3g}", f"{no_flip:.3g}",
-            str(self.n_done), str(self.n_missing), f"{self.expected.n_trials:,}",
-            f"±{100 * self.expected.half_width:.1f}", source, more,
+            _name(self.cell.subject), *self._flips, str(self.n_done), str(self.n_missing),
+            f"{self.expected.n_trials:,}", f"±{100 * self.expected.half_width:.1f}", source, more,
         )  # fmt: skip
+
+    @property
+    def _flips(self) -> tuple[str, str, str, str]:
+        """Bits, BER, flips a trial and the chance of none."""
+        ber = ber_text(self.cell.ber)
+        if self.n_bits is None:
+            return "?", ber, "?", "?"
+        no_flip = math.exp(self.n_bits * math.log1p(-self.cell.ber))
+        return f"{self.n_bits:,}", ber, f"{self.n_bits * self.cell.ber:.3g}", f"{no_flip:.3g}"
 
 
 COLUMNS = ("cell", "bits", "BER", "flips", "P(no flip)", "done", "missing", "trials", "points", "from", "to halve")
 
 
-def _show(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) -> None:
+def _show(campaign: Campaign, costs: Costs | None, known: JournalContents) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    rows = list(_rows(campaign, n_bits, known))
-    table = Table(*COLUMNS, title=campaign.name)
+    rows = list(_rows(campaign, costs, known))
+    table = Table(*COLUMNS, *(["time"] if costs else []), title=campaign.name)
     for column in table.columns[1:]:
         column.justify = "right"
+        column.no_wrap = True
     for row in rows:
-        table.add_row(*row.fields)
+        table.add_row(*row.fields, *([] if row.missing_s is None else [duration_text(row.missing_s)]))
     Console(width=max(150, Console().width), highlight=False).print(table)
     click.echo(_missing_text(campaign, rows))
     click.echo(_expected_text(campaign, rows))
-    _warn_of_idle_cells(campaign, n_bits)
+    click.echo(_cost_text(costs, rows))
+    _warn_of_idle_cells(rows)
 
 
-def _rows(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) -> Iterator[Row]:
+def _rows(campaign: Campaign, costs: Costs | None, known: JournalContents) -> Iterator[Row]:
     from faultbench.allocation import missing
     from faultbench.forecast import forecast
     from faultbench.sampled import accuracy
@@ -90,13 +130,29 @@ def _rows(campaign: Campaign, n_bits: dict[str, int], known: JournalContents) ->
     trials: dict[str, list[Trial]] = {}
     for (cell_key, _), trial in sorted(known.trials.items()):
         trials.setdefault(cell_key, []).append(trial)
+    recorded = {key: golden.n_bits for key, golden in known.goldens.items()}
     for cell in campaign.cells:
-        done = trials.get(cell.key, [])
+        done, subject = trials.get(cell.key, []), cell.subject.key
         n_done = sum(trial.trial < campaign.trials for trial in done)
-        golden = known.goldens.get(cell.subject.key)
+        golden = known.goldens.get(subject)
         n_missing = sum(1 for _ in missing(campaign.rule, cell.key, known.trials, golden))
         expected = forecast(campaign.rule, [accuracy(trial, golden) for trial in done])
-        yield Row(cell, n_bits[cell.subject.key], n_done, n_missing, expected)
+        n_bits = costs.n_bits[subject] if costs else recorded.get(subject)
+        yield Row(cell, n_bits, n_done, n_missing, n_missing * costs.trial_s[subject] if costs else None, expected)
+
+
+def _cost_text(costs: Costs | None, rows: Sequence[Row]) -> str:
+    if costs is None:
+        return (
+            "Bits are those of recorded golden runs, ? where there is none. Without --no-timing networks are built: "
+            "for bits, time and disk, and to find all that would stop the campaign."
+        )
+    missing_s, n_bytes = sum(row.missing_s or 0 for row in rows), costs.disk_bytes(sum(row.n_missing for row in rows))
+    return (
+        "time: of one core of this machine for the missing trials, as if each ran the whole network; "
+        f"{duration_text(missing_s)} together, training and fitting not included. "
+        f"Disk: about {size_text(n_bytes)} for rows, weights and bounds."
+    )
 
 
 def _missing_text(campaign: Campaign, rows: Sequence[Row]) -> str:
@@ -110,12 +166,10 @@ def _missing_text(campaign: Campaign, rows: Sequence[Row]) -> str:
 
 
 def _expected_text(campaign: Campaign, rows: Sequence[Row]) -> str:
-    from faultbench.measures import interval_text
-
     n_trials, n_more = sum(row.expected.n_trials for row in rows), [row.expected.n_more for row in rows]
     halving = f"{'more than ' if None in n_more else ''}{sum(filter(None, n_more)):,}"
     return (
-        f"points: half of the {interval_text(campaign.rule)} of the mean accuracy expected after so many trials, if "
+        f"points: half of the {campaign.rule.interval_text} of the mean accuracy expected after so many trials, if "
         "they go on like those done, or in the worst case: a trial's images all right or all wrong, by turns.\n"
         f"To halve all of these would take {halving} trials beyond {n_trials:,}."
     )
@@ -127,10 +181,29 @@ def _name(subject: Subject) -> str:
     return "/".join(choice.label for choice in choices if choice.label not in ("none", "bernoulli"))
 
 
-def _warn_of_idle_cells(campaign: Campaign, n_bits: dict[str, int]) -> None:
-    idle = [cell for cell in campaign.cells if n_bits[cell.subject.key] * cell.ber < 1]
+def duration_text(seconds: float) -> str:
+    """Two units that count: 45 s, 12 m 30 s, 3 h 20 m, 5 d 6 h."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 or not seconds else f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, smaller, size, part in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {smaller}"
+    return "1 m 0 s"
+
+
+def size_text(n_bytes: int) -> str:
+    """In units of 1,000 bytes and their like."""
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if n_bytes >= 10**power:
+            return f"{n_bytes / 10**power:.3g} {unit}"
+    return f"{n_bytes} bytes"
+
+
+def _warn_of_idle_cells(rows: Sequence[Row]) -> None:
+    idle = [row.cell for row in rows if row.n_bits is not None and row.n_bits * row.cell.ber < 1]
     if idle:
-        bers = ", ".join(f"{ber:g}" for ber in sorted({cell.ber for cell in idle}))
+        bers = ", ".join(ber_text(ber) for ber in sorted({cell.ber for cell in idle}))
         click.echo(
             f"warning: {len(idle)} cells expect less than one flip a trial (BER {bers}): most of their trials are the "
             "golden run; raise the BER, or take a larger network",

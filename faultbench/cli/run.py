@@ -17,10 +17,11 @@ from faultbench.cli.options import (
     memory_option,
     output_option,
     plugins_flag,
+    progress_option,
     runnable_campaign,
 )
 from faultbench.errors import EngineError, FaultbenchError, Interrupted, OutOfTime
-from faultbench.progress import reporter
+from faultbench.progress import Reporter
 from faultbench.registry import build, catalogue
 
 QUARANTINED = 3
@@ -53,7 +54,7 @@ def _trial_options(verb: Any) -> Any:
 @click.option("--address", help="Of a running dask scheduler (tcp://…) or ray cluster; default: one of our own.")
 @_trial_options
 @click.option("--fresh", is_flag=True, help="Put existing results aside and start anew.")
-@click.option("--progress", type=click.Choice(["rich", "plain"]), help="Default: rich on a terminal.")
+@progress_option
 def command(
     file: Path,
     overrides: tuple[str, ...],
@@ -69,7 +70,7 @@ def command(
     stall_limit: float | None,
     retry_quarantined: bool,
     fresh: bool,
-    progress: str | None,
+    shown: Reporter,
 ) -> int:
     """Train or load networks, fit schemes, run trials: whatever is missing. Running it again resumes."""
     if fresh and shard[1] > 1:
@@ -77,7 +78,6 @@ def command(
     campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
     if campaign.rule.until and shard[1] > 1:
         raise FaultbenchError("--shard with trials.until: where a cell ends hangs on all its trials; give one of them")
-    shown = reporter(progress, is_terminal=sys.stderr.isatty())
 
     from faultbench.chunks import Shard
     from faultbench.halting import Stop
@@ -90,7 +90,7 @@ def command(
         chosen = chosen_engine(engine, n_workers, address)
         folder = run(campaign, root, engine=chosen, reporter=shown, terms=terms, fresh=fresh, command=sys.argv)
     _show(folder)
-    return _quarantined(folder)
+    return _quarantined(folder, shown)
 
 
 def chosen_engine(name: str, n_workers: int | None, address: str | None) -> Any:
@@ -131,16 +131,16 @@ def _show(folder: Path) -> None:
     click.echo(markdown(results))
 
 
-def _quarantined(folder: Path) -> int:
+def _quarantined(folder: Path, shown: Reporter) -> int:
     from faultbench.results_folder import read_folder
 
     names = read_folder(folder).quarantined_names
     for name in names[:N_NAMED]:
-        click.echo(f"quarantined: {name}", err=True)
+        shown.say(f"quarantined: {name}", "quarantine")
     if names:
-        click.echo(
+        shown.say(
             f"{len(names)} trials are missing because they raise errors or bring down their workers; "
             f"to try them again: {_this_command()} --retry-quarantined",
-            err=True,
+            "quarantine",
         )
     return QUARANTINED if names else 0

@@ -53,3 +53,8 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Leave no process behind, whatever is in flight; closing twice is allowed, and submitting opens anew."""
+
+
+def n_alive(engine: Engine) -> int:
+    """Workers that are alive now; all of them where the engine does not say by `n_alive`."""
+    return int(getattr(engine, "n_alive", engine.n_workers))

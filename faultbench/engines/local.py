@@ -28,6 +28,11 @@ class Local:
         self._finished: queue.SimpleQueue[tuple[_Worker, int, Future[Any]]] = queue.SimpleQueue()
         self._workers = [_Worker(self._finished) for _ in range(n_workers)]
 
+    @property
+    def n_alive(self) -> int:
+        """Worker processes that are alive; a dead one is started again with its next task."""
+        return sum(worker.is_alive for worker in self._workers)
+
     def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
         """Give it to the worker that has least to do."""
         min(self._workers, key=lambda worker: len(worker.tickets)).submit(ticket, function, task)
@@ -57,6 +62,12 @@ class _Worker:
         self.tickets: set[int] = set()
         self._finished = finished
         self._executor: ProcessPoolExecutor | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        # loky's dict of its processes; it empties it when one of them dies.
+        processes = getattr(self._executor, "_processes", None) or {}
+        return any(process.is_alive() for process in list(processes.values()))
 
     def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
         self.tickets.add(ticket)

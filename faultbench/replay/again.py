@@ -136,7 +136,8 @@ class _Watched:
 
 
 def _job(cell: Cell, stored: Trial) -> Job:
-    return Job(cell.key, cell.ber, stored.trial)
+    n_images = None if stored.n_golden_correct is None else stored.n_images
+    return Job(cell.key, cell.ber, stored.trial, n_images)
 
 
 def _cell(campaign: Campaign, entry: CellEntry, folder: Path) -> Cell:

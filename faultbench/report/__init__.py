@@ -4,11 +4,12 @@ Text, tables and figures stand in the page as they are; its script only sorts, f
 prints, and says the same without it. It loads nothing from anywhere.
 """
 
+import re
 from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from faultbench import __version__
 from faultbench.blocks import blocks
@@ -16,6 +17,7 @@ from faultbench.disk import replaced
 from faultbench.report.charts import chart
 from faultbench.report.colours import colours
 from faultbench.report.flips import flip_rows
+from faultbench.report.harm import failing_text, harm_charts, shades, worst_flips
 from faultbench.report.headline import headline
 from faultbench.report.origin import origin
 from faultbench.report.outcomes import outcome_rows
@@ -23,6 +25,8 @@ from faultbench.report.pairs import matrices
 from faultbench.report.progress import progress
 from faultbench.report.words import cast, counts, findings, sentences
 from faultbench.tables import Results
+
+_RATE = re.compile(r"\b\d(?:\.\d+)?e-\d+")
 
 
 def write_report(results: Results) -> Path:
@@ -53,6 +57,10 @@ def render(results: Results) -> str:
             charts=[chart(block, looks, number, results.manifest.rule) for number, block in enumerate(found)],
             matrices=matrices(results),
             outcomes=outcome_rows(results),
+            harms=harm_charts(results),
+            worst=worst_flips(results),
+            shades=shades(),
+            failing=failing_text(),
             flips=flip_rows(results),
             origin=origin(results),
         )
@@ -66,7 +74,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.globals["inlined"] = _inlined
+    environment.filters["unbroken"] = _unbroken
     return environment
+
+
+def _unbroken(text: str) -> Markup:
+    """The text with its bit error rates kept in one line: a browser would break 3e-7 behind the hyphen."""
+    return Markup(_RATE.sub(r'<span class="ber">\g<0></span>', str(escape(text))))
 
 
 def _inlined(name: str) -> Markup:

@@ -6,6 +6,7 @@ A trial is one draw: its images share its flips, so n trials of m images are n o
 from faultbench.stats.margins import MarginTest, margin_test, n_to_decide
 from faultbench.stats.means import Interval, log_capital, mean, mean_interval
 from faultbench.stats.paired import Difference, difference, holm
+from faultbench.stats.rates import difference_intervals, rate_ends, rate_intervals
 from faultbench.stats.tails import below_worst, quantile, quantile_interval
 from faultbench.stopping import CONFIDENCE
 
@@ -16,6 +17,7 @@ __all__ = [
     "MarginTest",
     "below_worst",
     "difference",
+    "difference_intervals",
     "holm",
     "log_capital",
     "margin_test",
@@ -24,4 +26,6 @@ __all__ = [
     "n_to_decide",
     "quantile",
     "quantile_interval",
+    "rate_ends",
+    "rate_intervals",
 ]

@@ -57,11 +57,15 @@
   const tip = document.getElementById("tip");
 
   function show(column, x, y) {
-    const title = document.createElement("strong"), table = document.createElement("table");
-    title.textContent = column.dataset.title;
     const hidden = new Set(all(".curve.off", column.ownerSVGElement).map((curve) => curve.dataset.series));
-    for (const [label, series, mean, small] of JSON.parse(column.dataset.values)) {
-      if (hidden.has(String(series))) continue;
+    const values = JSON.parse(column.dataset.values).filter(([, series]) => !hidden.has(String(series)));
+    place(column.dataset.title, values, x, y);
+  }
+
+  function place(heading, values, x, y) {
+    const title = document.createElement("strong"), table = document.createElement("table");
+    title.textContent = heading;
+    for (const [label, series, mean, small] of values) {
       const row = table.insertRow(), swatch = document.createElement("i");
       swatch.style.background = `var(--s${series})`;
       row.insertCell().append(swatch);
@@ -81,6 +85,25 @@
       show(column, box.left + box.width / 2, box.top + box.height / 3);
     });
     for (const kind of ["pointerleave", "blur"]) column.addEventListener(kind, () => { tip.hidden = true; });
+  }
+
+  function maps(svg) {
+    const left = Number(svg.dataset.left), bits = Number(svg.dataset.bits), rows = JSON.parse(svg.dataset.rows);
+    const values = JSON.parse(svg.dataset.values);
+    svg.addEventListener("pointermove", (event) => {
+      const box = svg.getBoundingClientRect(), scale = svg.viewBox.baseVal.width / box.width;
+      const column = Math.floor(((event.clientX - box.left) * scale - left) / 8);
+      const row = Math.floor(((event.clientY - box.top) * scale - 4) / 16), bit = bits - 1 - column;
+      if (bit < 0 || bit >= bits || row < 0 || row >= rows.length) { tip.hidden = true; return; }
+      place(`${rows[row]}, bit ${bit}`, ["0→1", "1→0"].map((direction, half) => {
+        const [n, failed, harm, low, high] = values[(2 * row + half) * bits + bit];
+        if (!n) return [direction, "hx", "–", "no trial holds one"];
+        const shade = low > 0 ? Math.min(9, Math.floor(harm / 100)) : high <= 500 ? "q" : "x";
+        const percents = [low, high].map((end) => Math.round(end / 10)).join(", ");
+        return [direction, `h${shade}`, `${Math.round(harm / 10)} %`, `[${percents}]; ${failed} of ${n} trials with it fail`];
+      }), event.clientX, event.clientY);
+    });
+    svg.addEventListener("pointerleave", () => { tip.hidden = true; });
   }
 
   function legend(button) {
@@ -125,6 +148,7 @@
     input.addEventListener("input", () => filter(input));
   });
   all(".column").forEach(hovers);
+  all("svg.harm").forEach(maps);
   all(".legend button").forEach((button) => button.addEventListener("click", () => legend(button)));
   all(".matrices").forEach(choose);
   all(".copy").forEach(copies);
