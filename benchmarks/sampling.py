@@ -21,12 +21,13 @@ from bench import DOCS, machine, write_csv
 from faultbench import stats
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Cell, load_campaign
+from faultbench.parts import parts
 from faultbench.pilot import PILOT_IMAGES, images_a_trial
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
 from faultbench.sampled import accuracy
 from faultbench.stopping import N_PILOT
-from faultbench.subjects import Bench, parts
+from faultbench.subjects import Bench
 from faultbench.threads import threads
 from faultbench.trial import Evaluation
 from faultbench.worker import Job, golden_record, run_job

@@ -32,7 +32,8 @@ from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.injection import injected
 from faultbench.network import trace
 from faultbench.progress import Silent
-from faultbench.runner import Terms, run
+from faultbench.runner import run
+from faultbench.terms import Terms
 from faultbench.trial import Evaluation, fault_space
 
 CAMPAIGN = """\

@@ -17,10 +17,11 @@ from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.flip_counts import PARTS, WHOLE, FlipCounts, Outcomes, fails, load, save
 from faultbench.network import Network
+from faultbench.parts import Parts, parts
 from faultbench.progress import Reporter
 from faultbench.records import Golden, Trial
 from faultbench.sampled import accuracy
-from faultbench.subjects import Bench, Parts, parts
+from faultbench.subjects import Bench
 
 N_TOGETHER = 64
 """Trials whose flips are counted at once."""

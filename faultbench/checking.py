@@ -15,6 +15,7 @@ from faultbench.gate.snapshot import snapshot
 from faultbench.journal import read_journal
 from faultbench.progress import Reporter
 from faultbench.results_folder import read_folder
+from faultbench.terms import Terms
 
 
 class UnfinishedError(FaultbenchError):
@@ -30,7 +31,7 @@ class Running:
     root: Path
     engine: Engine
     reporter: Reporter
-    terms: runner.Terms
+    terms: Terms
     fresh: bool = False
     command: Sequence[str] = ()
 

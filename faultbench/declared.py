@@ -10,8 +10,9 @@ from faultbench.campaign.keys import LAW, digest
 from faultbench.campaign.weights import GivenWeights
 from faultbench.errors import FaultbenchError
 from faultbench.given import given_network
+from faultbench.parts import parts
 from faultbench.progress import Reporter
-from faultbench.subjects import parts, splits
+from faultbench.subjects import splits
 from faultbench.threads import threads
 from faultbench.training import accuracy
 

@@ -9,8 +9,8 @@ from faultbench.allocation import missing
 from faultbench.campaign import Campaign, Choice
 from faultbench.journal import JournalContents
 from faultbench.network import Network
+from faultbench.parts import Parts
 from faultbench.pilot import PILOT_IMAGES
-from faultbench.subjects import Parts
 from faultbench.threads import threads
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
-from faultbench import runner
 from faultbench.campaign import Campaign, load_campaign
 from faultbench.checking import Running, check, update
 from faultbench.engines.serial import Serial
@@ -16,6 +15,7 @@ from faultbench.errors import FaultbenchError
 from faultbench.gate.judging import MAX_DROP, read_terms
 from faultbench.gate.text import table_text
 from faultbench.progress import Silent
+from faultbench.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def check_model(
     loaded = load_campaign(campaign) if model is None else _with_weights(campaign, model, folder)
     compared = None if updates else baseline
     terms = read_terms(loaded, baseline=compared, max_drop=max_drop, fail_if=fail_if, is_strict=is_strict)
-    running = Running(folder / "results", Serial(n_workers=1), Silent(), runner.Terms())
+    running = Running(folder / "results", Serial(n_workers=1), Silent(), Terms())
     found = update(loaded, running, terms, baseline) if updates else check(loaded, running, terms)
     return Found(table_text(found), found.exit_code != 0)
 

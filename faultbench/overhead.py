@@ -13,8 +13,9 @@ from torch import Tensor
 from faultbench.campaign import Subject
 from faultbench.formats.codec import Codec
 from faultbench.network import Network
+from faultbench.parts import parts
 from faultbench.records import Overhead
-from faultbench.subjects import Bench, parts, splits
+from faultbench.subjects import Bench, splits
 from faultbench.threads import threads
 
 N_WARM_UPS = 3

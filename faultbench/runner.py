@@ -5,54 +5,38 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from faultbench.allocation import missing
 from faultbench.artifacts import ArtifactStore
+from faultbench.aside import put_aside
 from faultbench.attributing import Work, attribute
 from faultbench.campaign import Campaign, Cell, Subject
-from faultbench.chunks import Prepared, Shard, chunks, jobs, named, split
+from faultbench.chunks import Prepared, chunks, jobs, named, split
 from faultbench.declared import check_accuracy
 from faultbench.digests import images_digest, tensors_digest
-from faultbench.disk import disk_errors
 from faultbench.engines.engine import Engine, n_alive
 from faultbench.errors import FaultbenchError
 from faultbench.flip_counts import FOLDER
-from faultbench.halting import Stop
 from faultbench.journal import Journal, read_journal
 from faultbench.locks import in_turn, locked
 from faultbench.manifest import check_same_campaign, write_manifest
 from faultbench.memory import memory_for
 from faultbench.models.weights import load_weights
 from faultbench.overhead import measured_overhead
+from faultbench.parts import Parts, parts
 from faultbench.pilot import PILOT_IMAGES, images_a_trial
 from faultbench.progress import Reporter, Task
 from faultbench.records import Quarantine, Trial
-from faultbench.subjects import Bench, Parts, parts, splits
-from faultbench.supervisor import STALL_LIMIT_S, SetAside, Supervisor
+from faultbench.subjects import Bench, splits
+from faultbench.supervisor import SetAside, Supervisor
+from faultbench.terms import Terms
 from faultbench.watching import Watch
 from faultbench.worker import Chunk, golden_record, run_chunk
 
 LONGEST_REASON = 200
 """Characters of an error that a quarantined trial is recorded with."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How a run goes about a campaign; nothing here changes a result.
-
-    limit ends every cell at so many trials. Each worker keeps at most memory_bytes of golden runs, None for its
-    share of the machine's memory.
-    """
-
-    limit: int | None = None
-    shard: Shard = Shard()  # noqa: RUF009 - frozen
-    retry_quarantined: bool = False
-    stall_limit_s: float = STALL_LIMIT_S
-    stop: Stop = field(default_factory=Stop)
-    memory_bytes: int | None = None
 
 
 def check(campaign: Campaign) -> dict[str, Parts]:
@@ -303,17 +287,6 @@ class Runner:
         task.advance()
         folder, memory_bytes = self._artifacts.folder, self._memory_bytes
         return Prepared(subject, golden, trial_s, folder, memory_bytes, built.trial_in_images)
-
-
-def put_aside(folder: Path) -> None:
-    """Rename an existing results folder to the first free <name>~1, <name>~2, … beside it."""
-    if folder.exists():
-        with locked(folder):
-            number = 1
-            while (aside := folder.with_name(f"{folder.name}~{number}")).exists():
-                number += 1
-            with disk_errors(folder):
-                folder.rename(aside)
 
 
 def _writer_name() -> str:

@@ -9,6 +9,7 @@ from faultbench import registry, runner
 from faultbench.campaign import Campaign
 from faultbench.progress import Silent, reporter
 from faultbench.tables import Results, read_results
+from faultbench.terms import Terms
 
 
 def run(
@@ -29,6 +30,6 @@ def run(
     """
     chosen = registry.build("engine", engine, {}, n_workers=n_workers or cpu_count())
     shown = Silent() if quiet else reporter(is_terminal=sys.stderr.isatty())
-    terms = runner.Terms(limit=limit)
+    terms = Terms(limit=limit)
     folder = runner.run(campaign, Path(root), engine=chosen, reporter=shown, terms=terms, fresh=fresh, command=sys.argv)
     return read_results(folder)

@@ -10,9 +10,10 @@ import torch
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Subject
 from faultbench.errors import EngineError
+from faultbench.parts import build
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
-from faultbench.subjects import Bench, build
+from faultbench.subjects import Bench
 from faultbench.subsets import subset
 from faultbench.trial import Evaluation
 

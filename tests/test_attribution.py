@@ -33,9 +33,10 @@ from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
 from faultbench.report import write_report
 from faultbench.report.harm import harm_charts, worst_flips
-from faultbench.runner import Terms, run
+from faultbench.runner import run
 from faultbench.schemes.scheme import store
 from faultbench.tables import read_results, write_tables
+from faultbench.terms import Terms
 from faultbench.trial import fault_space
 
 CAMPAIGN = """
@@ -249,7 +250,7 @@ def known_truth(tmp_path: Path, *, n_trials: int = 400) -> pd.DataFrame:
     for ber in (1e-3, 1e-2):
         maps = [Bernoulli().draw(space, ber=ber, seed=3, trial=number) for number in range(n_trials)]
         trials = [a_trial(k, one, 0 if bad[one.addresses].any() else 95) for k, one in enumerate(maps)]
-        counts = count(memory, lambda trial, maps=maps: maps[trial.trial], trials, golden=0.95)
+        counts = count(memory, lambda trial, maps=maps: maps[trial.trial], trials, golden=golden(95))
         labels = dict.fromkeys(("dataset", "model", "scheme", "guard", "format", "fault"), "x")
         frames.append(_frame(counts, {**labels, "ber": ber}, 100))
     return pd.concat(frames)

@@ -13,8 +13,8 @@ from faultbench.campaign import load_campaign
 from faultbench.declarations import MisdeclaredError, declared
 from faultbench.errors import FaultbenchError
 from faultbench.faults.targets import Targeted
+from faultbench.parts import build, parts
 from faultbench.plugin_modules import find_module
-from faultbench.subjects import build, parts
 
 HEAD = """
 import dataclasses

@@ -14,7 +14,7 @@ from faultbench.cli.main import Verbs
 from faultbench.datasets import Splits
 from faultbench.declarations import declared
 from faultbench.network import Network
-from faultbench.subjects import parts
+from faultbench.parts import parts
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,7 +15,8 @@ from PIL import Image
 from faultbench.campaign import CampaignError, parse_campaign
 from faultbench.datasets.folder import Folder
 from faultbench.errors import FaultbenchError
-from faultbench.subjects import parts, splits
+from faultbench.parts import parts
+from faultbench.subjects import splits
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from labs import CAMPAIGN, FILES, NET, leaving_no_module, write
 
 from faultbench.campaign import Campaign, CampaignError, load_campaign
 from faultbench.campaign.schema import json_schema
-from faultbench.subjects import build, splits
+from faultbench.parts import build
+from faultbench.subjects import splits
 
 BOOM = "raise RuntimeError('run')\n"
 
@@ -62,7 +63,8 @@ def test_a_plug_ins_option_is_held_to_its_annotation(lab: Path) -> None:
 def test_a_subject_from_another_process_can_build_its_plug_ins(lab: Path) -> None:
     text = f"""
 import pickle, sys
-from faultbench.subjects import build, splits
+from faultbench.parts import build
+from faultbench.subjects import splits
 subject = pickle.loads({pickle.dumps(campaign(lab).subjects[1])!r})
 print(build(subject.scheme).share, type(build(subject.model, shape=(1, 8, 8), n_classes=5)[-1]).__name__)
 """

@@ -19,8 +19,9 @@ from faultbench.errors import FaultbenchError
 from faultbench.journal import Journal, read_journal
 from faultbench.progress import Silent
 from faultbench.records import Quarantine
-from faultbench.runner import Terms, run
+from faultbench.runner import run
 from faultbench.tables import read_results, write_tables
+from faultbench.terms import Terms
 
 CAMPAIGN = """
 name: small

@@ -13,13 +13,16 @@ from faultbench.engines.local import Local
 from faultbench.engines.serial import Serial
 from faultbench.errors import FaultbenchError
 from faultbench.journal import read_journal
+from faultbench.parts import parts
 from faultbench.pilot import PILOT_IMAGES, images_a_trial
 from faultbench.progress import Silent
 from faultbench.records import Trial
-from faultbench.runner import Terms, opened, run
+from faultbench.replay.again import recorded_campaign, run_again
+from faultbench.results_folder import read_folder
+from faultbench.runner import opened, run
 from faultbench.stopping import N_PILOT
-from faultbench.subjects import parts
 from faultbench.tables import read_results
+from faultbench.terms import Terms
 
 SCHEMES = "schemes=[relu, clip_act]"
 AUTO = ("images=auto", "trials=60", "bers=[1e-6, 1e-4]", SCHEMES)
@@ -162,3 +165,13 @@ def test_sampling_is_part_of_a_cells_identity(tmp_path: Path) -> None:
     spelled = campaign(tmp_path, "images={per_trial: auto}").cells[0]
     assert spelled.key == campaign(tmp_path, "images=auto").cells[0].key
     assert replace(spelled.subject, per_trial=None).key == campaign(tmp_path).cells[0].subject.key
+
+
+@pytest.mark.parametrize("number", [3, N_PILOT + 5])
+def test_a_replayed_trial_looks_at_the_images_that_it_looked_at(automatic: Path, number: int) -> None:
+    folder = read_folder(automatic)
+    for entry in folder.manifest.cells:
+        stored = folder.trials[entry.cell][number]
+        again = run_again(recorded_campaign(automatic), folder, entry, stored, reporter=Silent())
+        assert again.differences == []
+        assert len(again.rows) == stored.n_images

@@ -11,11 +11,12 @@ from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Subject, parse_campaign
 from faultbench.checkpoints import SiteCheckpoint, fitted_of
 from faultbench.errors import FaultbenchError
+from faultbench.parts import parts
 from faultbench.progress import Silent
 from faultbench.schemes.ft_clipact import FtClipAct
 from faultbench.schemes.hyrelu_proact import Progressive
 from faultbench.schemes.scheme import Fitted
-from faultbench.subjects import Bench, parts
+from faultbench.subjects import Bench
 
 CAMPAIGN = """
 name: small

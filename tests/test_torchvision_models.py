@@ -19,8 +19,8 @@ from faultbench.errors import FaultbenchError
 from faultbench.formats.fixed import FixedPoint
 from faultbench.network import trace
 from faultbench.overhead import memory
+from faultbench.parts import parts
 from faultbench.schemes.scheme import equal_bounds, protected
-from faultbench.subjects import parts
 
 N_CLASSES = 7
 

@@ -91,16 +91,16 @@ def command(
         )
     shown = reporter(progress, is_terminal=sys.stderr.isatty())
 
-    from faultbench import runner
     from faultbench.checking import Running, check, update
     from faultbench.gate.judging import read_terms
     from faultbench.halting import Stop
     from faultbench.supervisor import STALL_LIMIT_S
+    from faultbench.terms import Terms
 
     compared = None if updates else baseline
     terms = read_terms(campaign, baseline=compared, max_drop=max_drop, fail_if=fail_if, is_strict=is_strict)
     stop = Stop()
-    how = runner.Terms(stall_limit_s=stall_limit or STALL_LIMIT_S, stop=stop, memory_bytes=memory_bytes)
+    how = Terms(stall_limit_s=stall_limit or STALL_LIMIT_S, stop=stop, memory_bytes=memory_bytes)
     with resumable(), stop.listening(time_limit):
         chosen = chosen_engine(engine, n_workers, address)
         running = Running(root, chosen, shown, how, fresh, sys.argv)

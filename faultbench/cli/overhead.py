@@ -65,7 +65,7 @@ def _show_memory(campaign: Campaign) -> None:
 
 def _memory_rows(campaign: Campaign) -> Iterator[tuple[str, ...]]:
     from faultbench.overhead import memory
-    from faultbench.subjects import parts
+    from faultbench.parts import parts
 
     networks = dict.fromkeys((subject.dataset, subject.model) for subject in campaign.subjects)
     for dataset, model in networks:

@@ -81,8 +81,9 @@ def command(
 
     from faultbench.chunks import Shard
     from faultbench.halting import Stop
-    from faultbench.runner import Terms, run
+    from faultbench.runner import run
     from faultbench.supervisor import STALL_LIMIT_S
+    from faultbench.terms import Terms
 
     stop = Stop()
     terms = Terms(limit, Shard(*shard), retry_quarantined, stall_limit or STALL_LIMIT_S, stop, memory_bytes)

@@ -19,10 +19,11 @@ from faultbench.faults.space import FaultSpace
 from faultbench.manifest import read_manifest
 from faultbench.memory import memory_for
 from faultbench.network import Network
+from faultbench.parts import build, parts
 from faultbench.progress import Reporter
 from faultbench.records import Golden, Trial
 from faultbench.results_folder import CellEntry, ResultsFolder
-from faultbench.subjects import Bench, build, parts, splits
+from faultbench.subjects import Bench, splits
 from faultbench.trial import Evaluation, Outcome
 from faultbench.worker import Job, golden_record, run_job
 

@@ -1,0 +1,23 @@
+"""How a run goes about a campaign, of which no result depends."""
+
+from dataclasses import dataclass, field
+
+from faultbench.chunks import Shard
+from faultbench.halting import Stop
+from faultbench.supervisor import STALL_LIMIT_S
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a run goes about a campaign; nothing here changes a result.
+
+    limit ends every cell at so many trials. Each worker keeps at most memory_bytes of golden runs, None for its
+    share of the machine's memory.
+    """
+
+    limit: int | None = None
+    shard: Shard = Shard()  # noqa: RUF009 - frozen
+    retry_quarantined: bool = False
+    stall_limit_s: float = STALL_LIMIT_S
+    stop: Stop = field(default_factory=Stop)
+    memory_bytes: int | None = None
