@@ -10,7 +10,7 @@ from faultbench.engines.engine import Engine
 from faultbench.errors import FaultbenchError
 from faultbench.gate.baseline import place_text, write_baseline
 from faultbench.gate.judgement import UNFINISHED, Judgement
-from faultbench.gate.judging import Terms, judge
+from faultbench.gate.judging import Demands, judge
 from faultbench.gate.snapshot import snapshot
 from faultbench.journal import read_journal
 from faultbench.progress import Reporter
@@ -36,15 +36,15 @@ class Running:
     command: Sequence[str] = ()
 
 
-def check(campaign: Campaign, running: Running, terms: Terms) -> Judgement:
+def check(campaign: Campaign, running: Running, demands: Demands) -> Judgement:
     """Run what is missing of the campaign in root/<campaign> and judge what it comes to."""
     n_before = 0 if running.fresh else _n_recorded(campaign, running.root / campaign.name)
     folder = _run(campaign, running)
-    found = judge(campaign, folder, terms)
+    found = judge(campaign, folder, demands)
     return replace(found, notes=[*found.notes, *_remarks(folder, n_before)])
 
 
-def update(campaign: Campaign, running: Running, terms: Terms, path: Path) -> Judgement:
+def update(campaign: Campaign, running: Running, demands: Demands, path: Path) -> Judgement:
     """Run what is missing, write the baseline to path and judge the limits alone.
 
     `UnfinishedError`, and the old baseline stands, where trials are missing or quarantined.
@@ -56,7 +56,7 @@ def update(campaign: Campaign, running: Running, terms: Terms, path: Path) -> Ju
         place, reason = next(iter(run.unfinished.items()))
         raise UnfinishedError(f"{path}: not written: {place_text(place)}: {reason}; a baseline needs every trial")
     write_baseline(run.kept, path)
-    found = judge(campaign, folder, replace(terms, baseline_file=None, baseline=None))
+    found = judge(campaign, folder, replace(demands, baseline_file=None, baseline=None))
     written = f"{path}: baseline of {len(run.kept.cells):,} cells written; commit it."
     return replace(found, notes=[*_remarks(folder, n_before), written])
 

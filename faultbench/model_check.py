@@ -12,7 +12,7 @@ from faultbench.campaign import Campaign, load_campaign
 from faultbench.checking import Running, check, update
 from faultbench.engines.serial import Serial
 from faultbench.errors import FaultbenchError
-from faultbench.gate.judging import MAX_DROP, read_terms
+from faultbench.gate.judging import MAX_DROP, read_demands
 from faultbench.gate.text import table_text
 from faultbench.progress import Silent
 from faultbench.terms import Terms
@@ -44,9 +44,9 @@ def check_model(
     """
     loaded = load_campaign(campaign) if model is None else _with_weights(campaign, model, folder)
     compared = None if updates else baseline
-    terms = read_terms(loaded, baseline=compared, max_drop=max_drop, fail_if=fail_if, is_strict=is_strict)
+    demands = read_demands(loaded, baseline=compared, max_drop=max_drop, fail_if=fail_if, is_strict=is_strict)
     running = Running(folder / "results", Serial(n_workers=1), Silent(), Terms())
-    found = update(loaded, running, terms, baseline) if updates else check(loaded, running, terms)
+    found = update(loaded, running, demands, baseline) if updates else check(loaded, running, demands)
     return Found(table_text(found), found.exit_code != 0)
 
 

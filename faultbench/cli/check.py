@@ -92,22 +92,22 @@ def command(
     shown = reporter(progress, is_terminal=sys.stderr.isatty())
 
     from faultbench.checking import Running, check, update
-    from faultbench.gate.judging import read_terms
+    from faultbench.gate.judging import read_demands
     from faultbench.halting import Stop
     from faultbench.supervisor import STALL_LIMIT_S
     from faultbench.terms import Terms
 
     compared = None if updates else baseline
-    terms = read_terms(campaign, baseline=compared, max_drop=max_drop, fail_if=fail_if, is_strict=is_strict)
+    demands = read_demands(campaign, baseline=compared, max_drop=max_drop, fail_if=fail_if, is_strict=is_strict)
     stop = Stop()
     how = Terms(stall_limit_s=stall_limit or STALL_LIMIT_S, stop=stop, memory_bytes=memory_bytes)
     with resumable(), stop.listening(time_limit):
         chosen = chosen_engine(engine, n_workers, address)
         running = Running(root, chosen, shown, how, fresh, sys.argv)
         if updates and baseline:
-            judgement = update(campaign, running, terms, baseline)
+            judgement = update(campaign, running, demands, baseline)
         else:
-            judgement = check(campaign, running, terms)
+            judgement = check(campaign, running, demands)
     return _shown(judgement, junit)
 
 

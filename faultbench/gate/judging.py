@@ -20,7 +20,7 @@ MAX_DROP = "0.5pp"
 
 
 @dataclass(frozen=True)
-class Terms:
+class Demands:
     """What a run is held against; all of it read and checked before anything runs.
 
     margin is a fraction, the drop of a mean accuracy that is allowed where weights or environment changed.
@@ -33,21 +33,21 @@ class Terms:
     is_strict: bool = False
 
 
-def read_terms(
+def read_demands(
     campaign: Campaign,
     *,
     baseline: Path | None,
     max_drop: str = MAX_DROP,
     fail_if: Sequence[str] = (),
     is_strict: bool = False,
-) -> Terms:
-    """The terms that texts spell; FaultbenchError where they do not go with the campaign."""
+) -> Demands:
+    """The demands that texts spell; FaultbenchError where they do not go with the campaign."""
     places = [place_of(campaign, index) for index in range(len(campaign.cells))]
     limits = [read_limit(text, places) for text in fail_if]
     kept = None if baseline is None else read_baseline(baseline)
     if kept is not None and baseline is not None:
         _check_same(campaign, kept, baseline)
-    return Terms(baseline, kept, limits, read_margin(max_drop), is_strict)
+    return Demands(baseline, kept, limits, read_margin(max_drop), is_strict)
 
 
 def place_of(campaign: Campaign, index: int) -> Place:
@@ -56,13 +56,15 @@ def place_of(campaign: Campaign, index: int) -> Place:
     return (*(getattr(cell.subject, label).label for label in LABELS), cell.ber)
 
 
-def judge(campaign: Campaign, path: Path, terms: Terms) -> Judgement:
-    """What the results folder at path comes to under the terms."""
+def judge(campaign: Campaign, path: Path, demands: Demands) -> Judgement:
+    """What the results folder at path comes to under the demands."""
     run = snapshot(campaign, read_folder(path))
-    verdicts = [] if terms.baseline is None else judged(terms.baseline, run, terms.margin)
-    rows = read_results(path).cells.to_dict("records") if terms.limits else []
-    limits = limit_verdicts(terms.limits, rows)
-    return Judgement(campaign.name, terms.baseline_file, verdicts, limits, _notes(terms.baseline, run), terms.is_strict)
+    verdicts = [] if demands.baseline is None else judged(demands.baseline, run, demands.margin)
+    rows = read_results(path).cells.to_dict("records") if demands.limits else []
+    limits = limit_verdicts(demands.limits, rows)
+    return Judgement(
+        campaign.name, demands.baseline_file, verdicts, limits, _notes(demands.baseline, run), demands.is_strict
+    )
 
 
 def _notes(then: Baseline | None, run: Snapshot) -> list[str]:
