@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from faultbench import registry
-from faultbench.cli.run import _engine
+from faultbench.cli.run import chosen_engine
 from faultbench.errors import FaultbenchError
 
 
@@ -22,4 +22,4 @@ def test_a_missing_extra_prints_the_command_that_installs_it(
 @pytest.mark.parametrize("name", ["local", "serial"])
 def test_an_engine_without_an_address_refuses_one(name: str) -> None:
     with pytest.raises(FaultbenchError, match=f"the engine {name} has no address; give --engine dask or ray"):
-        _engine(name, 1, "tcp://127.0.0.1:1")
+        chosen_engine(name, 1, "tcp://127.0.0.1:1")

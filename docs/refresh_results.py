@@ -1,0 +1,159 @@
+"""Put what campaigns made into docs/results/: tables, figures, and the page that its template makes of them.
+
+    python docs/refresh_results.py results/cifar10_resnet20 … [--replay 20]
+
+Results folders are copied only if they are complete, and if a random sample of their trials, run again here, gives
+equal rows. Without folders the page alone is made again, from the tables that lie in docs/results/.
+"""
+
+import argparse
+import itertools
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from faultbench.artifacts import ArtifactStore
+from faultbench.comparison import compare_schemes
+from faultbench.markdown import markdown
+from faultbench.memory import memory_for
+from faultbench.parts import parts
+from faultbench.plots import write_plots
+from faultbench.progress import reporter
+from faultbench.records import Trial
+from faultbench.replay.again import recorded_campaign
+from faultbench.results_folder import ResultsFolder, read_folder
+from faultbench.subjects import Bench
+from faultbench.tables import read_results
+from faultbench.worker import Job, run_job
+
+KEPT = Path(__file__).parent / "results"
+FIGURES = ("accuracy", "overhead", "resilience", "sdc", "attribution")
+
+
+def main() -> None:
+    """Copy from results folders, then write the page."""
+    parser = argparse.ArgumentParser(description="Put results into docs/results/.")
+    parser.add_argument("results", type=Path, nargs="*")
+    parser.add_argument("--replay", type=int, default=20, help="trials of each to run again (default 20)")
+    given = parser.parse_args()
+    for path in given.results:
+        keep(path, n_replayed=given.replay)
+    (KEPT / "README.md").write_text(page(), encoding="utf-8")
+
+
+def keep(path: Path, *, n_replayed: int) -> None:
+    """Copy the tables and figures of a complete results folder."""
+    results, folder = read_results(path), read_folder(path)
+    if results.cells.limited.any():
+        raise SystemExit(f"{path} is not complete; run its campaign again")
+    replay(folder, n_replayed)
+    into = KEPT / path.name
+    into.mkdir(parents=True, exist_ok=True)
+    list(write_plots(results, path / "plots"))
+    for figure in FIGURES:
+        for made in sorted((path / "plots").glob(f"{figure}*.png")):
+            shutil.copy(made, into)
+    for name in ("cells", "overhead"):
+        shutil.copy(path / "tables" / f"{name}.csv", into)
+    _pairs(folder).to_csv(into / "pairs.csv", index=False, lineterminator="\n")
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    made_on = {key: manifest[key] for key in ("faultbench", "environment", "execution", "data")}
+    text = json.dumps({**made_on, "trials run again": n_replayed}, indent=1)
+    (into / "made_on.json").write_text(text + "\n", encoding="utf-8")
+    (into / "table.md").write_text(markdown(results).split("\n", 1)[1].strip() + "\n", encoding="utf-8")
+
+
+def replay(folder: ResultsFolder, n_trials: int) -> None:
+    """Run a random sample of the trials again; SystemExit names the first whose row differs."""
+    campaign = recorded_campaign(folder.path, allow_outside=True)
+    cells = {cell.key: cell for cell in campaign.cells}
+    stored = [trial for trials in folder.trials.values() for trial in trials]
+    chosen = random.Random(0).sample(stored, n_trials)
+    bench = Bench(ArtifactStore(folder.path / "artifacts"), reporter(is_terminal=False), memory_bytes=memory_for(1))
+    chosen.sort(key=lambda trial: (cells[trial.cell].subject.key, trial.cell, trial.trial))
+    for _, group in itertools.groupby(chosen, key=lambda trial: cells[trial.cell].subject.key):
+        trials = list(group)
+        subject = cells[trials[0].cell].subject
+        evaluation = bench.evaluation(subject, [cells[trial.cell].ber for trial in trials])
+        for trial in trials:
+            again = run_job(evaluation, parts(subject).fault, subject.seed, _job(trial, cells[trial.cell].ber))
+            if again != trial:
+                raise SystemExit(f"{folder.path}: cell {trial.cell} trial {trial.trial} comes out otherwise: {again}")
+
+
+def page() -> str:
+    """The page of results, from its template and the tables in docs/results/."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
+    template = environment.from_string((KEPT / "README.md.j2").read_text(encoding="utf-8"))
+    return template.render(_functions()).rstrip() + "\n"
+
+
+def _functions() -> dict[str, Callable[..., str]]:
+    def row(campaign: str, table: str, **where: Any) -> pd.Series:
+        frame = pd.read_csv(KEPT / campaign / f"{table}.csv")
+        for name, value in where.items():
+            frame = frame[frame[name] == value]
+        (index,) = frame.index  # exactly one row, or the template is wrong
+        return frame.loc[index]
+
+    def cell(scheme: str, ber: float, *, of: str = "cifar10_resnet20", fault: str = "bernoulli", **more: Any) -> Any:
+        return row(of, "cells", scheme=scheme, ber=ber, fault=fault, **more)
+
+    def accuracy(scheme: str, ber: float, **where: Any) -> str:
+        found = cell(scheme, ber, **where)
+        return (
+            f"{100 * found.accuracy_mean:.1f} % [{100 * found.accuracy_ci_low:.1f}, {100 * found.accuracy_ci_high:.1f}]"
+        )
+
+    def golden(scheme: str, **where: Any) -> str:
+        return f"{100 * cell(scheme, 1e-6, **where).golden_accuracy:.2f} %"
+
+    def difference(
+        first: str, second: str, ber: float, *, of: str = "cifar10_resnet20", fault: str = "bernoulli"
+    ) -> str:
+        found = row(of, "pairs", first=first, second=second, ber=ber, fault=fault)
+        low, mean, high = (100 * found[name] for name in ("difference_ci_low", "difference", "difference_ci_high"))
+        return f"{mean:+.1f} points [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+
+    def fewer_wrong(first: str, second: str, ber: float, **where: Any) -> str:
+        rates = [cell(scheme, ber, **where) for scheme in (first, second)]
+        return f"{(1 - rates[0].masked_rate) / (1 - rates[1].masked_rate):.1f}×"
+
+    def cost(scheme: str, column: str, digits: int) -> str:
+        return f"{row('cifar10_resnet20', 'overhead', scheme=scheme)[column]:,.{digits}f}"
+
+    def table(campaign: str) -> str:
+        return (KEPT / campaign / "table.md").read_text(encoding="utf-8").strip()
+
+    def machine(campaign: str) -> str:
+        made_on = json.loads((KEPT / campaign / "made_on.json").read_text(encoding="utf-8"))
+        environment, execution = made_on["environment"], made_on["execution"]
+        n_again = made_on["trials run again"]
+        return (
+            f"{environment['processor']}, torch {environment['torch']}, {execution['workers']} worker(s) on the "
+            f"{execution['device']}; {n_again} random trials run again gave equal rows"
+        )
+
+    names = (accuracy, golden, difference, fewer_wrong, cost, table, machine)
+    return {function.__name__: function for function in names}
+
+
+def _pairs(folder: ResultsFolder) -> pd.DataFrame:
+    schemes: Iterable[str] = dict.fromkeys(entry.scheme for entry in folder.manifest.cells)
+    pairs = [pair for two in itertools.combinations(schemes, 2) for pair in compare_schemes(folder, *two)]
+    return pd.DataFrame([asdict(pair) for pair in pairs])
+
+
+def _job(trial: Trial, ber: float) -> Job:
+    return Job(trial.cell, ber, trial.trial, None if trial.n_golden_correct is None else trial.n_images)
+
+
+if __name__ == "__main__":
+    main()
