@@ -72,7 +72,8 @@ def keep(path: Path, *, n_replayed: int) -> None:
 
 def replay(folder: ResultsFolder, n_trials: int) -> None:
     """Run a random sample of the trials again; SystemExit names the first whose row differs."""
-    campaign = recorded_campaign(folder.path, allow_outside=True)
+    moved = KEPT.parent.parent / "campaigns" / f"{folder.path.name}.yaml"
+    campaign = recorded_campaign(folder.path, moved, allow_outside=True)
     cells = {cell.key: cell for cell in campaign.cells}
     stored = [trial for trials in folder.trials.values() for trial in trials]
     chosen = random.Random(0).sample(stored, n_trials)

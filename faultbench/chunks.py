@@ -13,7 +13,7 @@ from faultbench.worker import Chunk, Job
 CHUNK_S = 1.0
 """Aimed time of a chunk: long against its dispatch, short against what a worker's death costs."""
 
-MAX_CHUNK = 256
+MAX_CHUNK = 64
 
 
 @dataclass(frozen=True)

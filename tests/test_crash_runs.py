@@ -81,7 +81,8 @@ def test_a_killed_worker_costs_the_chunks_in_flight_and_the_run_goes_on(lab: Lab
     assert run.wait() == 0, run.said
     assert "the worker died {SIGKILL(-9)}" in run.said
     assert lab.tables() == undisturbed.tables()
-    assert N_TRIALS <= lab.n_drawn() <= 2 * N_TRIALS  # two chunks of 40 were in flight
+    # Each once and once more to count its flips; two chunks of 40 were in flight.
+    assert 2 * N_TRIALS <= lab.n_drawn() <= 3 * N_TRIALS
 
 
 def test_a_stuck_trial_ends_the_run_within_the_stall_limit_and_names_it(lab: Lab, undisturbed: Lab) -> None:
