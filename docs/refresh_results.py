@@ -9,6 +9,7 @@ equal rows. Without folders the page alone is made again, from the tables that l
 import argparse
 import itertools
 import json
+import math
 import random
 import shutil
 from collections.abc import Callable, Iterable
@@ -109,19 +110,16 @@ def _functions() -> dict[str, Callable[..., str]]:
 
     def accuracy(scheme: str, ber: float, **where: Any) -> str:
         found = cell(scheme, ber, **where)
-        return (
-            f"{100 * found.accuracy_mean:.1f} % [{100 * found.accuracy_ci_low:.1f}, {100 * found.accuracy_ci_high:.1f}]"
-        )
+        low, high = found.accuracy_ci_low, found.accuracy_ci_high
+        return f"{100 * found.accuracy_mean:.1f} % [{_rounded(low, math.floor)}, {_rounded(high, math.ceil)}]"
 
     def golden(scheme: str, **where: Any) -> str:
         return f"{100 * cell(scheme, 1e-6, **where).golden_accuracy:.2f} %"
 
-    def difference(
-        first: str, second: str, ber: float, *, of: str = "cifar10_resnet20", fault: str = "bernoulli"
-    ) -> str:
-        found = row(of, "pairs", first=first, second=second, ber=ber, fault=fault)
-        low, mean, high = (100 * found[name] for name in ("difference_ci_low", "difference", "difference_ci_high"))
-        return f"{mean:+.1f} points [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+    def difference(first: str, second: str, ber: float, *, of: str = "cifar10_resnet20") -> str:
+        found = row(of, "pairs", first=first, second=second, ber=ber, fault="bernoulli")
+        low, high = _rounded(found.difference_ci_low, math.floor), _rounded(found.difference_ci_high, math.ceil)
+        return f"{100 * found.difference:+.1f} points [{low:+}, {high:+}]".replace("-", "\N{MINUS SIGN}")
 
     def fewer_wrong(first: str, second: str, ber: float, **where: Any) -> str:
         rates = [cell(scheme, ber, **where) for scheme in (first, second)]
@@ -144,6 +142,11 @@ def _functions() -> dict[str, Callable[..., str]]:
 
     names = (accuracy, golden, difference, fewer_wrong, cost, table, machine)
     return {function.__name__: function for function in names}
+
+
+def _rounded(end: float, outwards: Callable[[float], int]) -> float:
+    """A fraction in per cent with one digit, so that an interval never gets narrower."""
+    return outwards(round(1000 * end, 6)) / 10
 
 
 def _pairs(folder: ResultsFolder) -> pd.DataFrame:
