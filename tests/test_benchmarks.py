@@ -80,3 +80,11 @@ def test_time_is_tabled_against_flips(tmp_path: Path) -> None:
     counts = [float(row["at"]) for row in rows if row["what"].startswith("seconds")]
     assert all(0.5 < count / (23_272_266 * 32 * 10.0**n) < 1.5 for n, count in zip(range(-7, -2), counts, strict=True))
     assert all(float(row["value"]) > 0 for row in rows)
+
+
+def test_sampled_trials_are_held_against_whole_ones(tmp_path: Path) -> None:
+    small = ("-s", "schemes=[relu]", "-s", "bers=[1e-5]", "-s", "images=100", "--trials", "20", "--sampled", "32")
+    printed = run("sampling.py", str(ROOT / "campaigns" / "quickstart.yaml"), *small, "--output", str(tmp_path))
+    (row,) = table(tmp_path / "sampling.csv")
+    assert int(row["images_sampled"]) <= 32 * 16 < int(row["images_all"]) == 20 * 100
+    assert "1 cells: images 1/" in printed
