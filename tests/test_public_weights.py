@@ -55,7 +55,9 @@ def test_images() -> Images:
         pack = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(pack)
         pixels, labels, *_ = pack.unpack(SHARED / "cifar10_test.zip")
-        return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels))
+        return Images(
+            torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), torch.tensor(labels["labels"], dtype=torch.int64)
+        )
     pytest.skip("neither FAULTBENCH_DATA nor ../shared/data holds CIFAR-10's test images")
 
 
