@@ -189,6 +189,16 @@ def test_no_threshold_is_evaluated_twice() -> None:
     assert area.n_injections == n_injections > 0
 
 
+@pytest.mark.parametrize("index", range(3))
+def test_areas_are_the_same_whatever_is_kept(index: int) -> None:
+    areas = []
+    for memory_bytes in (0, 100_000, 1 << 30):
+        fitting = on_noise(memory_bytes=memory_bytes)
+        area = resilience(fitting, fitting.network.sites[index])
+        areas.append([area(threshold) for threshold in (0.0, 1.0, 2.0, 3.0, 0.7, 1.3)])
+    assert areas[0] == areas[1] == areas[2]
+
+
 def test_searching_leaves_the_network_as_it_is() -> None:
     fitting = on_noise()
     before = state_of(fitting.network)

@@ -1,13 +1,12 @@
 """The golden run of a network with values kept of it, and faulted runs that begin where a fault is first felt."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from faultbench.datasets import Images
@@ -16,16 +15,19 @@ from faultbench.faults.space import FaultSpace
 from faultbench.network import Network, Site
 from faultbench.staging.costs import Costs, measured_costs, storages, writes_in_place
 from faultbench.staging.cuts import beginnings, expected_s, kept_values
-from faultbench.staging.rows import LOGITS, Rows
-from faultbench.staging.splicing import Splicer, channels_of, n_blocks, same_bits, spliceable
+from faultbench.staging.first_fault import Channels, Faulted, FirstFault
+from faultbench.staging.replaced import Replaced
+from faultbench.staging.rows import LEAST, LOGITS, Picked, Rows, alike, have_rows, sizes_apart, together
 from faultbench.staging.steps import StagedNetwork, Values
 
-WORTHWHILE = 0.9
-"""Channels are recomputed alone where that takes less than this share of the whole layer's time."""
+N_PARTS = 8
+"""Images that feel a fault are run apart from the others in multiples of this part of a batch."""
 
+COMPARED = 2
+"""Images are compared behind a site where what follows takes at least so many times as long as getting there."""
 
-SPLICING_S = 1e-4
-"""Choosing and putting in channels takes so long whatever the number of images."""
+COMPARING_S = 1e-3
+"""Finding the images that feel a fault may take so long: what follows must take longer."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +43,33 @@ WHOLE_RUNS = Staging()
 
 
 @dataclass(frozen=True)
-class Faulted:
-    """A step that reads faulted memory, and the words hit there, by the index of their stored tensor."""
-
-    step: int
-    words: Mapping[int, NDArray[np.int64]]
-
-
-@dataclass(frozen=True)
 class Part:
     """Images that run together, and what is kept of their golden run: begin is where a run can, for every step."""
 
     images: Images
-    kept: Collection[str]
+    kept: frozenset[str]
     begin: Sequence[int]
     values: Values
     logits: Tensor | None
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The values that a run goes on with from a step, and which images feel a fault there; None if that is unknown."""
+
+    step: int
+    values: Values
+    felt: Tensor | None
 
 
 class GoldenRun:
     """A network over fixed batches of images, its fault-free run done; faulted runs equal whole ones, bit for bit.
 
     Values of the fault-free run are kept at a few steps. A faulted run of a batch begins at the last such step
-    before its first fault; where the output of a faulted step is kept as well, only the channels hit are computed,
-    and faults that no image feels are passed over. A run of some of the images begins at rows of the kept values,
-    as far as a golden run of as many images has shown that these do not depend on which images run together.
+    before its first fault; where the output of a faulted step is kept as well, only the channels hit are computed.
+    Images that have the golden values again at the next layer go on to the next fault, and the others alone are run
+    on. A run of some of the images begins at rows of the kept values, as far as a golden run of as many images has
+    shown that these do not depend on which images run together.
 
     changing, if given, is a site whose module will be replaced: no value made there or later is kept.
     """
@@ -80,21 +84,26 @@ class GoldenRun:
         *,
         changing: Site | None = None,
     ) -> None:
-        self._staged, self._space, self._batches = StagedNetwork(network), space, images.batches(batch)
+        self._staged, self._batches = StagedNetwork(network), images.batches(batch)
         self._images, self._batch_size = images, batch
-        self._splicer = Splicer()
         self._exact: dict[int, frozenset[str]] = {}
-        self._readers = [self._staged.readers.get(item.tensor.data_ptr(), (0,)) for item in space.stored]
         self._costs: Costs | None = None
         first = _input(self._batches[0])
         if staging.memory_bytes and not writes_in_place(self._staged, first):
             self._costs = measured_costs(self._staged, network, first, n_images=len(images))
+        self._first = FirstFault(self._staged, space, self._costs, len(self._batches[0]))
         self._changing = None if changing is None else self._staged.step_of(network.slot(changing))
         self._kept = self._chosen(staging)
         self._begin = beginnings(self._staged.needed, self._kept)
         started = perf_counter()
         self._values, self.logits = self._run(tuple(sorted(self._kept - {self._staged.input})))
         self.seconds = perf_counter() - started
+        n_rows = len(self._batches[0])
+        self._by_rows = {name for name, value in self._values[0].items() if have_rows({name: value}, n_rows)}
+        self._next_layers = self._staged.next_layers(self._costs.bounding if self._costs else ())
+        self._replaced = None if changing is None else self._replacing(staging.memory_bytes)
+        if changing is None and self._kept - {self._staged.input}:
+            self._try_sizes()
 
     @property
     def kept_bytes(self) -> int:
@@ -107,7 +116,7 @@ class GoldenRun:
         """What a trial with fault maps like these is expected to take, as a share of the golden run's time."""
         if self._costs is None:
             return sum(1.0 for fault_map in sample if len(fault_map)) / len(sample)
-        trials = [[fault.step for fault in self._faults(fault_map)] for fault_map in sample]
+        trials = [[fault.step for fault in self._first.faults(fault_map)] for fault_map in sample]
         return expected_s(self._costs, trials, self._kept) / (len(sample) * sum(self._costs.seconds))
 
     @torch.inference_mode()
@@ -121,20 +130,46 @@ class GoldenRun:
     @torch.inference_mode()
     def faulted(self, fault_map: FaultMap, parts: Sequence[Part]) -> list[Tensor]:
         """The logits of every part while these flips are in memory."""
-        faults = self._faults(fault_map)
-        return [self._of(part, faults) for part in parts]
+        faults = self._first.faults(fault_map)
+        replaced = self._replaced if self._changing is not None and faults[-1].step < self._changing else None
+        if replaced is None or parts[0].values is not self._values[0]:
+            return [self._of(part, faults) for part in parts]
+        key = fault_map.digest
+        return [replaced.logits(key, n, partial(self._before_site, part, faults)) for n, part in enumerate(parts)]
 
     @torch.inference_mode()
     def changed(self) -> None:
         """Do the golden run again from the changing site on, with the module that stands there now."""
-        begin = 0 if self._changing is None else self._begin[self._changing]
-        self.logits = [self._resumed(part, begin) for part in self.parts()]
+        if self._changing is None or self._replaced is None:
+            begin = 0 if self._changing is None else self._begin[self._changing]
+            self.logits = [self._resumed(part, begin) for part in self.parts()]
+        else:
+            self.logits = self._replaced.stand([self._at(part, self._changing) for part in self.parts()])
+
+    @torch.inference_mode()
+    def _replacing(self, memory_bytes: int) -> Replaced | None:
+        """What remembers runs past the changing site, where what it reads is kept; None where it is not."""
+        site = self._changing
+        if site is None or self._costs is None or self._begin[site] < site:
+            return None
+        cut, seconds = self._next_layers[site + 1], self._costs.seconds
+        drops = sum(seconds[cut:]) > COMPARED * sum(seconds[site:cut])
+        replaced = Replaced(self._staged, site, cut, room_bytes=memory_bytes - self.kept_bytes, drops=drops)
+        replaced.try_sizes([self._at(part, site) for part in self.parts()])
+        return replaced
+
+    @torch.inference_mode()
+    def _try_sizes(self) -> None:
+        """Learn which of the kept values images of a batch give as well when fewer of them run together."""
+        n_images = len(self._images)
+        for n_rows in {n for images in self._batches for n in sizes_apart(len(images), N_PARTS)}:
+            self._part(torch.arange(n_images - n_rows, n_images))
 
     def _chosen(self, staging: Staging) -> frozenset[str]:
         if self._costs is None:
             return frozenset()
         last = len(self._staged.steps) if self._changing is None else self._changing
-        trials = [[min(fault.step, last) for fault in self._faults(fault_map)] for fault_map in staging.sample]
+        trials = [[min(fault.step, last) for fault in self._first.faults(fault_map)] for fault_map in staging.sample]
         later = {node.name for node in self._staged.steps[last:]}
         return kept_values(self._costs, trials, staging.memory_bytes) - later
 
@@ -146,17 +181,6 @@ class GoldenRun:
             all_values.append(values)
             all_logits.append(logits)
         return all_values, all_logits
-
-    def _faults(self, fault_map: FaultMap) -> list[Faulted]:
-        """The steps that read what is hit, ascending."""
-        found: dict[int, dict[int, NDArray[np.int64]]] = {}
-        # Addresses and offsets ascend: this finds the flips of every tensor without looking at each of them.
-        cuts = np.searchsorted(fault_map.addresses, self._space.offsets)
-        for index in np.flatnonzero(np.diff(cuts)).tolist():
-            within = fault_map.addresses[cuts[index] : cuts[index + 1]] - self._space.offsets[index]
-            for step in self._readers[index]:
-                found.setdefault(step, {})[index] = within // self._space.stored[index].codec.bits
-        return [Faulted(step, found[step]) for step in sorted(found)]
 
     def _part(self, rows: Tensor) -> Part:
         images, gathered = self._images.chosen(rows), Rows(self._values, self.logits, rows, self._batch_size)
@@ -174,17 +198,88 @@ class GoldenRun:
         return frozenset(same) | (self._kept & {self._staged.input})
 
     def _of(self, part: Part, faults: Sequence[Faulted]) -> Tensor:
-        for fault in faults:
+        for place, fault in enumerate(faults):
             begin, made = part.begin[fault.step], self._staged.steps[fault.step].name
             if begin < fault.step or made not in part.kept:
                 return self._resumed(part, begin)
-            values, golden = self._at(part, fault.step), part.values[made]
-            output = self._output(fault, values, golden)
-            if output is not golden:
-                return self._staged.resume(fault.step + 1, {**self._at(part, fault.step + 1, but=made), made: output})[
-                    0
-                ]
+            later = faults[place + 1 :]
+            reached = self._reached(part, fault, min([len(self._staged.steps), *(f.step for f in later[:1])]))
+            if reached is not None:
+                return self._behind(part, reached, later)
         return self._resumed(part, part.begin[faults[0].step]) if part.logits is None else part.logits
+
+    def _reached(self, part: Part, fault: Faulted, last: int) -> Reached | None:
+        """How far a fault comes before the next layer or the last step given; None where no image feels it there."""
+        values, made = self._at(part, fault.step), self._staged.steps[fault.step].name
+        golden, cut = part.values[made], min(self._next_layers[fault.step + 1], last)
+        comparable = self._comparable(part, cut)
+        channels = self._first.channels(fault, values, golden)
+        if comparable and channels is not None and (past := self._first.past(fault, channels, cut)):
+            return self._spliced(part, cut, *past)
+        output = self._first.output(fault, values, golden, channels)
+        if output is golden:
+            return None
+        behind = {**self._at(part, fault.step + 1, but=made), made: output}
+        if not comparable:
+            return Reached(fault.step + 1, behind, None)
+        at_cut = self._staged.until(cut, fault.step + 1, behind)
+        felt = ~alike(at_cut, self._at(part, cut))
+        return Reached(cut, at_cut, felt) if bool(felt.any()) else None
+
+    def _spliced(self, part: Part, cut: int, name: str, channels: Channels) -> Reached | None:
+        if not len(channels.where):
+            return None
+        golden = part.values[name]
+        felt = ~alike({name: channels.values}, {name: channels.of(golden)})
+        if not bool(felt.any()):
+            return None
+        return Reached(cut, {**self._at(part, cut), name: channels.put_into(golden)}, felt)
+
+    def _behind(self, part: Part, reached: Reached, later: Sequence[Faulted]) -> Tensor:
+        """The logits of a part from what a fault has reached on."""
+        if reached.felt is None or part.logits is None:
+            return self._staged.resume(reached.step, reached.values)[0]
+        rows, others = together(reached.felt, N_PARTS)
+        if not len(others) or not self._run_apart(reached.step, rows, others):
+            return self._staged.resume(reached.step, reached.values)[0]
+        logits = part.logits.clone()
+        logits.index_copy_(0, rows, self._staged.resume(reached.step, Picked(reached.values, rows))[0])
+        if later:
+            logits.index_copy_(0, others, self._of(self._picked(part, others), later))
+        return logits
+
+    def _comparable(self, part: Part, cut: int) -> bool:
+        """Whether images may be told by their golden values at a step, and what follows is worth it."""
+        if self._costs is None or part.logits is None or self._staged.input in self._staged.needed[cut]:
+            return False
+        rest_s = sum(self._costs.seconds[cut:]) * len(part.images) / len(self._batches[0])
+        return rest_s > COMPARING_S and self._by_rows & part.kept >= set(self._staged.needed[cut])
+
+    def _run_apart(self, cut: int, *groups: Tensor) -> bool:
+        """Whether groups of so many images are known to give from a step on what they give among all."""
+        names = {*self._staged.needed[cut], LOGITS}
+        return all(len(rows) >= LEAST and names <= self._exact.get(len(rows), frozenset()) for rows in groups)
+
+    def _picked(self, part: Part, rows: Tensor) -> Part:
+        kept = part.kept & self._exact[len(rows)]
+        values, images = Picked(part.values, rows), part.images.chosen(rows)
+        logits = None if part.logits is None else part.logits[rows]
+        return Part(images, kept, beginnings(self._staged.needed, kept), values, logits)
+
+    def _before_site(self, part: Part, faults: Sequence[Faulted]) -> Values:
+        """The values that the changing site's step reads when faults lie before it alone."""
+        assert self._changing is not None
+        for fault in faults:
+            begin, made = part.begin[fault.step], self._staged.steps[fault.step].name
+            if begin < fault.step or made not in part.kept:
+                return self._staged.until(self._changing, begin, self._at(part, begin))
+            golden = part.values[made]
+            values = self._at(part, fault.step)
+            output = self._first.output(fault, values, golden, self._first.channels(fault, values, golden))
+            if output is not golden:
+                behind = {**self._at(part, fault.step + 1, but=made), made: output}
+                return self._staged.until(self._changing, fault.step + 1, behind)
+        return self._at(part, self._changing)
 
     def _resumed(self, part: Part, step: int) -> Tensor:
         """The logits of a part when it is run from a step on that its kept values reach."""
@@ -197,29 +292,6 @@ class GoldenRun:
         if self._staged.input in self._staged.needed[step]:
             values[self._staged.input] = _input(part.images)
         return values
-
-    def _output(self, fault: Faulted, values: Values, golden: Tensor) -> Tensor:
-        """What a faulted step makes of golden values: golden itself where no value of it differs."""
-        spliced = self._spliced(fault, values, golden)
-        if spliced is not None:
-            return spliced
-        output = self._staged.apply(fault.step, values)
-        unfelt = self._costs is not None and fault.step in self._costs.bounding and same_bits(output, golden)
-        return golden if unfelt else output
-
-    def _spliced(self, fault: Faulted, values: Values, golden: Tensor) -> Tensor | None:
-        layer = self._staged.module(fault.step)
-        if self._costs is None or fault.step not in self._costs.spliced_s or not spliceable(layer):
-            return None
-        hit = [channels_of(self._space.stored[index].tensor, words) for index, words in fault.words.items()]
-        channels = np.unique(np.concatenate(hit))
-        whole_s = self._costs.seconds[fault.step]
-        spliced_s = n_blocks(len(channels)) * self._costs.spliced_s[fault.step]
-        x = values[self._staged.reads(fault.step)[0]]
-        saved_s = (whole_s - spliced_s) * len(x) / len(self._batches[0])
-        if spliced_s > WORTHWHILE * whole_s or saved_s < SPLICING_S:
-            return None
-        return self._splicer.output(layer, x, golden, channels)
 
 
 def _input(images: Images) -> Tensor:

@@ -13,6 +13,89 @@ from faultbench.staging.steps import Values
 LOGITS = ""
 """The name of the logits among the values: no node of a graph is called so."""
 
+PROBED = 8
+"""Rows that are compared first: where none of them is alike, comparing the others would seldom pay."""
+
+LEAST = 16
+"""Rows that run together apart from others, at least: kernels for fewer often add up in another order, and a trial
+run of few rows could show the same bits by chance."""
+
+
+def rows_at(value: Tensor, index: Tensor) -> Tensor:
+    """Some rows of a value, lying in memory as it does."""
+    # Selecting gives channels first; the same memory seen with channels last stays as it is.
+    is_last = value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
+    found = (value.movedim(1, -1) if is_last else value).index_select(0, index)
+    return found.movedim(-1, 1) if is_last else found
+
+
+def have_rows(values: Values, n_rows: int) -> bool:
+    """Whether all these values are float32 tensors with so many rows."""
+    return all(
+        isinstance(v, Tensor) and v.dtype == torch.float32 and v.dim() and len(v) == n_rows for v in values.values()
+    )
+
+
+def alike(values: Values, others: Values) -> Tensor:
+    """For each row whether all these values have the others' bits there; none is where none of the first is.
+
+    Both are float32 with one row an image.
+    """
+    pairs = [(value, others[name]) for name, value in values.items() if value is not others[name]]
+    n_rows = len(next(iter(values.values())))
+    first = _alike([(a[:PROBED], b[:PROBED]) for a, b in pairs], min(n_rows, PROBED))
+    return _alike(pairs, n_rows) if bool(first.any()) else torch.zeros(n_rows, dtype=torch.bool, device=first.device)
+
+
+def together(wanted: Tensor, n_parts: int) -> tuple[Tensor, Tensor]:
+    """The rows that are run to have those wanted, and the others, both ascending.
+
+    Rows that are not wanted fill them up to a multiple of a part of all: the sizes met stay few.
+    """
+    order = torch.argsort(wanted.int(), descending=True, stable=True)
+    size = _size(len(wanted), n_parts)
+    n_run = min(len(wanted), -(-int(wanted.sum()) // size) * size)
+    return order[:n_run].sort().values, order[n_run:].sort().values
+
+
+def sizes_apart(n_rows: int, n_parts: int) -> set[int]:
+    """How many rows `together` may give of so many, and how many it may leave, where neither are too few."""
+    size = _size(n_rows, n_parts)
+    run = range(size, n_rows, size)
+    return {n for n in (*run, *(n_rows - n for n in run)) if n >= LEAST}
+
+
+def _size(n_rows: int, n_parts: int) -> int:
+    return max(LEAST, -(-n_rows // n_parts))
+
+
+def _alike(pairs: Sequence[tuple[Tensor, Tensor]], n_rows: int) -> Tensor:
+    same = torch.ones(n_rows, dtype=torch.bool, device=pairs[0][0].device if pairs else None)
+    for a, b in pairs:
+        differing = a.view(torch.int32) != b.view(torch.int32)
+        seen = differing.movedim(1, -1) if differing.dim() == 4 else differing  # a copy less if channels lie last
+        same &= ~seen.flatten(1).any(dim=1)
+    return same
+
+
+class Picked(Mapping[str, Any]):
+    """Some rows of values, taken when first asked for; all of them have one row an image."""
+
+    def __init__(self, values: Values, rows: Tensor) -> None:
+        self._values, self._rows = values, rows
+        self._taken: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._taken:
+            self._taken[name] = rows_at(self._values[name], self._rows)
+        return self._taken[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
 
 class Rows(Mapping[str, Any]):
     """Kept values at some images, put together when first asked for; KeyError for one that has no row an image."""

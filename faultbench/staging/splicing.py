@@ -30,6 +30,19 @@ class Splicer:
 
         golden itself when none of them does; None where that would not be exact.
         """
+        found = self.channels(layer, x, golden, hit)
+        if found is None:
+            return None
+        fresh, where = found
+        return golden.clone().index_copy_(1, where, fresh) if len(where) else golden
+
+    def channels(
+        self, layer: nn.Conv2d | nn.Linear, x: Tensor, golden: Tensor, hit: Channels
+    ) -> tuple[Tensor, Tensor] | None:
+        """What the layer gives in the channels hit, and which these are: none if golden has their bits.
+
+        None where that would not be exact.
+        """
         n_channels = layer.weight.shape[0]
         if BLOCK * n_blocks(len(hit)) > n_channels:
             return None
@@ -41,10 +54,9 @@ class Splicer:
         if key not in self._exact:
             others = golden.index_select(1, chosen[len(hit) :])
             self._exact[key] = same_bits(fresh[:, len(hit) :], others)
-            return self.output(layer, x, golden, hit)
-        if same_bits(fresh[:, : len(hit)], golden.index_select(1, where)):
-            return golden
-        return golden.clone().index_copy_(1, where, fresh[:, : len(hit)])
+            return self.channels(layer, x, golden, hit)
+        fresh = fresh[:, : len(hit)]
+        return (fresh[:, :0], where[:0]) if same_bits(fresh, golden.index_select(1, where)) else (fresh, where)
 
 
 def spliceable(layer: nn.Module | None) -> TypeGuard[nn.Conv2d | nn.Linear]:

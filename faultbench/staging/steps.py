@@ -1,8 +1,9 @@
 """A network as a row of steps, so that a run can begin at any of them from values kept of an earlier run."""
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -47,6 +48,16 @@ class StagedNetwork:
         """The first step that calls a submodule of this name; ValueError where none does."""
         return [str(node.target) if node.op == "call_module" else None for node in self.steps].index(target)
 
+    def next_layers(self, sites: Collection[int]) -> list[int]:
+        """For every step, and the end, the first one from it on that reads a matrix or filters but is no site."""
+        layers = {
+            step
+            for step, node in enumerate(self.steps)
+            if step not in sites and any(tensor.dim() > 1 for tensor in self._read_by(node))
+        }
+        places = (step if step in layers else len(self.steps) for step in reversed(range(len(self.steps) + 1)))
+        return [*accumulate(places, min)][::-1]
+
     def resume(self, step: int, values: Values, keep: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Any]]:
         """The logits, and the values of the nodes in keep, when only the steps from this one on are run.
 
@@ -54,6 +65,14 @@ class StagedNetwork:
         """
         logits, *kept = self._program(step, keep)(self._root, *(values[name] for name in self.needed[step]))
         return logits, dict(zip(keep, kept, strict=True))
+
+    def until(self, end: int, step: int, values: Values) -> dict[str, Any]:
+        """The values needed at end when the steps from this one up to it are run; values as for `resume`."""
+        at = {name: values[name] for name in self.needed[step]}
+        for index in range(step, end):
+            at[self.steps[index].name] = self.apply(index, at)
+            at = {name: at[name] for name in self.needed[index + 1]}
+        return at
 
     def apply(self, step: int, values: Values) -> Any:
         """What one step makes of the values that it needs."""
