@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from faultbench.datasets import Images
+from faultbench.devices import finish
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.network import Network, Site
@@ -97,6 +98,7 @@ class GoldenRun:
         self._begin = beginnings(self._staged.needed, self._kept)
         started = perf_counter()
         self._values, self.logits = self._run(tuple(sorted(self._kept - {self._staged.input})))
+        finish(first.device)
         self.seconds = perf_counter() - started
         n_rows = len(self._batches[0])
         self._by_rows = {name for name, value in self._values[0].items() if have_rows({name: value}, n_rows)}
