@@ -43,9 +43,11 @@ class Costs:
 
 
 @torch.inference_mode()
-def measured_costs(staged: StagedNetwork, network: Network, batch: Tensor, *, n_images: int) -> Costs:
+def measured_costs(
+    staged: StagedNetwork, network: Network, batch: Tensor, *, n_images: int, n_timings: int = N_TIMINGS
+) -> Costs:
     """The costs of a network's steps on a batch, with sizes on n_images."""
-    rounds = [_timed(staged, batch) for _ in range(N_TIMINGS)]
+    rounds = [_timed(staged, batch) for _ in range(n_timings)]
     few = batch[:N_LOOKED_AT]
     values = {staged.steps[step].name: made for step, _, made in staged.walk(few)}
     sizes = {name: storages(value) for name, value in values.items()}

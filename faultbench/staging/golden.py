@@ -14,11 +14,12 @@ from faultbench.devices import finish
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.network import Network, Site
-from faultbench.staging.costs import Costs, measured_costs, storages, writes_in_place
+from faultbench.staging.costs import N_TIMINGS, Costs, measured_costs, storages, writes_in_place
 from faultbench.staging.cuts import beginnings, expected_s, kept_values
 from faultbench.staging.first_fault import Channels, Faulted, FirstFault
+from faultbench.staging.parts import Part, Reached
 from faultbench.staging.replaced import Replaced
-from faultbench.staging.rows import LEAST, LOGITS, Picked, Rows, alike, have_rows, sizes_apart, together
+from faultbench.staging.rows import LEAST, LOGITS, Picked, Rows, alike, have_rows, rows_at, sizes_apart, together
 from faultbench.staging.steps import StagedNetwork, Values
 
 N_PARTS = 8
@@ -41,26 +42,6 @@ class Staging:
 
 WHOLE_RUNS = Staging()
 """Nothing is kept: every run is a whole one."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Images that run together, and what is kept of their golden run: begin is where a run can, for every step."""
-
-    images: Images
-    kept: frozenset[str]
-    begin: Sequence[int]
-    values: Values
-    logits: Tensor | None
-
-
-@dataclass(frozen=True)
-class Reached:
-    """The values that a run goes on with from a step, and which images feel a fault there; None if that is unknown."""
-
-    step: int
-    values: Values
-    felt: Tensor | None
 
 
 class GoldenRun:
@@ -91,7 +72,8 @@ class GoldenRun:
         self._costs: Costs | None = None
         first = _input(self._batches[0])
         if staging.memory_bytes and not writes_in_place(self._staged, first):
-            self._costs = measured_costs(self._staged, network, first, n_images=len(images))
+            n_timings = N_TIMINGS if changing is None else 1  # a search meets many networks, each of them briefly
+            self._costs = measured_costs(self._staged, network, first, n_images=len(images), n_timings=n_timings)
         self._first = FirstFault(self._staged, space, self._costs, len(self._batches[0]))
         self._changing = None if changing is None else self._staged.step_of(network.slot(changing))
         self._kept = self._chosen(staging)
@@ -157,7 +139,7 @@ class GoldenRun:
         cut, seconds = self._next_layers[site + 1], self._costs.seconds
         drops = sum(seconds[cut:]) > COMPARED * sum(seconds[site:cut])
         replaced = Replaced(self._staged, site, cut, room_bytes=memory_bytes - self.kept_bytes, drops=drops)
-        replaced.try_sizes([self._at(part, site) for part in self.parts()])
+        replaced.try_sizes([self._at(part, site) for part in self.parts()], self.logits)
         return replaced
 
     @torch.inference_mode()
@@ -214,8 +196,7 @@ class GoldenRun:
         """How far a fault comes before the next layer or the last step given; None where no image feels it there."""
         values, made = self._at(part, fault.step), self._staged.steps[fault.step].name
         golden, cut = part.values[made], min(self._next_layers[fault.step + 1], last)
-        comparable = self._comparable(part, cut)
-        channels = self._first.channels(fault, values, golden)
+        channels, comparable = self._first.channels(fault, values, golden), self._comparable(part, cut)
         if comparable and channels is not None and (past := self._first.past(fault, channels, cut)):
             return self._spliced(part, cut, *past)
         output = self._first.output(fault, values, golden, channels)
@@ -244,8 +225,8 @@ class GoldenRun:
         rows, others = together(reached.felt, N_PARTS)
         if not len(others) or not self._run_apart(reached.step, rows, others):
             return self._staged.resume(reached.step, reached.values)[0]
-        logits = part.logits.clone()
-        logits.index_copy_(0, rows, self._staged.resume(reached.step, Picked(reached.values, rows))[0])
+        alone = self._staged.resume(reached.step, Picked(reached.values, rows))[0]
+        logits = part.logits.index_copy(0, rows, alone)
         if later:
             logits.index_copy_(0, others, self._of(self._picked(part, others), later))
         return logits
@@ -263,10 +244,9 @@ class GoldenRun:
         return all(len(rows) >= LEAST and names <= self._exact.get(len(rows), frozenset()) for rows in groups)
 
     def _picked(self, part: Part, rows: Tensor) -> Part:
-        kept = part.kept & self._exact[len(rows)]
-        values, images = Picked(part.values, rows), part.images.chosen(rows)
-        logits = None if part.logits is None else part.logits[rows]
-        return Part(images, kept, beginnings(self._staged.needed, kept), values, logits)
+        kept, logits = part.kept & self._exact[len(rows)], None if part.logits is None else rows_at(part.logits, rows)
+        begin, images = beginnings(self._staged.needed, kept), part.images.chosen(rows)
+        return Part(images, kept, begin, Picked(part.values, rows), logits)
 
     def _before_site(self, part: Part, faults: Sequence[Faulted]) -> Values:
         """The values that the changing site's step reads when faults lie before it alone."""

@@ -12,7 +12,7 @@ from faultbench.staging.rows import PROBED, Picked, alike, have_rows, sizes_apar
 from faultbench.staging.splicing import same_bits
 from faultbench.staging.steps import StagedNetwork, Values
 
-N_PARTS = 8
+N_PARTS = 4
 """Rows that are run together are a multiple of this part of a batch."""
 
 N_NEAR = 2
@@ -48,15 +48,17 @@ class Replaced:
         self._before: dict[tuple[str, int], Values] = {}
         self._exact: set[tuple[int, int]] = set()
 
-    def try_sizes(self, golden: Sequence[Values]) -> None:
-        """Learn how many images of a batch, run apart, give what they give among all; values as for `stand`.
+    def try_sizes(self, golden: Sequence[Values], logits: Sequence[Tensor]) -> None:
+        """Learn how many images of a batch, run apart, give what they give among all, from values as for `stand`.
 
         That is tried past what a scheme has not touched yet: behind a threshold of 0 all images could look alike.
         """
         if self._drops:
-            for values in {_n_rows(values): values for values in golden}.values():
-                stand = self._stood(values)
-                n_rows = len(stand.logits)
+            for values, among_all in {
+                len(of): (values, of) for values, of in zip(golden, logits, strict=True)
+            }.values():
+                at_cut, n_rows = self._staged.until(self._cut, self._site, values), len(among_all)
+                stand = self._comparable(at_cut, among_all)
                 sizes = sizes_apart(n_rows, N_PARTS) if stand.at_cut else ()
                 self._exact |= {(n_rows, n) for n in sizes if self._is_same_apart(stand, n)}
 
@@ -80,7 +82,9 @@ class Replaced:
 
     def _stood(self, values: Values) -> Stand:
         at_cut = self._staged.until(self._cut, self._site, values)
-        logits = self._staged.resume(self._cut, at_cut)[0]
+        return self._comparable(at_cut, self._staged.resume(self._cut, at_cut)[0])
+
+    def _comparable(self, at_cut: Values, logits: Tensor) -> Stand:
         return Stand(at_cut if self._drops and have_rows(at_cut, len(logits)) else {}, logits)
 
     def _kept(self, key: str, part: int, before: Callable[[], Values]) -> Values:
@@ -130,7 +134,7 @@ class Replaced:
         """For each image whether another module at the site would let the same values come to the cut."""
         first = alike(self._past(module, _head(values)), _head(at_cut))
         if not bool(first.any()):
-            return torch.zeros(_n_rows(at_cut), dtype=torch.bool)
+            return torch.zeros(_n_rows(at_cut), dtype=torch.bool, device=first.device)
         return alike(self._past(module, values), at_cut)
 
     def _past(self, module: nn.Module, values: Values) -> Values:

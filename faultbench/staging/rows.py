@@ -25,7 +25,7 @@ def rows_at(value: Tensor, index: Tensor) -> Tensor:
     """Some rows of a value, lying in memory as it does."""
     # Selecting gives channels first; the same memory seen with channels last stays as it is.
     is_last = value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
-    found = (value.movedim(1, -1) if is_last else value).index_select(0, index)
+    found = (value.movedim(1, -1) if is_last else value).index_select(0, index.to(value.device))
     return found.movedim(-1, 1) if is_last else found
 
 
