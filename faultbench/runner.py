@@ -29,6 +29,7 @@ from faultbench.parts import Parts, parts
 from faultbench.pilot import PILOT_IMAGES, images_a_trial
 from faultbench.progress import Reporter, Task
 from faultbench.records import Quarantine, Trial
+from faultbench.stratifying import Stratifying
 from faultbench.subjects import Bench, splits
 from faultbench.supervisor import SetAside, Supervisor
 from faultbench.terms import Terms
@@ -128,9 +129,10 @@ class Runner:
         known = read_journal(folder / "journal")
         self._goldens, self._overheads = dict(known.goldens), known.overheads
         self._trials = dict(known.trials)
+        self._stratifying = Stratifying(folder, journal, known, reporter, is_shared=terms.shard.count > 1)
         self._given_up = set() if terms.retry_quarantined else set(known.quarantined)
         self._watch = Watch(
-            campaign.cells, campaign.rule, known.trials.values(), self._goldens, lambda: n_alive(engine)
+            campaign, known.trials.values(), self._goldens, lambda: n_alive(engine), self._stratifying.strata
         )
         if known.n_damaged:
             left_out = f"{folder}: {known.n_damaged} damaged journal lines left out; their trials run again"
@@ -222,9 +224,10 @@ class Runner:
     def _wanted_trials(self, cell: Cell) -> list[int]:
         """Numbers of the trials of a cell to run next, given those that are done."""
         owns, golden = self._terms.shard.owns, self._goldens[cell.subject.key]
+        strata = self._stratifying.strata.get(cell.key)
         return [
             trial
-            for trial in missing(self._campaign.rule, cell.key, self._trials, golden, limit=self._terms.limit)
+            for trial in missing(self._campaign.rule, cell.key, self._trials, golden, strata, limit=self._terms.limit)
             if (cell.key, trial) not in self._given_up and owns(cell.key, trial)
         ]
 
@@ -253,7 +256,7 @@ class Runner:
         """Count which flips the trials held that failed, of those trials that are not counted yet."""
         done: dict[str, list[Trial]] = {}
         for name, trial in sorted(self._trials.items()):
-            if self._terms.shard.owns(*name):
+            if self._terms.shard.owns(*name) and trial.stratum is None:
                 done.setdefault(trial.cell, []).append(trial)
         works = [
             Work(
@@ -284,9 +287,11 @@ class Runner:
             )
         built = parts(subject)
         trial_s = {ber: evaluation.expected_s(built.sample(evaluation.space, ber)) for ber in bers}
+        cells = [cell for cell in self._campaign.cells if cell.subject == subject]
+        hazards, strata = self._stratifying.prepare(subject, evaluation, cells)
         task.advance()
         folder, memory_bytes = self._artifacts.folder, self._memory_bytes
-        return Prepared(subject, golden, trial_s, folder, memory_bytes, built.trial_in_images)
+        return Prepared(subject, golden, trial_s, folder, memory_bytes, built.trial_in_images, hazards, strata)
 
 
 def _writer_name() -> str:

@@ -70,6 +70,7 @@ TRIAL_TYPES = {
     "n_due_critical": "Int64",
     "accuracy": "float64",
     "wrong_rate": "float64",
+    "stratum": "Int64",
 }
 OVERHEAD_TYPES = {
     **dict.fromkeys(NETWORK, "str"),
@@ -200,12 +201,16 @@ def _cell_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
         yield {
             **_named(folder, entry),
             **_golden(folder.golden(entry)),
-            **(measured(trials, folder.golden(entry), folder.manifest.rule) if trials else {}),
+            **(_measured(folder, entry) if trials else {}),
             "trials": len(trials),
             "limited": folder.n_missing(entry.cell) > 0 or bool(folder.quarantined[entry.cell]),
-            "interval": interval_kind(folder.manifest.rule),
+            "interval": interval_kind(folder.manifest.rule, folder.strata(entry)),
             "confidence": folder.manifest.rule.confidence,
         }
+
+
+def _measured(folder: ResultsFolder, entry: CellEntry) -> dict[str, Any]:
+    return measured(folder.trials[entry.cell], folder.golden(entry), folder.manifest.rule, folder.strata(entry))
 
 
 def _golden(golden: Golden | None) -> dict[str, Any]:

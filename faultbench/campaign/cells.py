@@ -33,6 +33,8 @@ class Subject:
     schedule: str
     weights: GivenWeights | None
     """Weights to load instead of training."""
+    sampling: Literal["plain", "stratified"] = "plain"
+    """How trials draw their flips."""
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -50,6 +52,7 @@ class Subject:
             "seed": self.seed,
             "schedule": self.schedule,
             "weights": None if self.weights is None else self.weights.record,
+            **({} if self.sampling == "plain" else {"sampling": self.sampling}),  # plain cells have older keys
         }
 
     @cached_property
