@@ -256,7 +256,7 @@ class Runner:
         """Count which flips the trials held that failed, of those trials that are not counted yet."""
         done: dict[str, list[Trial]] = {}
         for name, trial in sorted(self._trials.items()):
-            if self._terms.shard.owns(*name) and trial.stratum is None:
+            if self._terms.shard.owns(*name):
                 done.setdefault(trial.cell, []).append(trial)
         works = [
             Work(
@@ -265,6 +265,7 @@ class Runner:
                 [(c, done.get(c.key, [])) for c in self._campaign.cells if c.subject == one.subject],
             )
             for one in prepared
+            if one.subject.sampling == "plain"  # trials in strata are no fair sample of flips
         ]
         attribute(
             works, self._bench, self._folder / FOLDER, suffix=self._terms.shard.suffix, reporter=self._reporter,

@@ -8,8 +8,8 @@ b(k) = C(h, k) p^k (1 - p)^(h - k), all exactly known,
 Neyman's allocation draws a stratum as often as P_j σ_j says (W. G. Cochran, "Sampling Techniques", 3rd ed. 1977,
 section 5.5), for σ_j the spread of trials within it. What is rarely drawn weighs much, though, and an interval that
 holds must allow for a disaster there; so the allocation is mixed with plain shares, as much as makes the expected
-interval least: about √(2 L V / n) for the variance V of what a trial says, and L S / 2n for the span S of what it may say, with
-L = ln(2/δ) (see `stats.means`). Wrong expectations cost width, and nothing else.
+interval least: about √(2 L V / n) for the variance V of what a trial says, and L S / 2n for the span S of what it may
+say, with L = ln(2/δ) (see `stats.means`). Wrong expectations cost width, and nothing else.
 """
 
 import math

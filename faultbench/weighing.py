@@ -46,6 +46,11 @@ class Said:
         return self._back(stats.mean(self.values))
 
     @property
+    def high(self) -> float:
+        """The largest that a trial can say."""
+        return self.low + self.span
+
+    @property
     def unscaled(self) -> list[float]:
         """What each trial says of the mean; with strata some of it may lie outside of 0..1."""
         return [self.low + self.span * value for value in self.values]

@@ -71,7 +71,8 @@ def drawing(chunk: Chunk, evaluation: Evaluation) -> Any:
         return fault_model
     key = (chunk.subject.key, chunk.artifacts)
     if key not in _drawing:
-        _drawing.clear()
+        for other in _drawing.keys() - _kept.keys():
+            del _drawing[other]
         _drawing[key] = in_strata(evaluation, chunk.hazards, chunk.strata, fault_model)
     return replace(_drawing[key], strata=chunk.strata)
 
