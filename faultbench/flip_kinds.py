@@ -25,7 +25,7 @@ class Memory:
         self.owner = np.array([self.owners.index(owner) for owner in of_tensors], dtype=np.int64)
         """Of each stored tensor, an index into owners."""
         # Row-major whatever the layout in memory, as addresses count.
-        words = [item.codec.encode(item.tensor.detach()).contiguous().view(-1).numpy() for item in space.stored]
+        words = [item.codec.encode(item.tensor.detach().cpu()).contiguous().view(-1).numpy() for item in space.stored]
         self._first_word = np.cumsum([0, *map(len, words)])
         self._words = np.concatenate(words)
 

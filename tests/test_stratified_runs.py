@@ -27,7 +27,8 @@ from faultbench.stopping import N_PILOT
 from faultbench.tables import STRATIFIED, read_results, write_tables
 from faultbench.terms import Terms
 
-GRID = ("bers=[2e-7, 1e-5]", "schemes=[relu, clip_act]")
+FEW = "images=100"
+GRID = ("bers=[2e-7, 1e-5]", "schemes=[relu, clip_act]", FEW)
 STRATA = ("sampling=stratified", "trials=60", *GRID)
 
 
@@ -162,7 +163,7 @@ def test_schemes_are_compared_by_what_their_trials_say(stratified: Path):
         assert pair.difference_ci_low <= pair.difference <= pair.difference_ci_high
 
 
-@pytest.mark.parametrize("images", ["{per_trial: 24}", "auto"])
+@pytest.mark.parametrize("images", ["{per_trial: 24, of: 100}", "{per_trial: auto, of: 100}"])
 def test_strata_and_a_few_images_a_trial_go_together(images: str, plain: Path, tmp_path: Path):
     asked = ("sampling=stratified", "trials=60", f"images={images}", GRID[0], "schemes=[clip_act]")
     there = read_results(plain).cells.query("scheme == 'clip_act'").reset_index()
@@ -170,12 +171,12 @@ def test_strata_and_a_few_images_a_trial_go_together(images: str, plain: Path, t
     error = (there.variance_trials / there.trials + (here.variance_trials + here.variance_images) / here.trials) ** 0.5
     assert ((there.accuracy_mean - here.accuracy_mean).abs() <= 4.5 * error + 1e-3).all()
     trials = read_results(tmp_path / "small").trials
-    assert set(trials[trials.trial < N_PILOT].n_images) == {PILOT_IMAGES if images == "auto" else 24}
+    assert set(trials[trials.trial < N_PILOT].n_images) == {PILOT_IMAGES if "auto" in images else 24}
 
 
 def test_cells_end_when_their_weighted_interval_is_narrow(plain: Path, tmp_path: Path):
     until = "trials={max: 400, min: 20, until: {accuracy_halfwidth: 0.04}}"
-    asked = ("sampling=stratified", until, GRID[0], "schemes=[clip_act]")
+    asked = ("sampling=stratified", until, GRID[0], FEW, "schemes=[clip_act]")
     cells = read_results(finished(begun(plain, tmp_path, *asked), *asked)).cells
     half_widths = (cells.accuracy_ci_high - cells.accuracy_ci_low) / 2
     assert ((half_widths <= 0.04) | (cells.trials == 400)).all()
