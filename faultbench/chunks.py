@@ -6,6 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from faultbench.campaign import Cell, Subject
+from faultbench.devices import Device
 from faultbench.records import Golden
 from faultbench.results_folder import ber_text
 from faultbench.strata import Hazards, Strata
@@ -53,6 +54,7 @@ class Prepared:
     artifacts: Path
     memory_bytes: int
     trial_in_images: float = 0.0
+    device: Device = "cpu"
     hazards: Hazards | None = None
     strata: Mapping[float, Strata] = field(default_factory=dict)
     """By BER, where trials are drawn in strata."""
@@ -72,6 +74,7 @@ def chunks(prepared: Prepared, wanted: Sequence[Job]) -> Iterator[Chunk]:
             artifacts=prepared.artifacts,
             memory_bytes=prepared.memory_bytes,
             bers=tuple(prepared.trial_s),
+            device=prepared.device,
             jobs=tuple(wanted[start : start + size]),
             hazards=prepared.hazards,
             strata=prepared.strata,

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import re
+import socket
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -88,6 +89,11 @@ class Journal:
             # A disk that fills up takes the first part of a line and says so only by the count.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._torn = False
+
+
+def writer_name() -> str:
+    """What this machine's files are called: each has its own, so that folders of several merge by copying."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-") or "run"
 
 
 @dataclass(frozen=True)
