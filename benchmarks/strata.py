@@ -5,7 +5,9 @@
 The rates of the campaign are replaced by those at which 0.1, 1, 3 and 10 flips a trial are expected. Networks are
 trained and fitted first, which counts for neither; the pilot counts for the strata, a quarter for each rate. Writes
 strata.csv, a row a cell: variance of what a trial says, half-width of the interval after so many trials, and how many
-times as many images plain trials run for the same variance. Where strata do not pay trials are plain, without ratios.
+times as many images plain trials run for the same variance. The variance of plain trials is estimated from those in
+strata where there are such, weighted: 300 plain ones often hold no disaster, and show none. Where strata do not pay
+trials are plain, without ratios.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from faultbench.flip_kinds import Memory
 from faultbench.hazard_pilot import probed
 from faultbench.parts import parts
 from faultbench.progress import Silent
-from faultbench.records import Trial
+from faultbench.records import Golden, Trial
 from faultbench.stopping import Rule
 from faultbench.strata import Strata
 from faultbench.strata_design import designed
@@ -31,7 +33,7 @@ from faultbench.stratified import Stratified
 from faultbench.subjects import Bench
 from faultbench.threads import threads
 from faultbench.trial import Evaluation
-from faultbench.weighing import Said, accuracies
+from faultbench.weighing import accuracies
 from faultbench.worker import Job, golden_record, in_stratum, run_job
 
 MEMORY_BYTES = 1 << 30
@@ -53,8 +55,10 @@ def rows(path: Path, overrides: Sequence[str], artifacts: Path, n_trials: int) -
                 cell = Cell(subject, ber)
                 strata = designed(cell.key, hazards, ber, None)
                 drawing = Stratified.over(memory, hazards, {ber: strata}, plain)
-                found = run(evaluation, cell, plain, n_trials)
-                within = run(evaluation, cell, drawing, n_trials, strata) if strata.is_split else None
+                two = [run(evaluation, cell, plain, n_trials)]
+                if strata.is_split:
+                    two.append(run(evaluation, cell, drawing, n_trials))
+                golden = golden_record(subject, evaluation)
                 yield {
                     "format": subject.format.label,
                     "scheme": subject.scheme.label,
@@ -62,35 +66,45 @@ def rows(path: Path, overrides: Sequence[str], artifacts: Path, n_trials: int) -
                     "hazards_pct": 100 * hazards.n_hazards / hazards.n_bits,
                     "pilot_images": hazards.n_image_runs,
                     "trial_images": evaluation.n_images,
-                    **compared(found, within, n_trials, hazards.n_image_runs / len(bers) / evaluation.n_images),
+                    **compared(two, golden, strata, hazards.n_image_runs / len(bers) / evaluation.n_images),
                 }
 
 
-def run(evaluation: Evaluation, cell: Cell, drawing: Any, n_trials: int, strata: Strata | None = None) -> Said:
-    """What so many trials say."""
-    trials: list[Trial] = []
-    for number in range(n_trials):
-        job, seed = Job(cell.key, cell.ber, number), cell.subject.seed
-        trials.append(in_stratum(run_job(evaluation, drawing, seed, job), drawing, seed, job))
-    return accuracies(trials, golden_record(cell.subject, evaluation), strata)
+def run(evaluation: Evaluation, cell: Cell, drawing: Any, n_trials: int) -> list[Trial]:
+    """So many trials."""
+    jobs, seed = [Job(cell.key, cell.ber, number) for number in range(n_trials)], cell.subject.seed
+    return [in_stratum(run_job(evaluation, drawing, seed, job), drawing, seed, job) for job in jobs]
 
 
-def compared(plain: Said, strata: Said | None, n_trials: int, pilot_trials: float) -> dict[str, Any]:
-    """The two beside each other; pilot_trials is what the pilot costs the cell, in trials."""
-    rule, columns = Rule(n_trials), dict[str, Any]()
-    for name, found in (("plain", plain), ("strata", strata)):
-        columns[f"accuracy_{name}"] = found.mean if found else ""
-        columns[f"variance_{name}"] = float(np.var(found.unscaled, ddof=1)) if found else ""
-        columns[f"half_width_{name}"] = found.interval(rule).half_width if found else ""
-    if strata is None:
+def compared(two: list[list[Trial]], golden: Golden, strata: Strata, pilot_trials: float) -> dict[str, Any]:
+    """Plain trials and those in strata, if any; pilot_trials is what the pilot costs the cell, in trials."""
+    columns: dict[str, Any] = {}
+    for name in ("accuracy", "variance", "half_width"):
+        columns |= {f"{name}_plain": "", f"{name}_strata": ""}
+    n_trials, rule = len(two[0]), Rule(len(two[0]))
+    for name, trials, drawn in zip(("plain", "strata"), two, (None, strata), strict=False):
+        found = accuracies(trials, golden, drawn)
+        variance = float(np.var(found.unscaled, ddof=1))
+        columns |= {f"accuracy_{name}": found.mean, f"variance_{name}": variance}
+        columns[f"half_width_{name}"] = found.interval(rule).half_width
+    if len(two) == 1:
         return {**columns, "variance_ratio": "", "work_ratio": "", "width_ratio": ""}
-    ratio = columns["variance_plain"] / max(columns["variance_strata"], 1e-12)
+    columns["variance_plain"] = plain_variance(two[1], golden, strata)
+    ratio = columns["variance_plain"] / columns["variance_strata"]
     return {
         **columns,
         "variance_ratio": ratio,
         "work_ratio": ratio * n_trials / (n_trials + pilot_trials),
         "width_ratio": columns["half_width_plain"] / columns["half_width_strata"],
     }
+
+
+def plain_variance(trials: list[Trial], golden: Golden, strata: Strata) -> float:
+    """That of plain trials, as those in strata tell it: each counts by its weight, and a memory without a flip too."""
+    right = golden.n_correct / golden.n_images
+    squares = [strata.weights[t.stratum or 0] * (t.n_correct / t.n_images - right) ** 2 for t in trials]
+    lost = [strata.weights[t.stratum or 0] * (t.n_correct / t.n_images - right) for t in trials]
+    return float(np.mean(squares) - np.mean(lost) ** 2)
 
 
 def summary(found: Sequence[Mapping[str, Any]]) -> str:

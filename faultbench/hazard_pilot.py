@@ -29,11 +29,14 @@ N_IMAGES_TOGETHER = 32
 N_IMAGES_MANY = 16
 """Where many hazards, or many other bits, flip."""
 
-N_TOGETHER = 8
+N_TOGETHER, N_TOGETHER_OF_MANY = 8, 32
 """Bits of a kind that are flipped at once."""
 
-N_SINGLY = 4
+N_SINGLY, N_SINGLY_OF_MANY = 4, 12
 """Bits of a kind that are flipped one by one, where some did harm together."""
+
+MANY = 0.002
+"""Of all bits, from which share on a kind is of many: what is missed there is what trials will vary by."""
 
 THRESHOLD_PCT = 2
 """A kind is hazardous where its flips turn so many per cent of the images, in the mean."""
@@ -90,20 +93,28 @@ class _Pilot:
         """Whether no image feels some bits of every owner that has such, all at once."""
         rng = self._rng(f"all/{bit_and_held}")
         keys = range(bit_and_held, self._memory.n_keys, KEYS)
-        parts = [BitSet(self._memory, [key]).draw(min(N_TOGETHER, int(self._counts[key])), rng) for key in keys]
+        parts = [BitSet(self._memory, [key]).draw(self._n_together(key), rng) for key in keys]
         return not _n_turned(self._run(np.concatenate(parts), N_IMAGES_TOGETHER, rng))
 
     def _of_kind(self, key: int, *, is_harmless: bool) -> tuple[int, int, int, int]:
-        """Flips, those that did harm, images and those turned."""
-        n_together = min(N_TOGETHER, int(self._counts[key]))
+        """Flips, those that did harm, images that each of them was tried on, together, and those turned."""
+        n_together = self._n_together(key)
         if is_harmless:
-            return n_together, 0, min(N_IMAGES_TOGETHER, len(self._right)), 0
+            return n_together, 0, n_together * min(N_IMAGES_TOGETHER, len(self._right)), 0
         bits = BitSet(self._memory, [key])
-        if not _n_turned(end := self._probe(f"{key}", bits, n_together)):
-            return n_together, 0, end.n_golden_correct, 0
-        ends = [self._probe(f"{key}/{number}", bits, 1) for number in range(N_SINGLY)]
-        turned = [_n_turned(end) for end in ends]
-        return len(ends), int(np.count_nonzero(turned)), sum(end.n_golden_correct for end in ends), sum(turned)
+        end = self._probe(f"{key}", bits, n_together)
+        n_singly = N_SINGLY_OF_MANY if self._is_of_many(key) else N_SINGLY
+        ends = [self._probe(f"{key}/{number}", bits, 1) for number in range(n_singly if _n_turned(end) else 0)]
+        if turned := [n_turned for one in ends if (n_turned := _n_turned(one))]:
+            return len(ends), len(turned), sum(one.n_golden_correct for one in ends), sum(turned)
+        # At least one of those that were flipped together did the harm; one by one none was met that does any.
+        return n_together, min(_n_turned(end), 1), n_together * end.n_golden_correct, _n_turned(end)
+
+    def _n_together(self, key: int) -> int:
+        return min(N_TOGETHER_OF_MANY if self._is_of_many(key) else N_TOGETHER, int(self._counts[key]))
+
+    def _is_of_many(self, key: int) -> bool:
+        return bool(self._counts[key] >= MANY * self._counts.sum())
 
     def _probe(self, name: str, bits: BitSet, n_bits: int, n_images: int = N_IMAGES) -> Outcome:
         rng = self._rng(name)

@@ -23,7 +23,7 @@ Row = tuple[int, ...]
 
 ROW = ("owner", "bit", "held", "n_bits", "n_flips", "n_failing", "n_images", "n_turned")
 """Of a kind: index into owners, bit, what it holds, its bits in memory; flips probed, those of them that turned an
-image, images that these runs looked at, and those that were turned."""
+image, images that each of them was tried on, together, and those that were turned."""
 
 POINT = ("n_hazards", "n_others", "n_probes", "n_images", "turned", "turned_squared", "due")
 """Of probes with so many hazards and other bits flipped: their number, the images of each, sums over probes."""

@@ -80,13 +80,15 @@ def test_interrupted_runs_go_on_as_if_nothing_had_been(plain: Path, stratified: 
     assert len(read_journal(tmp_path / "small" / "journal").hazards) == 2
 
 
-def test_shards_and_their_merger_are_one_run(plain: Path, stratified: Path, tmp_path: Path):
-    folders = []
+def test_shards_of_a_folder_are_one_run_and_so_is_a_merger(plain: Path, stratified: Path, tmp_path: Path):
+    """The second shard draws by what the first one's pilot found."""
+    root = begun(plain, tmp_path, *STRATA)
     for number in (1, 2):
-        begun(plain, tmp_path / str(number), *STRATA)
-        folders.append(finished(tmp_path / str(number), *STRATA, terms=Terms(shard=Shard(number, 2))))
-    merge(tmp_path / "merged", folders)
-    assert more_tables(tmp_path / "merged") == more_tables(stratified)
+        folder = finished(root, *STRATA, terms=Terms(shard=Shard(number, 2)))
+    pilots = [path.name for path in (folder / "journal").iterdir() if b'"hazards"' in path.read_bytes()]
+    assert len(pilots) == 1
+    merge(tmp_path / "merged", [folder])
+    assert more_tables(folder) == more_tables(tmp_path / "merged") == more_tables(stratified)
 
 
 def test_plain_cells_keep_their_keys_and_stratified_ones_have_others(tmp_path: Path):
