@@ -133,7 +133,7 @@ def _pair(place: Place, first: Side, second: Side) -> Iterator[Pair]:
         return
     goldens = [side.folder.golden(side.cells[place]) for side in sides]
     for number in numbers:
-        _check_same_images(trials[0][number], trials[1][number])
+        _check_same_images(trials[1][number], trials[0][number])
     strata = [side.folder.strata(side.cells[place]) for side in sides]
     first_said, second_said = (
         accuracies([of[number] for number in numbers], golden, own)

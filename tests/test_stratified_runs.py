@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from campaign_texts import problems, small
 from test_runner import Counting, campaign, tables
@@ -16,8 +17,11 @@ from faultbench.engines.local import Local
 from faultbench.engines.serial import Serial
 from faultbench.errors import FaultbenchError
 from faultbench.journal import read_journal
+from faultbench.hazard_map import hazard_maps
 from faultbench.merging import merge
 from faultbench.pilot import PILOT_IMAGES
+from faultbench.plots import catalogue
+from faultbench.plots.style import styled
 from faultbench.progress import Silent
 from faultbench.replay.again import recorded_campaign, run_again
 from faultbench.results_folder import read_folder
@@ -143,6 +147,19 @@ def test_the_tables_of_hazards_and_strata_say_what_was_drawn(stratified: Path):
     assert relu[relu.hazardous].harm.min() >= 0.02
     assert relu[relu.bit == 31].harm.max() > 0.02
     assert relu[relu.bit == 0].harm.max() == 0
+
+
+def test_the_map_of_the_pilot_is_drawn_with_a_panel_a_scheme(plain: Path, stratified: Path):
+    draw = catalogue()["hazards"]
+    assert draw(read_results(plain)) is None
+    with styled():
+        figure = draw(read_results(stratified))
+    assert figure is not None
+    assert {axes.get_title() for axes in figure.axes} >= {"relu", "clip_act"}
+    (relu,) = (one for one in hazard_maps(read_results(stratified))[0].maps if one.line.label == "relu")
+    top = relu.told[:, :, 30]
+    assert np.nanmax(top[:, 0]) > 0.5
+    assert np.nanmax(relu.told[:, :, 0]) == 0
 
 
 def test_a_plain_campaign_has_no_tables_of_strata(plain: Path, tmp_path: Path):

@@ -30,7 +30,7 @@ COLUMNS = {
     ),
     "trials": (
         "campaign cell dataset model scheme guard format fault ber trial n_flips n_images n_correct n_masked n_sdc "
-        "n_sdc_critical n_due flips_digest n_golden_correct n_due_critical accuracy wrong_rate"
+        "n_sdc_critical n_due flips_digest n_golden_correct n_due_critical accuracy wrong_rate stratum"
     ),
     "overhead": (
         "dataset model scheme guard format parameters bounds extra_bits memory_overhead_pct macs latency_ratio "
