@@ -16,8 +16,8 @@ from faultbench.engines.engine import Engine
 from faultbench.engines.local import Local
 from faultbench.engines.serial import Serial
 from faultbench.errors import FaultbenchError
-from faultbench.journal import read_journal
 from faultbench.hazard_map import hazard_maps
+from faultbench.journal import read_journal
 from faultbench.merging import merge
 from faultbench.pilot import PILOT_IMAGES
 from faultbench.plots import catalogue

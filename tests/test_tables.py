@@ -199,8 +199,10 @@ def test_the_table_of_trials_holds_every_record_as_it_was_written(tmp_path: Path
     assert len(rows) == len(expected)
     for row in expected:
         found = by_name[row["cell"], row["trial"]]
-        # All images were looked at, so that there is nothing to say of the golden run's part in them.
-        assert all(pd.isna(of.pop(name)) for of in (row, found) for name in ("n_golden_correct", "n_due_critical"))
+        # All images were looked at, so that there is nothing to say of the golden run's part in them; nor of strata.
+        assert all(
+            pd.isna(of.pop(name)) for of in (row, found) for name in ("n_golden_correct", "n_due_critical", "stratum")
+        )
         del row["subject"]
         assert found == row
 
