@@ -6,44 +6,49 @@ however many parts, ends every cell after the same trial. That data-dependent en
 of `stats.mean_interval` is for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from faultbench import stats
 from faultbench.records import Golden, Trial
-from faultbench.sampled import accuracy
 from faultbench.stopping import Rule
+from faultbench.strata import Strata
+from faultbench.weighing import accuracies
 
 Trials = Mapping[tuple[str, int], Trial]
 """Cell and number → trial."""
 
 
-def wanted(rule: Rule, cell: str, known: Trials, golden: Golden | None = None) -> int:
+def wanted(rule: Rule, cell: str, known: Trials, golden: Golden | None = None, strata: Strata | None = None) -> int:
     """How many first trials the cell is to have, as far as the known ones tell.
 
-    All of them known means that the cell is done. golden may be None where trials look at all images.
+    All of them known means that the cell is done. golden may be None where trials look at all images and are plain
+    ones; strata are those that the cell's are drawn in.
     """
     if any((cell, number) not in known for number in range(rule.n_pilot)):
         return rule.n_pilot
     for look in rule.looks:
-        trials = [known.get((cell, number)) for number in range(look)]
-        accuracies = [accuracy(trial, golden) for trial in trials if trial]
-        if len(accuracies) < look or _is_narrow(rule, accuracies):
+        trials = [trial for number in range(look) if (trial := known.get((cell, number)))]
+        if len(trials) < look or _is_narrow(rule, trials, golden, strata):
             return look
     return rule.n_max
 
 
 def missing(
-    rule: Rule, cell: str, known: Trials, golden: Golden | None = None, *, limit: int | None = None
+    rule: Rule,
+    cell: str,
+    known: Trials,
+    golden: Golden | None = None,
+    strata: Strata | None = None,
+    *,
+    limit: int | None = None,
 ) -> Iterator[int]:
     """The numbers of the trials that the cell lacks now, none above the first limit."""
-    n_wanted = wanted(rule, cell, known, golden)
+    n_wanted = wanted(rule, cell, known, golden, strata)
     for number in range(n_wanted if limit is None else min(limit, n_wanted)):
         if (cell, number) not in known:
             yield number
 
 
-def _is_narrow(rule: Rule, accuracies: list[float]) -> bool:
+def _is_narrow(rule: Rule, trials: Sequence[Trial], golden: Golden | None, strata: Strata | None) -> bool:
     if rule.until is None:
         return True
-    interval = stats.mean_interval(accuracies, confidence=rule.confidence, anytime=True)
-    return interval.half_width <= rule.until.accuracy_halfwidth
+    return accuracies(trials, golden, strata).interval(rule).half_width <= rule.until.accuracy_halfwidth

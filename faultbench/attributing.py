@@ -15,8 +15,8 @@ from faultbench.campaign import Cell, Subject
 from faultbench.errors import FaultbenchError
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
-from faultbench.flip_counts import PARTS, WHOLE, FlipCounts, Outcomes, fails, load, save
-from faultbench.network import Network
+from faultbench.flip_counts import PARTS, FlipCounts, Outcomes, fails, load, save
+from faultbench.flip_kinds import KEYS, Memory
 from faultbench.parts import Parts, parts
 from faultbench.progress import Reporter
 from faultbench.records import Golden, Trial
@@ -25,36 +25,6 @@ from faultbench.subjects import Bench
 
 N_TOGETHER = 64
 """Trials whose flips are counted at once."""
-
-_KEYS = 64
-"""Of each owner: 32 bits, each with a 0 or a 1 before."""
-
-
-class Memory:
-    """The words that a network's fault space holds, and to which layer and kind of parameter each belongs."""
-
-    def __init__(self, network: Network, space: FaultSpace) -> None:
-        named = {parameter.name: (parameter.owner, parameter.kind) for parameter in network.parameters()}
-        of_tensors = [named[item.name] for item in space.stored]
-        self.owners = (*dict.fromkeys(of_tensors), WHOLE)
-        self._space = space
-        self._owner = np.array([self.owners.index(owner) for owner in of_tensors], dtype=np.int64)
-        # Row-major whatever the layout in memory, as addresses count.
-        words = [item.codec.encode(item.tensor.detach()).contiguous().view(-1).numpy() for item in space.stored]
-        self._first_word = np.cumsum([0, *map(len, words)])
-        self._words = np.concatenate(words)
-
-    @property
-    def n_keys(self) -> int:
-        """Keys are 0 to n_keys - 1."""
-        return len(self.owners) * _KEYS
-
-    def keys(self, addresses: NDArray[np.int64]) -> NDArray[np.int64]:
-        """owner·64 + bit·2 + what the bit holds, of every address; then the same with `WHOLE` as the owner."""
-        tensor, word, bit = self._space.locate(addresses)
-        held = (self._words[self._first_word[tensor] + word] >> bit) & 1
-        owner = np.concatenate([self._owner[tensor], np.full(len(addresses), len(self.owners) - 1)])
-        return np.asarray(owner * _KEYS + np.tile(bit * 2 + held, 2), dtype=np.int64)
 
 
 class Work(NamedTuple):
@@ -100,7 +70,7 @@ def count(memory: Memory, drawn: Callable[[Trial], FaultMap], trials: Sequence[T
         part = slice(start, start + N_TOGETHER)
         totals += _counted(memory, [drawn(trial) for trial in trials[part]], failed[part], right[part])
     keys = np.flatnonzero(totals[0])
-    owner, bit_and_held = np.divmod(keys, _KEYS)
+    owner, bit_and_held = np.divmod(keys, KEYS)
     rows = np.column_stack([owner, *np.divmod(bit_and_held, 2), *totals[:, keys]])
     numbers = frozenset(trial.trial for trial in trials)
     return FlipCounts(trials[0].cell, numbers, int(failed.sum()), int(right.sum()), memory.owners, rows)

@@ -1,7 +1,7 @@
 """Which trials are run together: cut, split, named for people, and shared out among shards."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from faultbench.campaign import Cell, Subject
 from faultbench.devices import Device
 from faultbench.records import Golden
 from faultbench.results_folder import ber_text
+from faultbench.strata import Hazards, Strata
 from faultbench.worker import Chunk, Job
 
 CHUNK_S = 1.0
@@ -54,6 +55,9 @@ class Prepared:
     memory_bytes: int
     trial_in_images: float = 0.0
     device: Device = "cpu"
+    hazards: Hazards | None = None
+    strata: Mapping[float, Strata] = field(default_factory=dict)
+    """By BER, where trials are drawn in strata."""
 
 
 def jobs(cell: Cell, trials: Sequence[int], n_images: int | None = None) -> list[Job]:
@@ -72,6 +76,8 @@ def chunks(prepared: Prepared, wanted: Sequence[Job]) -> Iterator[Chunk]:
             bers=tuple(prepared.trial_s),
             device=prepared.device,
             jobs=tuple(wanted[start : start + size]),
+            hazards=prepared.hazards,
+            strata=prepared.strata,
         )
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from faultbench import stats
 from faultbench.errors import FaultbenchError
-from faultbench.records import Golden, Trial
+from faultbench.records import Trial
 from faultbench.registry import suggest
 from faultbench.results_folder import CellEntry, ResultsFolder
-from faultbench.sampled import accuracy
+from faultbench.weighing import accuracies
 
 SHARED = ("dataset", "model", "format", "fault")
 PROTECTION = ("scheme", "guard")
@@ -132,12 +132,21 @@ def _pair(place: Place, first: Side, second: Side) -> Iterator[Pair]:
     if not numbers:
         return
     goldens = [side.folder.golden(side.cells[place]) for side in sides]
-    accuracies = [
-        [_accuracy(of[number], trials[0][number], golden) for number in numbers]
-        for of, golden in zip(trials, goldens, strict=True)
-    ]
+    for number in numbers:
+        _check_same_images(trials[1][number], trials[0][number])
+    strata = [side.folder.strata(side.cells[place]) for side in sides]
+    first_said, second_said = (
+        accuracies([of[number] for number in numbers], golden, own)
+        for of, golden, own in zip(trials, goldens, strata, strict=True)
+    )
     confidence, anytime = max(rule.confidence for rule in rules), any(rule.until for rule in rules)
-    found = stats.difference(*accuracies, confidence=confidence, anytime=anytime)
+    found = stats.difference(
+        first_said.unscaled,
+        second_said.unscaled,
+        confidence=confidence,
+        anytime=anytime,
+        ends=(second_said.low - first_said.high, second_said.high - first_said.low),
+    )
     dataset, model, scheme, guard, form, fault, ber = place
     yield Pair(
         first=first.name,
@@ -150,23 +159,22 @@ def _pair(place: Place, first: Side, second: Side) -> Iterator[Pair]:
         fault=fault,
         ber=ber,
         trials=len(numbers),
-        accuracy_first=stats.mean(accuracies[0]),
-        accuracy_second=stats.mean(accuracies[1]),
+        accuracy_first=first_said.mean,
+        accuracy_second=second_said.mean,
         difference=found.mean,
         difference_ci_low=found.interval.low,
         difference_ci_high=found.interval.high,
         p=found.p,
         p_holm=found.p,
         variance_ratio=found.variance_ratio,
-        interval="betting-sequence" if anytime else "betting",
+        interval=("stratified-" if any(strata) else "") + ("betting-sequence" if anytime else "betting"),
         confidence=confidence,
     )
 
 
-def _accuracy(trial: Trial, other: Trial, golden: Golden | None) -> float:
+def _check_same_images(trial: Trial, other: Trial) -> None:
     if trial.n_images != other.n_images and None in (trial.n_golden_correct, other.n_golden_correct):
         raise FaultbenchError(
             f"cells {trial.cell} and {other.cell}: trial {trial.trial} looked at {trial.n_images:,} images in one and "
             f"{other.n_images:,} in the other; only trials over the same images are pairs"
         )
-    return accuracy(trial, golden)

@@ -37,7 +37,9 @@ def missing_s(campaign: Campaign, parts: dict[str, Parts], known: JournalContent
     """
     n_missing = dict.fromkeys(parts, 0)
     for cell in campaign.cells:
-        wanted = missing(campaign.rule, cell.key, known.trials, known.goldens.get(cell.subject.key))
+        wanted = missing(
+            campaign.rule, cell.key, known.trials, known.goldens.get(cell.subject.key), known.strata.get(cell.key)
+        )
         n_missing[cell.subject.key] += sum((cell.key, trial) not in known.quarantined for trial in wanted)
     seconds = sum(count * trial_s(parts[key]) for key, count in n_missing.items() if count)
     return sum(n_missing.values()), seconds

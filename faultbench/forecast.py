@@ -7,13 +7,13 @@ by turns, which have the largest variance that fractions can have.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
-from faultbench import stats
 from faultbench.stopping import Rule
+from faultbench.weighing import Said
 
 N_ENOUGH = 10
 """Trials from which on a cell's own say more than the worst case."""
@@ -38,31 +38,34 @@ class Forecast:
     n_known: int
 
 
-def forecast(rule: Rule, accuracies: Sequence[float]) -> Forecast:
+def forecast(rule: Rule, accuracies: Sequence[float] | Said) -> Forecast:
     """What to expect of a cell under the rule, given the accuracies of its recorded trials in their order."""
-    known = tuple(accuracies) if len(accuracies) >= N_ENOUGH else _WORST
-    return _forecast(rule, known, 0 if known is _WORST else len(known))
+    given = accuracies if isinstance(accuracies, Said) else Said(accuracies)
+    known = tuple(given.values) if len(given.values) >= N_ENOUGH else _WORST
+    if known is _WORST:
+        return _forecast(rule, known, 0, 0.0, 1.0)
+    return _forecast(rule, known, len(known), given.low, given.span)
 
 
 @cache
-def _forecast(rule: Rule, known: tuple[float, ...], n_known: int) -> Forecast:
+def _forecast(rule: Rule, known: tuple[float, ...], n_known: int, low: float, span: float) -> Forecast:
+    scale = Said((), low, span)
     n_trials, half_width = rule.n_max, math.inf
     for look in rule.looks:
-        n_trials, half_width = look, _half_width(rule, known, look)
+        n_trials, half_width = look, _half_width(rule, known, look, scale)
         if rule.until and half_width <= rule.until.accuracy_halfwidth:
             break
-    return Forecast(n_trials, half_width, _n_more(rule, known, n_trials, half_width / 2), n_known)
+    return Forecast(n_trials, half_width, _n_more(rule, known, n_trials, half_width / 2, scale), n_known)
 
 
-def _half_width(rule: Rule, known: tuple[float, ...], n_trials: int) -> float:
-    repeated = np.resize(np.array(known), n_trials)
-    return stats.mean_interval(repeated, confidence=rule.confidence, anytime=rule.until is not None).half_width
+def _half_width(rule: Rule, known: tuple[float, ...], n_trials: int, scale: Said) -> float:
+    return replace(scale, values=np.resize(np.array(known), n_trials)).interval(rule).half_width
 
 
-def _n_more(rule: Rule, known: tuple[float, ...], n_trials: int, goal: float) -> int | None:
+def _n_more(rule: Rule, known: tuple[float, ...], n_trials: int, goal: float, scale: Said) -> int | None:
     n_tried = n_trials
     while n_tried < _MOST * n_trials:
         n_tried = math.ceil(_STEP * n_tried)
-        if _half_width(rule, known, n_tried) <= goal:
+        if _half_width(rule, known, n_tried, scale) <= goal:
             return n_tried - n_trials
     return None

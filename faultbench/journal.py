@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import re
+import socket
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -21,17 +22,18 @@ from typing import Any, Self, TypeVar
 from faultbench.disk import disk_errors
 from faultbench.errors import FaultbenchError
 from faultbench.records import Golden, Overhead, Quarantine, Record, Trial
+from faultbench.strata import Hazards, Strata
 
 SYNC_EVERY_S = 1.0
 """A power cut loses at most the records of so many seconds; they are run again on resuming."""
 
-AnyRecord = Trial | Golden | Overhead | Quarantine
+AnyRecord = Trial | Golden | Overhead | Quarantine | Hazards | Strata
 
 K = TypeVar("K")
-R = TypeVar("R", Trial, Golden)
+R = TypeVar("R", Trial, Golden, Hazards, Strata)
 
 _WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_KINDS: tuple[type[AnyRecord], ...] = (Trial, Golden, Overhead, Quarantine)
+_KINDS: tuple[type[AnyRecord], ...] = (Trial, Golden, Overhead, Quarantine, Hazards, Strata)
 
 
 class Journal:
@@ -89,12 +91,17 @@ class Journal:
         self._torn = False
 
 
+def writer_name() -> str:
+    """What this machine's files are called: each has its own, so that folders of several merge by copying."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-") or "run"
+
+
 @dataclass(frozen=True)
 class JournalContents:
     """What a journal folder holds, merged over its files.
 
-    goldens and overheads go by subject, trials and quarantined ones by cell and number, no trial being both;
-    `n_damaged` lines were torn, altered or of no known kind.
+    goldens, overheads and hazards go by subject, strata by cell, trials and quarantined ones by cell and number, no
+    trial being both; `n_damaged` lines were torn, altered or of no known kind.
     """
 
     goldens: Mapping[str, Golden] = field(default_factory=dict)
@@ -102,6 +109,8 @@ class JournalContents:
     overheads: Mapping[str, Overhead] = field(default_factory=dict)
     quarantined: Mapping[tuple[str, int], Quarantine] = field(default_factory=dict)
     n_damaged: int = 0
+    hazards: Mapping[str, Hazards] = field(default_factory=dict)
+    strata: Mapping[str, Strata] = field(default_factory=dict)
 
 
 def read_journal(folder: Path) -> JournalContents:
@@ -112,14 +121,16 @@ def read_journal(folder: Path) -> JournalContents:
 def read_journals(folders: Sequence[Path]) -> JournalContents:
     """Everything that the files of journal folders hold; a missing folder holds nothing.
 
-    Equal golden runs and trials merge; two that differ for one name are a FaultbenchError, since a trial is a
-    function of its cell and number. An overhead is a measurement: the last one in the order of files wins. A
+    Equal golden runs, trials, hazards and strata merge; two that differ for one name are a FaultbenchError, since a
+    trial is a function of its cell and number. An overhead is a measurement: the last one in the order of files wins. A
     quarantined trial that was run after all is a trial.
     """
     goldens: dict[str, Golden] = {}
     trials: dict[tuple[str, int], Trial] = {}
     overheads: dict[str, Overhead] = {}
     quarantined: dict[tuple[str, int], Quarantine] = {}
+    hazards: dict[str, Hazards] = {}
+    strata: dict[str, Strata] = {}
     n_damaged = 0
     for path, text in (found for folder in folders for found in _lines(folder)):
         try:
@@ -136,8 +147,12 @@ def read_journals(folders: Sequence[Path]) -> JournalContents:
                 overheads[record.subject] = record
             case Quarantine():
                 quarantined[record.cell, record.trial] = record
+            case Hazards():
+                _merge(hazards, record.subject, record, path)
+            case Strata():
+                _merge(strata, record.cell, record, path)
     still = {name: record for name, record in quarantined.items() if name not in trials}
-    return JournalContents(goldens, trials, overheads, still, n_damaged)
+    return JournalContents(goldens, trials, overheads, still, n_damaged, hazards, strata)
 
 
 def line(record: Record) -> bytes:
@@ -181,7 +196,8 @@ def _merge(known: dict[K, R], name: K, record: R, path: Path) -> None:
         for entry in fields(record)
         if getattr(earlier, entry.name) != getattr(record, entry.name)
     )
-    where = f"cell {record.cell} trial {record.trial}" if isinstance(record, Trial) else f"subject {record.subject}"
+    where = f"subject {record.subject}" if isinstance(record, Golden | Hazards) else f"cell {record.cell}"
+    where += f" trial {record.trial}" if isinstance(record, Trial) else ""
     raise FaultbenchError(
         f"{path}: {record.KIND} of {where} recorded twice with different outcomes: {'; '.join(changes)}; "
         "results of different machines or versions do not mix: remove one of the files or use another folder"

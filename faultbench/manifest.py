@@ -141,6 +141,6 @@ def _entry(cell: Cell) -> dict[str, Any]:
 
 
 def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    keys = ("seed", "images", "batch", "training")
+    keys = ("seed", "images", "sampling", "batch", "training")
     found = [f"{key} {there.get(key)} there, {here.get(key)} here" for key in keys if there.get(key) != here.get(key)]
     return "; ".join(found) or "it was made by another version of faultbench"

@@ -17,8 +17,10 @@ from faultbench import stats
 from faultbench.errors import FaultbenchError
 from faultbench.records import Golden, Trial
 from faultbench.results_folder import LABELS, Manifest
-from faultbench.sampled import accuracy, fraction, within_variance
+from faultbench.sampled import accuracy
 from faultbench.stopping import Rule
+from faultbench.strata import Strata
+from faultbench.weighing import accuracies, said, within_variances
 
 OUTCOMES = {
     "sdc_rate": "n_sdc",
@@ -59,16 +61,21 @@ class Measured(Protocol):
 def curves(results: Measured) -> pd.DataFrame:
     """Accuracies with a row (`LABELS`, `trial`) for each trial number of a network and a column a BER, rising.
 
-    A number that is not recorded at every BER of the campaign is left out.
+    A number that is not recorded at every BER of the campaign is left out. There are none where trials were drawn in
+    strata: those of one number are of different memories then.
     """
     bers = sorted(set(results.cells.ber))
-    wide = results.trials.pivot(index=[*LABELS, "trial"], columns="ber", values="accuracy")
+    trials = results.trials if results.trials.stratum.isna().all() else results.trials.head(0)
+    wide = trials.pivot(index=[*LABELS, "trial"], columns="ber", values="accuracy")
     return wide.reindex(columns=bers).dropna()
 
 
-def interval_kind(rule: Rule) -> str:
-    """What the intervals of means are called: `betting`, or `betting-sequence` where the outcomes ended the trials."""
-    return rule.interval_kind
+def interval_kind(rule: Rule, strata: Strata | None = None) -> str:
+    """What the intervals of means are called: `betting`, or `betting-sequence` where the outcomes ended the trials.
+
+    `stratified-…` where they were drawn in strata.
+    """
+    return f"stratified-{rule.interval_kind}" if strata and strata.is_split else rule.interval_kind
 
 
 def interval_text(rule: Rule) -> str:
@@ -76,22 +83,26 @@ def interval_text(rule: Rule) -> str:
     return rule.interval_text
 
 
-def measured(trials: Sequence[Trial], golden: Golden | None, rule: Rule) -> dict[str, Any]:
+def measured(
+    trials: Sequence[Trial], golden: Golden | None, rule: Rule, strata: Strata | None = None
+) -> dict[str, Any]:
     """Columns of `cells.csv`; FaultbenchError if trials over all images looked at different numbers of them.
 
-    golden, which trials over all images can do without, is their golden run. rule is what their number came from:
+    golden, which plain trials over all images can do without, is their golden run. rule is what their number came from:
     where it hung on the outcomes, the intervals are of a kind that allows it. What some of the images say of a trial
-    is right in the mean only: of such trials quantiles and the worst are not given.
+    is right in the mean only: of such trials quantiles and the worst are not given. Nor are they of trials drawn in
+    strata, which are no fair sample of memories; flips_mean is then what is expected.
     """
-    accuracies = [accuracy(trial, golden) for trial in trials]
+    of_accuracy = accuracies(trials, golden, strata)
+    is_split = strata is not None and strata.is_split
     return {
         **_images(trials, golden),
-        "accuracy_mean": stats.mean(accuracies),
-        **_ends("accuracy", mean_interval(accuracies, rule)),
-        **({} if is_sampled(trials) else _of_single_trials(accuracies, rule)),
-        **_rates(trials, golden, rule),
-        **_variances(trials, golden, accuracies),
-        "flips_mean": stats.mean([trial.n_flips for trial in trials]),
+        "accuracy_mean": of_accuracy.mean,
+        **_ends("accuracy", of_accuracy.interval(rule)),
+        **({} if is_split or is_sampled(trials) else _of_single_trials([accuracy(t, golden) for t in trials], rule)),
+        **_rates(trials, golden, rule, strata),
+        **_variances(trials, golden, strata),
+        **({} if is_split else {"flips_mean": stats.mean([trial.n_flips for trial in trials])}),
     }
 
 
@@ -115,12 +126,12 @@ def _of_single_trials(accuracies: Sequence[float], rule: Rule) -> dict[str, floa
     return {**_quantiles(accuracies, rule), "accuracy_min": min(accuracies), "below_min_ci_high": n_below}
 
 
-def _variances(trials: Sequence[Trial], golden: Golden | None, accuracies: Sequence[float]) -> dict[str, float]:
-    """Of trials' own accuracies, and of one image within a trial: the latter only where trials looked at a few."""
+def _variances(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None) -> dict[str, float]:
+    """Of what trials say of the mean, and of one image within a trial: the latter only where trials looked at a few."""
     if len(trials) < 2:
         return {}
-    within = [within_variance(trial, golden) for trial in trials]
-    between = max(0.0, float(np.var(accuracies, ddof=1)) - stats.mean(within))
+    within = within_variances(trials, golden, strata)
+    between = max(0.0, float(np.var(accuracies(trials, golden, strata).unscaled, ddof=1)) - stats.mean(within))
     of_one = [variance * trial.n_images for variance, trial in zip(within, trials, strict=True)]
     return {"variance_trials": between, **({"variance_images": stats.mean(of_one)} if is_sampled(trials) else {})}
 
@@ -138,12 +149,12 @@ def _quantiles(accuracies: Sequence[float], rule: Rule) -> dict[str, float]:
     return columns
 
 
-def _rates(trials: Sequence[Trial], golden: Golden | None, rule: Rule) -> dict[str, float]:
+def _rates(trials: Sequence[Trial], golden: Golden | None, rule: Rule, strata: Strata | None) -> dict[str, float]:
     columns = {}
     for name, count in OUTCOMES.items():
-        rates = [fraction(trial, golden, count) for trial in trials]
-        columns[name] = stats.mean(rates)
-        columns |= _ends(name, mean_interval(rates, rule))
+        rates = said(trials, golden, strata, count=count)
+        columns[name] = rates.mean
+        columns |= _ends(name, rates.interval(rule))
     return columns
 
 

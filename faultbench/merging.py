@@ -79,6 +79,7 @@ def _records(union: JournalContents, parts: Sequence[JournalContents]) -> Iterab
         for name, quarantine in part.quarantined.items():
             quarantined.setdefault(name, []).append(quarantine)
     yield from (record.to_record() for record in (*union.goldens.values(), *union.trials.values()))
+    yield from (record.to_record() for record in (*union.hazards.values(), *union.strata.values()))
     yield from (_first([one.to_record() for one in several]) for several in overheads.values())
     still = (several for name, several in quarantined.items() if name in union.quarantined)
     yield from (_first([one.to_record() for one in several]) for several in still)

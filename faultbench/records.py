@@ -14,7 +14,7 @@ Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class _Recorded:
+class Recorded:
     """To and from the plain JSON form: the fields, plus `kind`."""
 
     KIND: ClassVar[str]
@@ -54,14 +54,15 @@ class _Recorded:
 
 
 @dataclass(frozen=True)
-class Trial(_Recorded):
+class Trial(Recorded):
     """One trial of a cell: what its flips did to the images.
 
     Every image is masked, an SDC (finite logits, another top-1 than the golden run) or a DUE (logits not all
     finite); an SDC is critical when the golden run was right. `flips_digest` names the fault map.
 
     A trial that looked at some of its cell's images says how many of them the golden run had right, and how many
-    of those are DUEs; one that looked at all of them leaves both None.
+    of those are DUEs; one that looked at all of them leaves both None. A trial whose flips were drawn in a stratum of
+    its cell says in which, from 0.
     """
 
     KIND: ClassVar[str] = "trial"
@@ -77,10 +78,11 @@ class Trial(_Recorded):
     flips_digest: str
     n_golden_correct: int | None = None
     n_due_critical: int | None = None
+    stratum: int | None = None
 
     def __post_init__(self) -> None:
-        _check_text(self, "cell", "flips_digest")
-        _check_counts(self, "trial", "n_flips", "n_images", "n_correct", "n_masked", "n_sdc", "n_sdc_critical", "n_due")
+        check_text(self, "cell", "flips_digest")
+        check_counts(self, "trial", "n_flips", "n_images", "n_correct", "n_masked", "n_sdc", "n_sdc_critical", "n_due")
         _check_at_least_one(self, "n_images")
         _check_at_most(self, "n_correct", "n_images")
         _check_at_most(self, "n_sdc_critical", "n_sdc")
@@ -90,9 +92,12 @@ class Trial(_Recorded):
             raise ValueError(f"without flips every image must be masked: {self}")
         if self.n_golden_correct is not None or self.n_due_critical is not None:
             self._check_sampled()
+        if self.stratum is not None:
+            check_counts(self, "stratum")
+            _check_at_least_one(self, "n_flips")
 
     def _check_sampled(self) -> None:
-        _check_counts(self, "n_golden_correct", "n_due_critical")
+        check_counts(self, "n_golden_correct", "n_due_critical")
         _check_at_most(self, "n_golden_correct", "n_images")
         n_golden_wrong = self.n_images - self.n_golden_correct  # type: ignore[operator]  # just checked
         n_kept = self.n_golden_correct - self.n_sdc_critical - self.n_due_critical  # type: ignore[operator]
@@ -106,7 +111,7 @@ class Trial(_Recorded):
 
 
 @dataclass(frozen=True)
-class Quarantine(_Recorded):
+class Quarantine(Recorded):
     """A trial that brought down its worker, or raised, n_deaths times; it counts as missing, never as a number."""
 
     KIND: ClassVar[str] = "quarantine"
@@ -116,13 +121,13 @@ class Quarantine(_Recorded):
     reason: str
 
     def __post_init__(self) -> None:
-        _check_text(self, "cell", "reason")
-        _check_counts(self, "trial", "n_deaths")
+        check_text(self, "cell", "reason")
+        check_counts(self, "trial", "n_deaths")
         _check_at_least_one(self, "n_deaths")
 
 
 @dataclass(frozen=True)
-class Golden(_Recorded):
+class Golden(Recorded):
     """The golden run of a subject, and the size of the fault space that its trials draw from.
 
     `top1_digest` names the class that each image was put into: trials are judged against these.
@@ -136,14 +141,14 @@ class Golden(_Recorded):
     top1_digest: str
 
     def __post_init__(self) -> None:
-        _check_text(self, "subject", "top1_digest")
-        _check_counts(self, "n_images", "n_correct", "n_bits")
+        check_text(self, "subject", "top1_digest")
+        check_counts(self, "n_images", "n_correct", "n_bits")
         _check_at_least_one(self, "n_images", "n_bits")
         _check_at_most(self, "n_correct", "n_images")
 
 
 @dataclass(frozen=True)
-class Overhead(_Recorded):
+class Overhead(Recorded):
     """What protecting a subject costs against the unprotected network.
 
     `latency_ratio` and its interval are None where latency was not measured; `macs` counts the multiply-
@@ -166,8 +171,8 @@ class Overhead(_Recorded):
     bounds_to_maxima: float | None = None
 
     def __post_init__(self) -> None:
-        _check_text(self, "subject")
-        _check_counts(self, "parameters", "bounds", "extra_bits", "macs", "fit_epochs", "fit_injections")
+        check_text(self, "subject")
+        check_counts(self, "parameters", "bounds", "extra_bits", "macs", "fit_epochs", "fit_injections")
         _check_at_least_one(self, "parameters")
         _check_amount("fit_seconds", self.fit_seconds)
         if self.bounds_to_maxima is not None:
@@ -183,7 +188,7 @@ class Overhead(_Recorded):
             raise ValueError(f"a latency ratio must lie inside its interval, low, ratio, high, not {given}")
 
 
-def _check_text(record: object, *names: str) -> None:
+def check_text(record: object, *names: str) -> None:
     for name in names:
         value = getattr(record, name)
         if not isinstance(value, str) or not value:
@@ -194,7 +199,7 @@ LARGEST = 2**63 - 1
 """What tables can hold."""
 
 
-def _check_counts(record: object, *names: str) -> None:
+def check_counts(record: object, *names: str) -> None:
     # A numpy integer is refused here rather than by json, far from the place that made it.
     for name in names:
         value = getattr(record, name)

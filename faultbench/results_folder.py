@@ -17,6 +17,7 @@ from faultbench.errors import FaultbenchError
 from faultbench.journal import JournalContents, read_journal
 from faultbench.records import Golden, Quarantine, Trial
 from faultbench.stopping import AdaptiveTrials, Rule
+from faultbench.strata import Strata
 
 LABELS = ("dataset", "model", "scheme", "guard", "format", "fault")
 """What tables and plots call a cell by, besides its BER; `CellEntry` has a field of each name."""
@@ -57,6 +58,7 @@ class Spec(BaseModel):
     schemes: tuple[SchemeEntry, ...]
     trials: int | AdaptiveTrials | None = None
     images: Any = "all"
+    sampling: str = "plain"
 
 
 class Manifest(BaseModel):
@@ -94,13 +96,25 @@ class ResultsFolder:
         """The trials of each cell of the manifest that mean something, in the order of their numbers."""
         trials: dict[str, list[Trial]] = {entry.cell: [] for entry in self.manifest.cells}
         for (cell, _), trial in sorted(self.journal.trials.items()):
-            if cell in trials and (trial.n_golden_correct is None or self._golden_of[cell]):
+            if cell in trials and self._means_something(trial):
                 trials[cell].append(trial)
         return trials
+
+    def _means_something(self, trial: Trial) -> bool:
+        """Plain trials over all images always do; others with their golden run, and the strata of their cell."""
+        strata, golden = self.journal.strata.get(trial.cell), self._golden_of[trial.cell]
+        if strata is not None and strata.is_split:
+            return golden is not None and trial.stratum is not None and trial.stratum < len(strata.first)
+        return trial.stratum is None and (trial.n_golden_correct is None or golden is not None)
 
     def golden(self, entry: CellEntry) -> Golden | None:
         """The golden run that the trials of a cell were judged against; None if it is not recorded."""
         return self.journal.goldens.get(entry.subject)
+
+    def strata(self, entry: CellEntry) -> Strata | None:
+        """Those that the trials of a cell are drawn in; None where they are plain ones."""
+        found = self.journal.strata.get(entry.cell)
+        return found if found and found.is_split else None
 
     @cached_property
     def _golden_of(self) -> dict[str, Golden | None]:
@@ -112,7 +126,7 @@ class ResultsFolder:
         if rule.until is None:
             return max(0, rule.n_max - len(self.trials[cell]) - len(self.quarantined[cell]))
         given_up = self.journal.quarantined
-        wanted = missing(rule, cell, self.journal.trials, self._golden_of[cell])
+        wanted = missing(rule, cell, self.journal.trials, self._golden_of[cell], self.journal.strata.get(cell))
         return sum((cell, trial) not in given_up for trial in wanted)
 
     @cached_property
@@ -140,7 +154,7 @@ class ResultsFolder:
         found = {
             "torn or damaged journal lines left out": self.journal.n_damaged,
             "trials left out, of cells that the manifest does not list": len(self.journal.trials) - n_listed,
-            "trials left out, of cells without a golden run": n_listed - sum(map(len, self.trials.values())),
+            "trials left out, of cells without a golden run or strata": n_listed - sum(map(len, self.trials.values())),
             "trials missing because they are quarantined": len(self.quarantined_names),
         }
         return [f"{self.path}: {count:,} {what}" for what, count in found.items() if count]

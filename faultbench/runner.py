@@ -1,8 +1,6 @@
 """What is missing of a campaign → chunks of trials → journal; running again is resuming."""
 
 import os
-import re
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
@@ -21,7 +19,7 @@ from faultbench.digests import images_digest, tensors_digest
 from faultbench.engines.engine import Engine, n_alive
 from faultbench.errors import FaultbenchError
 from faultbench.flip_counts import FOLDER
-from faultbench.journal import Journal, read_journal
+from faultbench.journal import Journal, read_journal, writer_name
 from faultbench.locks import in_turn, locked
 from faultbench.manifest import check_same_campaign, recorded_device, write_manifest
 from faultbench.memory import memory_for
@@ -31,6 +29,7 @@ from faultbench.parts import Parts, parts
 from faultbench.pilot import PILOT_IMAGES, images_a_trial
 from faultbench.progress import Reporter, Task
 from faultbench.records import Quarantine, Trial
+from faultbench.stratifying import Stratifying
 from faultbench.subjects import Bench, splits
 from faultbench.supervisor import SetAside, Supervisor
 from faultbench.terms import Terms
@@ -111,7 +110,7 @@ def opened(
             reporter.say(
                 f"{folder}: the disk knows no locks; see to it that no other run does the same work", "warning"
             )
-        writer = _writer_name() + terms.shard.suffix + ("" if is_locked else f".{os.getpid()}")
+        writer = writer_name() + terms.shard.suffix + ("" if is_locked else f".{os.getpid()}")
         with Journal(folder / "journal", writer) as journal:
             runner = Runner(campaign, folder, journal, engine, reporter, terms)
             runner.write_manifest(command, data={})
@@ -133,9 +132,10 @@ class Runner:
         known = read_journal(folder / "journal")
         self._goldens, self._overheads = dict(known.goldens), known.overheads
         self._trials = dict(known.trials)
+        self._stratifying = Stratifying(folder, journal, known, reporter, is_shared=terms.shard.count > 1)
         self._given_up = set() if terms.retry_quarantined else set(known.quarantined)
         self._watch = Watch(
-            campaign.cells, campaign.rule, known.trials.values(), self._goldens, lambda: n_alive(engine)
+            campaign, known.trials.values(), self._goldens, lambda: n_alive(engine), self._stratifying.strata
         )
         if known.n_damaged:
             left_out = f"{folder}: {known.n_damaged} damaged journal lines left out; their trials run again"
@@ -229,9 +229,10 @@ class Runner:
     def _wanted_trials(self, cell: Cell) -> list[int]:
         """Numbers of the trials of a cell to run next, given those that are done."""
         owns, golden = self._terms.shard.owns, self._goldens[cell.subject.key]
+        strata = self._stratifying.strata.get(cell.key)
         return [
             trial
-            for trial in missing(self._campaign.rule, cell.key, self._trials, golden, limit=self._terms.limit)
+            for trial in missing(self._campaign.rule, cell.key, self._trials, golden, strata, limit=self._terms.limit)
             if (cell.key, trial) not in self._given_up and owns(cell.key, trial)
         ]
 
@@ -269,6 +270,7 @@ class Runner:
                 [(c, done.get(c.key, [])) for c in self._campaign.cells if c.subject == one.subject],
             )
             for one in prepared
+            if one.subject.sampling == "plain"  # trials in strata are no fair sample of flips
         ]
         attribute(
             works, self._bench, self._folder / FOLDER, suffix=self._terms.shard.suffix, reporter=self._reporter,
@@ -276,7 +278,8 @@ class Runner:
 
     def _prepared(self, subject: Subject, task: Task) -> Prepared:
         check_accuracy(subject, self._artifacts, self._reporter)
-        bers = tuple(cell.ber for cell in self._campaign.cells if cell.subject == subject)
+        cells = [cell for cell in self._campaign.cells if cell.subject == subject]
+        bers = tuple(cell.ber for cell in cells)
         evaluation = self._bench.evaluation(subject, bers)
         golden = golden_record(subject, evaluation)
         known = self._goldens.get(subject.key)
@@ -291,11 +294,7 @@ class Runner:
             )
         built = parts(subject)
         trial_s = {ber: evaluation.expected_s(built.sample(evaluation.space, ber)) for ber in bers}
+        hazards, strata = self._stratifying.prepare(subject, evaluation, cells)
         task.advance()
-        folder, memory_bytes = self._artifacts.folder, self._memory_bytes
-        return Prepared(subject, golden, trial_s, folder, memory_bytes, built.trial_in_images, self._device)
-
-
-def _writer_name() -> str:
-    # Each machine has a file of its own, so that folders of several machines merge by copying.
-    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip("._-") or "run"
+        folder, memory_bytes, cost = self._artifacts.folder, self._memory_bytes, built.trial_in_images
+        return Prepared(subject, golden, trial_s, folder, memory_bytes, cost, self._device, hazards, strata)

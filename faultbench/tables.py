@@ -21,11 +21,13 @@ from faultbench.attribution import attributions
 from faultbench.critical import critical_bers
 from faultbench.disk import replaced
 from faultbench.errors import FaultbenchError
+from faultbench.hazard_table import hazards, strata
 from faultbench.measures import INTERVALS, OUTCOMES, SAMPLING, interval_kind, measured
 from faultbench.records import Golden, Overhead, Trial
 from faultbench.resilience import resiliences
 from faultbench.results_folder import LABELS, CellEntry, Manifest, ResultsFolder, read_folder
 from faultbench.sampled import accuracy, wrong_rate
+from faultbench.strata import Hazards, Strata
 
 NETWORK = LABELS[:-1]
 """The labels of a protected network; fault models share it, and what it costs."""
@@ -70,6 +72,7 @@ TRIAL_TYPES = {
     "n_due_critical": "Int64",
     "accuracy": "float64",
     "wrong_rate": "float64",
+    "stratum": "Int64",
 }
 OVERHEAD_TYPES = {
     **dict.fromkeys(NETWORK, "str"),
@@ -94,6 +97,9 @@ _FORMULA = re.compile(r"^[=+@\t\r-]")
 TABLES = ("cells", "trials", "overhead", "resilience", "critical", "attribution")
 """Of a campaign: each is an attribute of `Results` and a CSV file."""
 
+STRATIFIED = ("hazard", "strata")
+"""More of a campaign whose trials are drawn in strata."""
+
 
 @dataclass(frozen=True, eq=False)
 class Results:
@@ -111,6 +117,9 @@ class Results:
     remarks: tuple[str, ...]
     n_missing: int = 0
     quarantined: Mapping[str, int] = field(default_factory=dict)
+    hazards_of: Mapping[str, Hazards] = field(default_factory=dict)
+    strata_of: Mapping[str, Strata] = field(default_factory=dict)
+    """Those by subject and these by cell, as the journal holds them."""
 
     @cached_property
     def resilience(self) -> pd.DataFrame:
@@ -127,6 +136,16 @@ class Results:
         """Which flips the trials held that failed: see `faultbench.attribution`."""
         return attributions(self)
 
+    @cached_property
+    def hazard(self) -> pd.DataFrame:
+        """Which kinds of bits do harm, as a pilot found: see `faultbench.hazard_table`."""
+        return hazards(self)
+
+    @cached_property
+    def strata(self) -> pd.DataFrame:
+        """How trials were shared out among strata: see `faultbench.hazard_table`."""
+        return strata(self)
+
 
 def read_results(path: str | Path) -> Results:
     """The results at path, which is results/<campaign> or a folder that holds exactly one such."""
@@ -140,6 +159,8 @@ def read_results(path: str | Path) -> Results:
         tuple(folder.remarks),
         sum(folder.n_missing(entry.cell) for entry in folder.manifest.cells),
         {cell: len(given_up) for cell, given_up in folder.quarantined.items() if given_up},
+        folder.journal.hazards,
+        folder.journal.strata,
     )
 
 
@@ -148,7 +169,8 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
 
     Fractions are written so that they read back bit for bit; what is not known is an empty field.
     """
-    frames = {name: getattr(results, name) for name in TABLES}
+    names = (*TABLES, *STRATIFIED) if results.strata_of else TABLES
+    frames = {name: getattr(results, name) for name in names}
     paths = [folder / f"{name}.csv" for name in frames]
     for path, frame in zip(paths, frames.values(), strict=True):
         with replaced(path) as temporary:
@@ -200,12 +222,16 @@ def _cell_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
         yield {
             **_named(folder, entry),
             **_golden(folder.golden(entry)),
-            **(measured(trials, folder.golden(entry), folder.manifest.rule) if trials else {}),
+            **(_measured(folder, entry) if trials else {}),
             "trials": len(trials),
             "limited": folder.n_missing(entry.cell) > 0 or bool(folder.quarantined[entry.cell]),
-            "interval": interval_kind(folder.manifest.rule),
+            "interval": interval_kind(folder.manifest.rule, folder.strata(entry)),
             "confidence": folder.manifest.rule.confidence,
         }
+
+
+def _measured(folder: ResultsFolder, entry: CellEntry) -> dict[str, Any]:
+    return measured(folder.trials[entry.cell], folder.golden(entry), folder.manifest.rule, folder.strata(entry))
 
 
 def _golden(golden: Golden | None) -> dict[str, Any]:

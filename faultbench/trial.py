@@ -53,7 +53,7 @@ class Evaluation:
         staging: Staging = WHOLE_RUNS,
         changing: Site | None = None,
     ) -> None:
-        self.space = space
+        self.network, self.space = network, space
         self._labels = images.labels
         self._run = GoldenRun(network, space, images, batch, staging, changing=changing)
         self._judge()

@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from faultbench import stats
-from faultbench.campaign import Cell
-from faultbench.measures import mean_interval
+from faultbench.campaign import Campaign
 from faultbench.records import Golden, Trial
 from faultbench.results_folder import ber_text
-from faultbench.sampled import accuracy
-from faultbench.stopping import Rule
+from faultbench.strata import Strata
+from faultbench.weighing import accuracies
 
 SHARE = 0.002
 """Of the time, what telling may take: the interval of a cell with many trials is not made anew every second."""
@@ -55,16 +53,17 @@ class Watch:
 
     def __init__(
         self,
-        cells: Iterable[Cell],
-        rule: Rule,
+        campaign: Campaign,
         known: Iterable[Trial],
         goldens: Mapping[str, Golden],
         n_workers: Callable[[], int],
+        strata: Mapping[str, Strata],
     ) -> None:
-        """goldens, by subject, may be filled in later, but before the first trial of a cell is told."""
-        self._cells, self._goldens = {cell.key: cell for cell in cells}, goldens
-        self._rule, self._n_workers = rule, n_workers
-        self._accuracies: dict[str, dict[int, float]] = {key: {} for key in self._cells}
+        """goldens, by subject, and strata, by cell, may be filled in later, but before a trial of theirs is told."""
+        self._cells, self._goldens = {cell.key: cell for cell in campaign.cells}, goldens
+        self._strata = strata
+        self._rule, self._n_workers = campaign.rule, n_workers
+        self._trials: dict[str, dict[int, Trial]] = {key: {} for key in self._cells}
         self._running = ""
         self._n_recorded = self._n_quarantined = 0
         self._made: TrialsNow | None = None
@@ -94,22 +93,23 @@ class Watch:
         return replace(self._made, recorded=self._n_recorded, quarantined=self._n_quarantined)
 
     def _keep(self, trial: Trial) -> None:
-        if trial.cell in self._accuracies:
+        if trial.cell in self._trials:
             golden = self._goldens.get(self._cells[trial.cell].subject.key)
-            if golden or trial.n_golden_correct is None:
-                self._accuracies[trial.cell][trial.trial] = accuracy(trial, golden)
+            if golden or (trial.n_golden_correct is None and trial.stratum is None):
+                self._trials[trial.cell][trial.trial] = trial
 
     def _looked(self) -> TrialsNow:
         cell = self._cells[self._running]
-        accuracies = [accuracy for _, accuracy in sorted(self._accuracies[cell.key].items())]
-        interval = mean_interval(accuracies, self._rule)
+        trials = [trial for _, trial in sorted(self._trials[cell.key].items())]
+        found = accuracies(trials, self._goldens.get(cell.subject.key), self._strata.get(cell.key))
+        interval = found.interval(self._rule)
         choices = (cell.subject.dataset, cell.subject.model, cell.subject.scheme, cell.subject.guard)
         return TrialsNow(
             cell=cell.key,
             network="/".join(choice.label for choice in choices if choice.label != "none"),
             ber=cell.ber,
-            trials=len(accuracies),
-            accuracy_mean=stats.mean(accuracies),
+            trials=len(trials),
+            accuracy_mean=found.mean,
             accuracy_ci_low=interval.low,
             accuracy_ci_high=interval.high,
             workers=self._n_workers(),

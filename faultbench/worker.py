@@ -2,7 +2,8 @@
 
 import socket
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Subject
 from faultbench.devices import Device, chosen
 from faultbench.errors import EngineError, FaultbenchError
+from faultbench.flip_kinds import Memory
 from faultbench.parts import build
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
+from faultbench.strata import Hazards, Strata
+from faultbench.stratified import Stratified
 from faultbench.subjects import Bench
 from faultbench.subsets import subset
 from faultbench.trial import Evaluation
@@ -46,17 +50,46 @@ class Chunk:
     """The subject's rates, of which the jobs may meet some."""
     jobs: tuple[Job, ...]
     device: Device = "cpu"
+    hazards: Hazards | None = None
+    strata: Mapping[float, Strata] = field(default_factory=dict)
+    """By BER, where trials are drawn in strata."""
 
 
 _kept: OrderedDict[tuple[str, Path], Evaluation] = OrderedDict()
+_drawing: dict[tuple[str, Path], Stratified] = {}
 
 
 def run_chunk(chunk: Chunk) -> list[Trial]:
     """The chunk's trials in order, on one thread."""
     torch.set_num_threads(1)
     evaluation = _evaluation(chunk)
+    fault_model, seed = drawing(chunk, evaluation), chunk.subject.seed
+    return [in_stratum(run_job(evaluation, fault_model, seed, job), fault_model, seed, job) for job in chunk.jobs]
+
+
+def drawing(chunk: Chunk, evaluation: Evaluation) -> Any:
+    """What draws the flips of a chunk's trials."""
     fault_model = build(chunk.subject.fault)
-    return [run_job(evaluation, fault_model, chunk.subject.seed, job) for job in chunk.jobs]
+    if chunk.hazards is None:
+        return fault_model
+    key = (chunk.subject.key, chunk.artifacts)
+    if key not in _drawing:
+        for other in _drawing.keys() - _kept.keys():
+            del _drawing[other]
+        _drawing[key] = in_strata(evaluation, chunk.hazards, chunk.strata, fault_model)
+    return replace(_drawing[key], strata=chunk.strata)
+
+
+def in_strata(evaluation: Evaluation, hazards: Hazards, strata: Mapping[float, Strata], fault_model: Any) -> Stratified:
+    """What draws the flips of an evaluation's trials in strata, by BER."""
+    return Stratified.over(Memory(evaluation.network, evaluation.space), hazards, strata, fault_model)
+
+
+def in_stratum(trial: Trial, fault_model: Any, seed: int, job: Job) -> Trial:
+    """The trial with the stratum that its flips were drawn in, if there is one."""
+    if not isinstance(fault_model, Stratified):
+        return trial
+    return replace(trial, stratum=fault_model.stratum(ber=job.ber, seed=seed, trial=job.trial))
 
 
 def run_job(evaluation: Evaluation, fault_model: Any, seed: int, job: Job) -> Trial:

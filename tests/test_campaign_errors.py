@@ -9,7 +9,10 @@ from faultbench.campaign import CampaignError, parse_campaign
 from faultbench.errors import FaultbenchError
 from faultbench.registry import catalogue
 
-KEYS = "name, seed, plugins, datasets, models, schemes, guards, formats, faults, bers, trials, images, batch, training"
+KEYS = (
+    "name, seed, plugins, datasets, models, schemes, guards, formats, faults, bers, trials, images, sampling, batch, "
+    "training"
+)
 DATASETS = ", ".join(catalogue("dataset"))
 SCHEMES = ", ".join(catalogue("scheme"))
 CLIP_ACT = ", ".join(catalogue("scheme")["clip_act"].options)

@@ -144,6 +144,7 @@ def test_a_campaign_is_written_out_with_every_default() -> None:
         "bers": [1e-6, 1e-5],
         "trials": 100,
         "images": "all",
+        "sampling": "plain",
         "batch": "auto",
         "training": {"schedule": "fast"},
     }

@@ -30,7 +30,7 @@ COLUMNS = {
     ),
     "trials": (
         "campaign cell dataset model scheme guard format fault ber trial n_flips n_images n_correct n_masked n_sdc "
-        "n_sdc_critical n_due flips_digest n_golden_correct n_due_critical accuracy wrong_rate"
+        "n_sdc_critical n_due flips_digest n_golden_correct n_due_critical accuracy wrong_rate stratum"
     ),
     "overhead": (
         "dataset model scheme guard format parameters bounds extra_bits memory_overhead_pct macs latency_ratio "
@@ -199,8 +199,10 @@ def test_the_table_of_trials_holds_every_record_as_it_was_written(tmp_path: Path
     assert len(rows) == len(expected)
     for row in expected:
         found = by_name[row["cell"], row["trial"]]
-        # All images were looked at, so that there is nothing to say of the golden run's part in them.
-        assert all(pd.isna(of.pop(name)) for of in (row, found) for name in ("n_golden_correct", "n_due_critical"))
+        # All images were looked at, so that there is nothing to say of the golden run's part in them; nor of strata.
+        assert all(
+            pd.isna(of.pop(name)) for of in (row, found) for name in ("n_golden_correct", "n_due_critical", "stratum")
+        )
         del row["subject"]
         assert found == row
 

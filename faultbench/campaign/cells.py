@@ -34,6 +34,8 @@ class Subject:
     training: Training
     weights: GivenWeights | None
     """Weights to load instead of training."""
+    sampling: Literal["plain", "stratified"] = "plain"
+    """How trials draw their flips."""
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -51,6 +53,7 @@ class Subject:
             "seed": self.seed,
             **self.training.record,
             "weights": None if self.weights is None else self.weights.record,
+            **({} if self.sampling == "plain" else {"sampling": self.sampling}),  # plain cells have older keys
         }
 
     @cached_property

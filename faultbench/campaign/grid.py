@@ -62,6 +62,14 @@ def refuse_endless_grid(axes: Axes, n_bers: int, document: Document) -> None:
         document.report((), f"the grid has {n_cells:,} cells; a campaign has at most {MAX_CELLS:,}")
 
 
+def refuse_unstratified(axes: Axes, spec: CampaignSpec | None, document: Document) -> None:
+    """Report fault models that know no strata, where the campaign asks for some."""
+    for fault in axes.get("faults", ()) if spec is not None and spec.sampling == "stratified" else ():
+        if fault.choice.name != "bernoulli":
+            message = f"sampling: stratified is for bernoulli, whose bits flip by themselves; given {fault.choice.name}"
+            document.report(fault.where, f"{message}; take bernoulli, or sampling: plain")
+
+
 def cells(axes: Axes, spec: CampaignSpec) -> Iterator[Cell]:
     """The grid of a checked campaign."""
     for dataset, model in product(axes["datasets"], axes["models"]):
@@ -86,6 +94,7 @@ def _subject(dataset: Entrant, model: Entrant, others: Sequence[Choice], spec: C
         seed=spec.seed,
         training=spec.training,
         weights=model.network.weights,
+        sampling=spec.sampling,
     )
 
 

@@ -22,7 +22,6 @@ from faultbench.campaign.spec import CampaignSpec, Entry
 MAX_BYTES = 2**20
 
 _SHARED = {"seed", "images", "batch", "training"}
-"""What all cells of a results folder have in common."""
 
 
 def load_campaign(path: str | Path, overrides: Sequence[str] = (), *, allow_outside: bool = True) -> Campaign:
@@ -44,6 +43,7 @@ def parse_campaign(text: str, source: Path, overrides: Sequence[str] = (), *, al
     # Without all plug-ins there is no telling which names are wrong.
     axes = {} if plugins is None else read_axes(document, plugins)
     _check_grid(axes, read_bers(document), document)
+    grid.refuse_unstratified(axes, spec, document)
     if spec is None or plugins is None or document.problems:
         raise CampaignError(*document.problems)
     return _campaign(spec, axes, source, plugins)
@@ -105,9 +105,14 @@ def _campaign(spec: CampaignSpec, axes: Axes, source: Path, plugins: Modules) ->
         seed=spec.seed,
         spec=_written_out(spec, axes),
         cells=tuple(grid.cells(axes, spec)),
-        identity=digest({"law": LAW, **spec.model_dump(mode="json", include=_SHARED)}),
+        identity=digest({"law": LAW, **_shared(spec)}),
         plugins=plugins,
     )
+
+
+def _shared(spec: CampaignSpec) -> dict[str, Any]:
+    """What all cells of a results folder have in common; how trials are drawn only where they are no plain ones."""
+    return spec.model_dump(mode="json", include=_SHARED | ({"sampling"} if spec.sampling != "plain" else set()))
 
 
 def _written_out(spec: CampaignSpec, axes: Axes) -> dict[str, Any]:

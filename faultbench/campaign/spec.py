@@ -117,6 +117,12 @@ _PLUGINS = (
 _TRIALS = "trials a cell, a number or {max: 1000, min: 30, until: {accuracy_halfwidth: 0.01, confidence: 0.95}}"
 
 
+_SAMPLING = (
+    "plain, or stratified by how many hazards flip, which a pilot finds: fewer trials for the same mean; "
+    "faults must be bernoulli"
+)
+
+
 _IMAGES = (
     "test images a trial looks at: a number, all, {per_trial: 32} drawn anew for each trial, or auto, as many as pay; "
     "accuracies are those on all of them"
@@ -143,6 +149,7 @@ class CampaignSpec(BaseModel):
     bers: list[Ber] = _axis("bit error rates above 0 and at most 0.5, such as [1e-7, 1e-6]")
     trials: Trials = Field(100, description=_TRIALS)
     images: TestImages = Field("all", description=_IMAGES)
+    sampling: Literal["plain", "stratified"] = Field("plain", description=_SAMPLING)
     batch: Count | Literal["auto"] = Field(
         "auto",
         description="images a forward pass of a trial, auto: as the network runs fast; part of a cell's identity",

@@ -89,6 +89,11 @@ def command(
             f"{file}: images: a baseline holds trials over the same images; given {campaign.spec['images']}; "
             'give a number or "all"'
         )
+    if baseline and any(subject.sampling != "plain" for subject in campaign.subjects):
+        raise FaultbenchError(
+            f"{file}: sampling: a baseline holds trials that meet the same flips; given "
+            f"{campaign.spec['sampling']}; give plain"
+        )
     shown = reporter(progress, is_terminal=sys.stderr.isatty())
 
     from faultbench.checking import Running, check, update

@@ -54,9 +54,11 @@ def _show(pairs: Sequence["Pair"]) -> None:
         labels = [Text(pair.row[label]) for label in shown]
         table.add_row(*labels, ber_text(pair.ber), f"{pair.trials:,}", *_numbers(pair))
     Console(width=max(130, Console().width), highlight=False).print(table)
+    in_strata = any(pair.interval.startswith("stratified") for pair in pairs)
+    of_pairs = "of one number; those in strata met other flips" if in_strata else "that met the same flips"
     click.echo(
         f"Difference of mean accuracies (second - first) in points, {100 * pairs[0].confidence:g}% {pairs[0].interval} "
-        f"interval over pairs of trials that met the same flips.\np: betting against no difference; Holm: for the "
+        f"interval over pairs of trials {of_pairs}.\np: betting against no difference; Holm: for the "
         f"{len(pairs)} rows together. pairing: without pairs it would take so many times as many trials."
     )
 

@@ -125,7 +125,7 @@ def _show(campaign: Campaign, costs: Costs | None, known: JournalContents) -> No
 def _rows(campaign: Campaign, costs: Costs | None, known: JournalContents) -> Iterator[Row]:
     from faultbench.allocation import missing
     from faultbench.forecast import forecast
-    from faultbench.sampled import accuracy
+    from faultbench.weighing import accuracies
 
     trials: dict[str, list[Trial]] = {}
     for (cell_key, _), trial in sorted(known.trials.items()):
@@ -135,8 +135,9 @@ def _rows(campaign: Campaign, costs: Costs | None, known: JournalContents) -> It
         done, subject = trials.get(cell.key, []), cell.subject.key
         n_done = sum(trial.trial < campaign.trials for trial in done)
         golden = known.goldens.get(subject)
-        n_missing = sum(1 for _ in missing(campaign.rule, cell.key, known.trials, golden))
-        expected = forecast(campaign.rule, [accuracy(trial, golden) for trial in done])
+        strata = known.strata.get(cell.key)
+        n_missing = sum(1 for _ in missing(campaign.rule, cell.key, known.trials, golden, strata))
+        expected = forecast(campaign.rule, accuracies(done, golden, strata))
         n_bits = costs.n_bits[subject] if costs else recorded.get(subject)
         yield Row(cell, n_bits, n_done, n_missing, n_missing * costs.trial_s[subject] if costs else None, expected)
 

@@ -21,7 +21,7 @@ def command(path: Path) -> None:
         show = _show_table if sys.stdout.isatty() else _show_lines
         show(folder)
         done, missing, quarantined = (sum(counts) for counts in zip(*_counts(folder), strict=True))
-        more = (f", {quarantined:,} quarantined" if quarantined else "") + _condition(folder)
+        more = (f", {quarantined:,} quarantined" if quarantined else "") + _condition(folder) + _strata(folder)
         click.echo(f"{folder.path}: {done:,} trials done, {missing:,} missing{more}", err=True)
         for name in folder.quarantined_names:
             click.echo(f"quarantined: {name}", err=True)
@@ -38,6 +38,13 @@ def _counts(folder: ResultsFolder) -> Iterator[tuple[int, int, int]]:
 def _condition(folder: ResultsFolder) -> str:
     until = folder.manifest.rule.until
     return f" before the next look at cells wider than ±{until.accuracy_halfwidth:g}" if until else ""
+
+
+def _strata(folder: ResultsFolder) -> str:
+    """Of a campaign whose trials are drawn in strata, how many cells have any."""
+    known = [entry for entry in folder.manifest.cells if entry.cell in folder.journal.strata]
+    n_split = sum(folder.strata(entry) is not None for entry in known)
+    return f"; {n_split} of {len(known)} cells in strata, in the others they do not pay" if known else ""
 
 
 def _show_lines(folder: ResultsFolder) -> None:

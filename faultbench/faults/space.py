@@ -39,6 +39,12 @@ class StoredTensor:
         first, last = self._targeted
         return self.tensor.numel() * (last - first + 1)
 
+    @property
+    def bits_hit(self) -> range:
+        """The bits of a word that faults can hit."""
+        first, last = self._targeted
+        return range(first, last + 1)
+
     def addresses(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Addresses within the tensor of the bits that faults can hit, counted from 0 to n_target_bits - 1."""
         first, last = self._targeted

@@ -29,12 +29,15 @@ _MANY_ROWS = 30
 def draw(results: Results) -> Figure | None:
     """A panel a protected network, as wide as a page where there are several; None where no trial is counted."""
     found = harm_maps(results)
+    return draw_maps(found, _caption(results, found)) if any(block.maps for block in found) else None
+
+
+def draw_maps(found: Sequence[BlockMap], caption: str) -> Figure:
+    """A panel a map, of which there must be one."""
     panels = [(block, one) for block in found for one in block.maps]
-    if not panels:
-        return None
     n_columns = min(len(panels), 3 if max(len(block.rows) for block in found) <= _MANY_ROWS else 6)
     width = COLUMN_IN if len(panels) == 1 else PAGE_IN
-    text = wrapped(_caption(results, found), width)
+    text = wrapped(caption, width)
     bands = list(chain.from_iterable(_bands(block, n_columns) for block in found))
     heights = [_height(block) for block, _ in bands]
     figure = Figure(figsize=(width, sum(heights) + (text.count("\n") + 1) * CAPTION_ROW_IN + 0.2))

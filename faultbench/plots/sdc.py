@@ -1,6 +1,7 @@
 """Wrong outcomes against BER: the fraction of images that end as SDC or DUE, on a log axis that has a zero."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,6 @@ from faultbench.plots.ber_axis import draw_ber_axis, side_by_side
 from faultbench.plots.panels import panels
 from faultbench.plots.style import Look
 from faultbench.results_folder import LABELS
-from faultbench.stopping import Rule
 from faultbench.tables import Results
 
 _CELL = [*LABELS, "ber"]
@@ -26,7 +26,7 @@ def draw(results: Results) -> Figure | None:
     """One panel a block, DUEs alone as a dotted line where there are any; None without trials."""
     if results.trials.empty:
         return None
-    rates = _rates(results.trials, results.manifest.rule)
+    rates = _rates(results)
     rated = replace(results, cells=results.cells.merge(rates, on=_CELL, how="left"))
     figure, found = panels(rated, xlabel="Bit error rate", ylabel="SDC + DUE (%)", caption=_caption(results))
     bers = sorted(set(results.cells.ber))
@@ -38,14 +38,22 @@ def draw(results: Results) -> Figure | None:
     return figure
 
 
-def _rates(trials: pd.DataFrame, rule: Rule) -> pd.DataFrame:
+def _rates(results: Results) -> pd.DataFrame:
     """SDC + DUE in per cent of the images, a row a cell: its mean over trials and the interval."""
-    rows = []
+    trials, rule = results.trials[results.trials.stratum.isna()], results.manifest.rule
+    rows = list(_of_strata(results.cells))
     for cell, rate in trials.wrong_rate.groupby([trials[name] for name in _CELL], sort=False):
         interval = mean_interval(rate.to_list(), rule)
         percents = (100 * value for value in (interval.low, stats.mean(rate.to_numpy()), interval.high))
         rows.append((*cell, *percents))
     return pd.DataFrame(rows, columns=[*_CELL, "low", "mean", "high"])
+
+
+def _of_strata(cells: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """The same of cells whose trials were drawn in strata: what is not masked."""
+    columns = ("masked_rate_ci_high", "masked_rate", "masked_rate_ci_low")
+    for row in cells[cells.interval.str.startswith("stratified") & cells.masked_rate.notna()].to_dict("records"):
+        yield (*(row[name] for name in _CELL), *(100 * (1 - row[name]) for name in columns))
 
 
 def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look) -> None:

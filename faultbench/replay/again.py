@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from faultbench.artifacts import ArtifactStore
-from faultbench.campaign import Campaign, Cell, parse_campaign
+from faultbench.campaign import Campaign, Cell, Subject, parse_campaign
 from faultbench.datasets import Images
 from faultbench.devices import chosen
 from faultbench.errors import FaultbenchError
@@ -26,7 +26,7 @@ from faultbench.records import Golden, Trial
 from faultbench.results_folder import CellEntry, ResultsFolder
 from faultbench.subjects import Bench, splits
 from faultbench.trial import Evaluation, Outcome
-from faultbench.worker import Job, golden_record, run_job
+from faultbench.worker import Job, golden_record, in_strata, in_stratum, run_job
 
 
 def recorded_campaign(folder: Path, moved: Path | None = None, *, allow_outside: bool = False) -> Campaign:
@@ -90,7 +90,9 @@ def run_again(
     bench = Bench(artifacts, reporter, memory_bytes=memory_bytes, device=device)
     evaluation = bench.evaluation(subject, [cell.ber])
     watched = _Watched(evaluation)
-    now = run_job(watched, build(subject.fault), subject.seed, _job(cell, stored))  # type: ignore[arg-type]  # stands in
+    fault_model, job = _drawing(folder, entry, evaluation, subject), _job(cell, stored)
+    now = run_job(watched, fault_model, subject.seed, job)  # type: ignore[arg-type]  # stands in
+    now = in_stratum(now, fault_model, subject.seed, job)
     built, pool = parts(subject), splits(subject.dataset).test.first(subject.images)
     rows = torch.arange(len(pool)) if watched.chosen is None else torch.from_numpy(watched.chosen)
 
@@ -137,6 +139,13 @@ class _Watched:
     def chosen(self) -> Any:
         """The indices of those images, None for all."""
         return self._asked[0] if self._asked else None
+
+
+def _drawing(folder: ResultsFolder, entry: CellEntry, evaluation: Evaluation, subject: Subject) -> Any:
+    plain, strata = build(subject.fault), folder.strata(entry)
+    if strata is None:
+        return plain
+    return in_strata(evaluation, folder.journal.hazards[entry.subject], {entry.ber: strata}, plain)
 
 
 def _job(cell: Cell, stored: Trial) -> Job:

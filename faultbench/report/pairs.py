@@ -67,10 +67,10 @@ def matrices(results: Results) -> dict[str, list[Matrix]]:
     found: dict[str, list[Matrix]] = {}
     for block, part in zip(blocks(results), by_block(results).values(), strict=True):
         if 2 <= len(block.lines) <= MAX_SCHEMES:
-            accuracies = part.trials
+            accuracies = part.trials[part.trials.stratum.isna()]  # others are no draws of a memory
             found[block.name] = [
                 _matrix(block, ber, _by_line(block, accuracies[accuracies.ber == ber]))
-                for ber in sorted(set(part.cells.ber))
+                for ber in sorted(set(part.cells.ber) - _only_in_strata(part.trials))
             ]
     return found
 
@@ -84,6 +84,11 @@ def difference(first: pd.Series, second: pd.Series, *, confidence: float) -> Dif
     interval = stats.mean_interval(halves.clip(0, 1), confidence=confidence)
     low, mean, high = (100 * (2 * share - 1) for share in (interval.low, stats.mean(halves), interval.high))
     return Difference(mean, low, high, len(both))
+
+
+def _only_in_strata(trials: pd.DataFrame) -> set[float]:
+    """BERs at which no scheme has a plain trial, but some have others."""
+    return set(trials.ber) - set(trials[trials.stratum.isna()].ber)
 
 
 def _matrix(block: Block, ber: float, accuracies: Mapping[str, pd.Series]) -> Matrix:

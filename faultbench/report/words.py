@@ -72,7 +72,12 @@ def _memory(results: Results) -> Iterator[str]:
 
 def _shared_flips(results: Results) -> Iterator[str]:
     names = {part.name for part in cast(results) if part.axis == "fault"}
-    if names and names <= {"bernoulli", "toolbox"}:
+    if results.manifest.spec.sampling != "plain":
+        yield (
+            "Trials are drawn in strata of how many harmful bits flip, where that pays, and weighted by how often such "
+            "memories occur; two schemes' trials of one number do not meet the same flips."
+        )
+    elif names and names <= {"bernoulli", "toolbox"}:
         yield "Trial k meets the same flips in the weights under every scheme, so schemes are compared trial by trial."
 
 

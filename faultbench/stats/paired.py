@@ -30,20 +30,29 @@ class Difference:
     / Var (second - first); infinite where the difference never varies but the trials do, NaN where nothing does."""
 
 
-def difference(first: Values, second: Values, *, confidence: float = CONFIDENCE, anytime: bool = False) -> Difference:
+def difference(
+    first: Values,
+    second: Values,
+    *,
+    confidence: float = CONFIDENCE,
+    anytime: bool = False,
+    ends: tuple[float, float] = (-1.0, 1.0),
+) -> Difference:
     """What pairs of accuracies, in the order of their trials' numbers, say of the difference of the means.
 
-    Their number must not be chosen by looking at them, unless anytime, as for `mean_interval`.
+    Their number must not be chosen by looking at them, unless anytime, as for `mean_interval`. ends are the least and
+    the largest difference that a pair can have, known beforehand; that of the means lies in -1..1 whatever they are.
     """
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if x.shape != y.shape:
         raise ValueError(f"trials are compared in pairs, not {x.shape} with {y.shape}")
-    halves = (1 + y - x) / 2
-    interval = mean_interval(halves, confidence=confidence, anytime=anytime)
+    low, span = ends[0], ends[1] - ends[0]
+    scaled = np.clip((y - x - low) / span, 0, 1)  # clipped by the last bit, if at all
+    interval = mean_interval(scaled, confidence=confidence, anytime=anytime)
     return Difference(
-        mean(y - x),
-        Interval(2 * interval.low - 1, 2 * interval.high - 1),
-        min(1.0, 2 * math.exp(-log_capital(halves, 0.5, anytime=anytime))),
+        min(1.0, max(-1.0, mean(y - x))),
+        Interval(max(-1.0, span * interval.low + low), min(1.0, span * interval.high + low)),
+        min(1.0, 2 * math.exp(-log_capital(scaled, -low / span, anytime=anytime))),
         _ratio(float(x.var() + y.var()), float((y - x).var())),
     )
 
