@@ -1,21 +1,25 @@
 """What a worker does: a chunk of a subject's trials, with networks and images kept from chunk to chunk."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Subject
 from faultbench.errors import EngineError
+from faultbench.faults.fault_map import FaultMap
 from faultbench.parts import build
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
 from faultbench.subjects import Bench
 from faultbench.subsets import subset
-from faultbench.trial import Evaluation
+from faultbench.trial import Evaluation, Outcome
 
 N_KEPT = 4
 """Subjects a worker keeps in memory, at most."""
@@ -45,6 +49,9 @@ class Chunk:
     jobs: tuple[Job, ...]
 
 
+Chosen = NDArray[np.int64] | None
+"""The images that a trial looks at; None is all of them."""
+
 _kept: OrderedDict[tuple[str, Path], Evaluation] = OrderedDict()
 
 
@@ -53,14 +60,32 @@ def run_chunk(chunk: Chunk) -> list[Trial]:
     torch.set_num_threads(1)
     evaluation = _evaluation(chunk)
     fault_model = build(chunk.subject.fault)
-    return [run_job(evaluation, fault_model, chunk.subject.seed, job) for job in chunk.jobs]
+    return run_jobs(evaluation, fault_model, chunk.subject.seed, chunk.jobs)
+
+
+def run_jobs(evaluation: Evaluation, fault_model: Any, seed: int, jobs: Sequence[Job]) -> list[Trial]:
+    """These trials as `run_job` runs each, those over some of the images together."""
+    if len(jobs) == 1 or any(job.n_images is None for job in jobs):
+        return [run_job(evaluation, fault_model, seed, job) for job in jobs]
+    drawn = [_drawn(evaluation, fault_model, seed, job) for job in jobs]
+    fault_maps, chosen = [fault_map for fault_map, _ in drawn], [rows for _, rows in drawn if rows is not None]
+    outcomes = evaluation.outcomes(fault_maps, chosen)
+    return [_trial(evaluation, *each) for each in zip(jobs, fault_maps, chosen, outcomes, strict=True)]
 
 
 def run_job(evaluation: Evaluation, fault_model: Any, seed: int, job: Job) -> Trial:
     """One trial: a pure function of the cell and the trial's number."""
+    fault_map, chosen = _drawn(evaluation, fault_model, seed, job)
+    return _trial(evaluation, job, fault_map, chosen, evaluation.outcome(fault_map, chosen))
+
+
+def _drawn(evaluation: Evaluation, fault_model: Any, seed: int, job: Job) -> tuple[FaultMap, Chosen]:
     fault_map = fault_model.draw(evaluation.space, ber=job.ber, seed=seed, trial=job.trial)
     chosen = None if job.n_images is None else subset(seed, job.trial, evaluation.golden_right, job.n_images)
-    outcome = evaluation.outcome(fault_map, chosen)
+    return fault_map, chosen
+
+
+def _trial(evaluation: Evaluation, job: Job, fault_map: FaultMap, chosen: Chosen, outcome: Outcome) -> Trial:
     return Trial(
         cell=job.cell,
         trial=job.trial,
