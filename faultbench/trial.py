@@ -156,7 +156,7 @@ class Evaluation:
 
 
 def _groups(numbers: Sequence[int], fault_maps: Sequence[FaultMap], n_images: int) -> list[list[int]]:
-    """The trials that run together, those first whose faults are felt first; one is repeated where a group lacks few."""
+    """The trials that run together, those first that are faulted first; one is repeated where a group lacks few."""
     # Addresses are in the order of execution.
     ordered = sorted(numbers, key=lambda number: int(fault_maps[number].addresses[0]))
     size = max(SHARED_IMAGES // n_images, 1)

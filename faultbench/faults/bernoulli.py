@@ -31,25 +31,23 @@ class Bernoulli(Targeted):
         for item, offset, n_bits in space.targets:
             # The name comes last: it may hold any character, and still no two triples give the same text.
             rng = generator(f"bernoulli/{seed}/{trial}/{item.name}")
-            hits.extend(offset + item.addresses(block) for block in _hits(n_bits, time * n_bits, rng))
+            # Most tensors are not hit, which the first wait says at a fraction of a block's cost.
+            if (first := rng.standard_exponential()) < time * n_bits:
+                hits.extend(offset + item.addresses(block) for block in _hits(n_bits, time * n_bits, first, rng))
         addresses = np.concatenate(hits)
         addresses.sort()  # np.unique hashes first and takes four times as long
         return FaultMap(addresses[np.diff(addresses, prepend=-1) > 0])
 
 
-def _hits(n_bits: int, time_left: float, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def _hits(n_bits: int, time_left: float, first: float, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     """The bits of [0, n_bits) that flip, in blocks: in no order, and some more than once.
 
     Let every bit be hit by a Poisson process of rate 1 of its own. By time t = -log(1 - ber) it has been hit
     with probability 1 - exp(-t) = ber, whatever happened to the others: the bits hit by then are the flips,
     and more time only adds to them. time_left is n_bits times t. All processes together hit at rate n_bits, each time
-    a bit chosen evenly, so the waits between hits are standard exponentials over n_bits. The number of flips is thus
-    exactly binomial, at a cost that grows with the flips and not with the memory.
+    a bit chosen evenly, so the waits between hits are standard exponentials over n_bits; first is the first of them.
+    The number of flips is thus exactly binomial, at a cost that grows with the flips and not with the memory.
     """
-    # Most tensors of a network are not hit: the first wait says so at a fraction of a block's cost.
-    first = rng.standard_exponential()
-    if first >= time_left:
-        return
     # Blocks of times and bits alternate in the stream, so their sizes must not depend on ber. The first one is
     # enough for a ber of 2e-6, and costs little where there is no flip.
     size = 64 + n_bits // 2**19

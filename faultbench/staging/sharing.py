@@ -9,7 +9,7 @@ of golden values holds of faulted ones.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor
 
 from faultbench.staging.splicing import same_bits
 from faultbench.staging.steps import StagedNetwork
+
+WORTHWHILE = 1.0
+"""Trials share a walk where its steps take less than this share of what they take for one trial after the other."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,14 @@ def found_out(staged: StagedNetwork, images: Tensor, *, n_images: int, faulted: 
         steps.append(Step(is_alike, together_s, median(seconds)))
         values[node.name] = made
         values = {name: values[name] for name in staged.needed[step + 1]}
-    return Sharing(n_trials, n_images, steps) if of_rows >= set(staged.needed[-1]) else None
+    if not of_rows >= set(staged.needed[-1]) or not _is_worthwhile(steps, n_trials):
+        return None
+    return Sharing(n_trials, n_images, steps)
+
+
+def _is_worthwhile(steps: Sequence[Step], n_trials: int) -> bool:
+    together_s = sum(step.together_s if step.is_alike else n_trials * step.alone_s for step in steps)
+    return together_s < WORTHWHILE * n_trials * sum(step.alone_s for step in steps)
 
 
 def aligned(rows: Tensor) -> Tensor:
@@ -85,8 +95,9 @@ _BOUNDARY = 64
 
 
 def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    started = perf_counter()
-    return call(), perf_counter() - started
+    # Time of this thread, as trials run on one: what else the machine does must not count in a single reading.
+    started = thread_time()
+    return call(), thread_time() - started
 
 
 def _is_of_rows(made: Any, alone: Sequence[Any]) -> bool:
