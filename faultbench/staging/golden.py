@@ -145,7 +145,8 @@ class GoldenRun:
         gathered = Rows(self._values, self.logits, rows, self._batch_size)
         part = Part(images, exact, begin, gathered, None)
         first = begin[min(min(steps) for steps in faults)]
-        return walked(self._staged, sharing, first, self._at(part, first), faults)
+        values = self._at(part, first)
+        return walked(self._staged, sharing, first, values, faults) if sharing.can_begin(values) else None
 
     @torch.inference_mode()
     def changed(self) -> None:
@@ -159,9 +160,8 @@ class GoldenRun:
         if shape not in self._shares:
             faulted = {step for steps in self._readers for step in steps}
             can = self._costs is not None and self._changing is None and self._all_read
-            self._shares[shape] = (
-                found_out(self._staged, _input(images), n_images=n_images, faulted=faulted) if can else None
-            )
+            found = found_out(self._staged, _input(images), n_images=n_images, faulted=faulted) if can else None
+            self._shares[shape] = found if found and found.pays else None
         return self._shares[shape]
 
     def _faults_by_step(self, fault_maps: Sequence[FaultMap]) -> list[dict[int, list[Patch]]]:

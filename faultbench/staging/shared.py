@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from faultbench.faults.injection import Patch, written
-from faultbench.staging.sharing import Sharing, aligned
+from faultbench.staging.sharing import Sharing, taken
 from faultbench.staging.steps import StagedNetwork, Values
 
 Faults = Mapping[int, Sequence[Patch]]
@@ -49,6 +49,6 @@ def _made(staged: StagedNetwork, sharing: Sharing, step: int, values: Values, tr
 def _alone(staged: StagedNetwork, sharing: Sharing, step: int, values: Values, number: int, faults: Faults) -> Tensor:
     """What a step makes of the rows of one trial with its flips in memory."""
     rows = sharing.rows(number)
-    own = {name: aligned(values[name][rows]) for name in staged.reads(step)}
+    own = {name: taken(values[name], rows) for name in staged.reads(step)}
     with written(faults.get(step, ())):
         return staged.apply(step, own)  # type: ignore[no-any-return]  # the values of a graph are untyped

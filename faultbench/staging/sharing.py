@@ -6,8 +6,9 @@ is done for each trial on its own. What kernel is taken depends on shapes and la
 of golden values holds of faulted ones.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from time import thread_time
 from typing import Any
@@ -16,10 +17,7 @@ import torch
 from torch import Tensor
 
 from faultbench.staging.splicing import same_bits
-from faultbench.staging.steps import StagedNetwork
-
-WORTHWHILE = 1.0
-"""Trials share a walk where its steps take less than this share of what they take for one trial after the other."""
+from faultbench.staging.steps import StagedNetwork, Values
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,21 @@ class Sharing:
     n_trials: int
     n_images: int
     steps: Sequence[Step]
+    strides: Mapping[str, tuple[int, ...]]
+    """How the values that have a row an image lie in memory, by their names."""
+
+    @property
+    def pays(self) -> bool:
+        """Whether a walk of trials that fault nothing takes less than one walk after the other."""
+        alone_s = [self.n_trials * step.alone_s for step in self.steps]
+        together_s = [step.together_s if step.is_alike else s for step, s in zip(self.steps, alone_s, strict=True)]
+        return sum(together_s) < sum(alone_s)
+
+    def can_begin(self, values: Values) -> bool:
+        """Whether a walk may begin from these values: they lie in memory as those of a whole walk."""
+        return all(
+            isinstance(value, Tensor) and value.stride() == self.strides.get(name) for name, value in values.items()
+        )
 
     def rows(self, trial: int) -> slice:
         """Where the images of one of the trials lie."""
@@ -54,41 +67,33 @@ def found_out(staged: StagedNetwork, images: Tensor, *, n_images: int, faulted: 
     faulted are the steps that faults can reach: a trial must be able to do these on its rows alone.
     """
     n_trials = len(images) // n_images
-    blocks = [images[trial * n_images : (trial + 1) * n_images] for trial in range(n_trials)]
-    walks = [staged.walk(aligned(block)) for block in blocks]
+    blocks = [taken(images, slice(start, start + n_images)) for start in range(0, len(images), n_images)]
+    walks = [staged.walk(block) for block in blocks]
     values: dict[str, Any] = {staged.input: images}
     if not _is_of_rows(images, blocks):
         return None
-    of_rows, steps = {staged.input}, list[Step]()
+    strides, steps = {staged.input: images.stride()}, list[Step]()
     for step, node in enumerate(staged.steps):
         # The first time takes longer: a library prepares for shapes that it has not met.
-        (_, _), (made, together_s) = (_timed(lambda: staged.apply(step, values)) for _ in range(2))  # noqa: B023 - called at once
-        alone, seconds = zip(*(_timed(lambda: next(walk)[2]) for walk in walks), strict=True)  # noqa: B023 - called at once
+        _, (made, together_s) = (_timed(partial(staged.apply, step, values)) for _ in range(2))
+        walked, seconds = zip(*(_timed(partial(next, walk)) for walk in walks), strict=True)
+        alone = [found for _, _, found in walked]
+        made, is_alike = _joined(made, alone, can_fault=step in faulted)
         if _is_of_rows(made, alone):
-            of_rows.add(node.name)
-            joined = torch.cat(alone)
-            is_alike = joined.stride() == made.stride() and _is_alike(made, joined)
-            made = made if is_alike else joined
-        else:
-            is_alike = not any(isinstance(one, Tensor) for one in alone)
-        if (not is_alike or step in faulted) and not of_rows >= {node.name, *staged.reads(step)}:
+            strides[node.name] = made.stride()
+        if (not is_alike or step in faulted) and not strides.keys() >= {node.name, *staged.reads(step)}:
             return None
         steps.append(Step(is_alike, together_s, median(seconds)))
         values[node.name] = made
         values = {name: values[name] for name in staged.needed[step + 1]}
-    if not of_rows >= set(staged.needed[-1]) or not _is_worthwhile(steps, n_trials):
-        return None
-    return Sharing(n_trials, n_images, steps)
+    return Sharing(n_trials, n_images, steps, strides) if strides.keys() >= set(staged.needed[-1]) else None
 
 
-def _is_worthwhile(steps: Sequence[Step], n_trials: int) -> bool:
-    together_s = sum(step.together_s if step.is_alike else n_trials * step.alone_s for step in steps)
-    return together_s < WORTHWHILE * n_trials * sum(step.alone_s for step in steps)
-
-
-def aligned(rows: Tensor) -> Tensor:
-    """Rows of a longer tensor as if they had been made alone: on the boundary that memory is given out on."""
-    return rows if rows.data_ptr() % _BOUNDARY == 0 else rows.clone(memory_format=torch.preserve_format)
+def taken(value: Tensor, rows: slice) -> Tensor:
+    """Some rows of a value, as if they had been made alone: as far from the boundaries that memory is given out on."""
+    found = value[rows]
+    is_alike = (found.data_ptr() - value.data_ptr()) % _BOUNDARY == 0
+    return found if is_alike else found.clone(memory_format=torch.preserve_format)
 
 
 _BOUNDARY = 64
@@ -100,14 +105,29 @@ def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
     return call(), thread_time() - started
 
 
-def _is_of_rows(made: Any, alone: Sequence[Any]) -> bool:
-    """Whether a value has a row an image, and one trial's of them are laid out as those that it makes alone."""
+def _joined(made: Any, alone: Sequence[Any], *, can_fault: bool) -> tuple[Any, bool]:
+    """What a step gives in a shared walk, and whether it may be done for all rows at once."""
+    if not _has_rows(made, alone):
+        return made, not isinstance(made, Tensor)
+    joined = torch.cat(list(alone))
+    # Where some trials are faulted their rows are put between the others, which must not change how these lie.
+    is_alike = _is_alike(made, joined) and (not can_fault or made.stride() == joined.stride())
+    return (made, True) if is_alike else (joined, False)
+
+
+def _has_rows(made: Any, alone: Sequence[Any]) -> bool:
     if not all(isinstance(one, Tensor) and one.dim() for one in (made, *alone)):
         return False
-    n_images = len(alone[0])
-    return len(made) == n_images * len(alone) and all(
-        one.shape == made[:n_images].shape and aligned(made[:n_images]).stride() == one.stride() for one in alone
-    )
+    return len(made) == sum(len(one) for one in alone) and all(one.shape[1:] == made.shape[1:] for one in alone)
+
+
+def _is_of_rows(made: Any, alone: Sequence[Any]) -> bool:
+    """Whether a value has a row an image, and a trial's rows of it lie in memory as those that it makes alone."""
+    if not _has_rows(made, alone):
+        return False
+    starts = range(0, len(made), len(alone[0]))
+    own = [taken(made, slice(start, start + len(alone[0]))) for start in starts]
+    return all(one.shape == rows.shape and one.stride() == rows.stride() for one, rows in zip(alone, own, strict=True))
 
 
 def _is_alike(made: Tensor, joined: Tensor) -> bool:
