@@ -13,8 +13,11 @@ from torch import nn
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Choice, Subject
 from faultbench.campaign.keys import LAW, canonical, digest
+from faultbench.campaign.training import Training
 from faultbench.checkpoints import SiteCheckpoint, fitted_artifact, fitted_of
 from faultbench.datasets import Splits
+from faultbench.devices import Device, compute_exactly
+from faultbench.epochs import KeptEpochs
 from faultbench.given import given_network
 from faultbench.network import Network, trace
 from faultbench.parts import Parts, build, parts
@@ -26,7 +29,7 @@ from faultbench.staging.golden import Staging
 from faultbench.streams import seed_of
 from faultbench.threads import threads
 from faultbench.torch_streams import torch_generator
-from faultbench.training import RECIPES, train_classifier
+from faultbench.training import RECIPES, Recipe, train_classifier
 from faultbench.trial import Evaluation
 
 PARALLEL_MACS = 1e9
@@ -37,11 +40,14 @@ class Bench:
     """Trains, fits and sets up the subjects of a campaign, keeping what it made as artifacts.
 
     What is found in the store is taken from there; everything else is made, and made again equal if the same
-    machine makes it again.
+    machine makes it again. Networks that it gives are on the processor; it trains, fits and evaluates on its device.
     """
 
-    def __init__(self, artifacts: ArtifactStore, reporter: Reporter, *, memory_bytes: int = 0) -> None:
-        self._artifacts = artifacts
+    def __init__(
+        self, artifacts: ArtifactStore, reporter: Reporter, *, memory_bytes: int = 0, device: Device = "cpu"
+    ) -> None:
+        compute_exactly(device)
+        self._artifacts, self._device = artifacts, device
         self._reporter = reporter
         self._memory_bytes = memory_bytes
         self._stored: tuple[str, Network] | None = None
@@ -71,12 +77,16 @@ class Bench:
 
     def evaluation(self, subject: Subject, bers: Sequence[float]) -> Evaluation:
         """The subject with its golden run done, ready for trials at these rates."""
-        built, network = parts(subject), self.protected(subject)
+        built, network = parts(subject), self.protected(subject).to(self._device)
         images = splits(subject.dataset).test.first(subject.images)
         space = built.fault_space(network)
         sample = [fault_map for ber in bers for fault_map in built.sample(space, ber)]
         return Evaluation(
-            network, space, images, batch=built.batch(network), staging=Staging(self._memory_bytes, sample)
+            network,
+            space,
+            images.to(self._device),
+            batch=built.batch(network),
+            staging=Staging(self._memory_bytes, sample),
         )
 
     def _made(self, built: Parts) -> Network:
@@ -94,15 +104,17 @@ class Bench:
         return self._artifacts.load(name) or self._train(built, model, name)
 
     def _train(self, built: Parts, model: nn.Module, name: str) -> Artifact:
-        subject, recipe = built.subject, RECIPES[built.subject.schedule]
+        subject, recipe = built.subject, recipe_of(built.subject.training)
         generator = torch_generator(subject.seed, name)
         title = f"train {subject.model.label} on {subject.dataset.label}"
-        train = splits(subject.dataset).train
+        train = splits(subject.dataset).train.to(self._device)
         n_threads = _n_threads(built.untrained, built, recipe.batch)
+        epochs = KeptEpochs(self._artifacts, f"partial-{name}", title)
         with threads(n_threads), self._reporter.task(title, recipe.n_epochs, unit="epochs") as task:
-            train_classifier(model, train, built.dataset.augment, recipe, generator, task)
-        artifact = Artifact(model.state_dict(), {"made_from": title})
+            train_classifier(model, train, built.dataset.augment, recipe, generator, task, epochs)
+        artifact = Artifact(model.cpu().state_dict(), {"made_from": title})
         self._artifacts.save(name, artifact)
+        epochs.clear()
         return artifact
 
     def _fit(self, subject: Subject, name: str) -> Artifact:
@@ -110,20 +122,20 @@ class Bench:
         title = f"fit {subject.scheme.label} on {subject.model.label}, {subject.dataset.label}, {subject.format.label}"
         checkpoint = SiteCheckpoint(self._artifacts, f"partial-{name}", title)
         fitting = Fitting(
-            network=network,
-            train=data.train,
-            calibration=data.calibration,
+            network=network if self._device == "cpu" else network.copy().to(self._device),
+            train=data.train.to(self._device),
+            calibration=data.calibration.to(self._device),
             augment=built.dataset.augment,
             codec=built.codec,
             batch=built.batch(network),
-            schedule=subject.schedule,  # type: ignore[arg-type]  # checked when the campaign was read
+            schedule=subject.training.schedule,
             seed=seed_of(subject.seed, name),
             memory_bytes=self._memory_bytes,
             title=title,
             reporter=self._reporter,
             checkpoint=checkpoint,
         )
-        with threads(_n_threads(network, built, RECIPES[subject.schedule].batch)):
+        with threads(_n_threads(network, built, recipe_of(subject.training).batch)):
             fitted = built.scheme.fit(fitting)
             fit_s = checkpoint.fit_s
             ratio = bounds_to_maxima(fitting, built.scheme, fitted.bounds)
@@ -131,6 +143,17 @@ class Bench:
         self._artifacts.save(name, artifact)
         checkpoint.clear()
         return artifact
+
+
+def recipe_of(training: Training) -> Recipe:
+    """How a campaign has networks trained."""
+    recipe = RECIPES[training.schedule]
+    return replace(
+        recipe,
+        n_epochs=training.epochs or recipe.n_epochs,
+        batch=training.batch or recipe.batch,
+        learning_rate=training.learning_rate or recipe.learning_rate,
+    )
 
 
 def splits(dataset: Choice) -> Splits:
@@ -154,7 +177,7 @@ def _weights_record(subject: Subject) -> dict[str, Any]:
         "dataset": subject.dataset.record,
         "model": subject.model.record,
         "seed": subject.seed,
-        "schedule": subject.schedule,
+        **subject.training.record,
         "weights": None if subject.weights is None else subject.weights.record,
     }
 

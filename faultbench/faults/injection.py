@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from faultbench.faults.fault_map import FaultMap
-from faultbench.faults.space import FaultSpace
+from faultbench.faults.space import FaultSpace, StoredTensor
 from faultbench.formats.codec import Codec
 
 
@@ -68,8 +68,8 @@ def patches(space: FaultSpace, fault_maps: Sequence[FaultMap]) -> list[dict[int,
     for hit in _hits(space, fault_maps):
         item = space.stored[hit.tensor]
         together.setdefault((item.codec, item.tensor.device), []).append(hit)
-    for (codec, device), hits in together.items():
-        _add_patches(space, codec, device, hits, found)
+    for hits in together.values():
+        _add_patches(space.stored, hits, found)
     return found
 
 
@@ -96,10 +96,10 @@ def _hits(space: FaultSpace, fault_maps: Sequence[FaultMap]) -> Iterator[_Hit]:
         yield _Hit(tensor, owners[order[rows]], words[order[rows]], masks[place[rows]])
 
 
-def _add_patches(
-    space: FaultSpace, codec: Codec, device: torch.device, hits: Sequence[_Hit], found: list[dict[int, Patch]]
-) -> None:
-    tensors = [space.stored[hit.tensor].tensor for hit in hits]
+def _add_patches(stored: Sequence[StoredTensor], hits: Sequence[_Hit], found: Sequence[dict[int, Patch]]) -> None:
+    """Add what hits of tensors that share codec and device make of them, each to those of its owners."""
+    tensors = [stored[hit.tensor].tensor for hit in hits]
+    codec, device = stored[hits[0].tensor].codec, tensors[0].device
     memories = [_memory(tensor) for tensor in tensors]
     places = [
         torch.from_numpy(_positions(tensor, hit.words)).to(device) for tensor, hit in zip(tensors, hits, strict=True)

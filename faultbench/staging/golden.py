@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from faultbench.datasets import Images
+from faultbench.devices import finish
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.injection import Patch, patches
 from faultbench.faults.space import FaultSpace
@@ -99,6 +100,7 @@ class GoldenRun:
         self._begin = beginnings(self._staged.needed, self._kept)
         started = perf_counter()
         self._values, self.logits = self._run(tuple(sorted(self._kept - {self._staged.input})))
+        finish(first.device)
         self.seconds = perf_counter() - started
 
     @property
@@ -160,6 +162,7 @@ class GoldenRun:
         if shape not in self._shares:
             faulted = {step for steps in self._readers for step in steps}
             can = self._costs is not None and self._changing is None and self._all_read
+            can = can and images.stored.device.type == "cpu"  # on a card nothing of it is measured
             found = found_out(self._staged, _input(images), n_images=n_images, faulted=faulted) if can else None
             self._shares[shape] = found if found and found.pays else None
         return self._shares[shape]
