@@ -207,6 +207,8 @@ def main() -> None:
                 )
             rows.append(row(bed, *told))
             print({key: f"{x:.4g}" if isinstance(x, float) else x for key, x in rows[-1].items()}, flush=True)
+    if not rows:
+        raise SystemExit("no cell was finished in what --full names")
     note = f"{machine()}; {given.trials} trials over all images, {given.sampled} over a few; {summary(rows)}"
     write_csv(given.output / given.table, rows, note)
     print(summary(rows))

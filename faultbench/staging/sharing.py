@@ -43,13 +43,6 @@ class Sharing:
     strides: Mapping[str, tuple[int, ...]]
     """How the values that have a row an image lie in memory, by their names."""
 
-    @property
-    def pays(self) -> bool:
-        """Whether a walk of trials that fault nothing takes less than one walk after the other."""
-        alone_s = [self.n_trials * step.alone_s for step in self.steps]
-        together_s = [step.together_s if step.is_alike else s for step, s in zip(self.steps, alone_s, strict=True)]
-        return sum(together_s) < sum(alone_s)
-
     def can_begin(self, values: Values) -> bool:
         """Whether a walk may begin from these values: they lie in memory as those of a whole walk."""
         return all(
@@ -74,8 +67,9 @@ def found_out(staged: StagedNetwork, images: Tensor, *, n_images: int, faulted: 
         return None
     strides, steps = {staged.input: images.stride()}, list[Step]()
     for step, node in enumerate(staged.steps):
-        # The first time takes longer: a library prepares for shapes that it has not met.
-        _, (made, together_s) = (_timed(partial(staged.apply, step, values)) for _ in range(2))
+        # Twice, since a library prepares for shapes that it has not met.
+        tries = [_timed(partial(staged.apply, step, values)) for _ in range(2)]
+        made, together_s = tries[1][0], min(seconds for _, seconds in tries)
         walked, seconds = zip(*(_timed(partial(next, walk)) for walk in walks), strict=True)
         alone = [found for _, _, found in walked]
         made, is_alike = _joined(made, alone, can_fault=step in faulted)
