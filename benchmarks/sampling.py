@@ -1,18 +1,24 @@
 """What `images: auto` saves: a few images a trial against all of them, cell by cell, on the same flips.
 
-    python benchmarks/sampling.py CAMPAIGN [--trials 300] [--sampled 360] [--schemes …] [--bers …] [--output FOLDER]
+    python benchmarks/sampling.py CAMPAIGN [-s KEY=VALUE] [--trials 300] [--sampled 360] [--full RESULTS] [--table NAME]
 
-Networks are trained and fitted first, which counts for neither. Then each cell has its trials twice, one after the
-other by one thread: over all images, and over as many as its pilot says, pilot included. An image counts where a trial
-runs it: trials without flips run none, in both. Writes sampling.csv, a row a cell, and prints the sums.
+Networks are trained and fitted first and their golden runs done, which counts for neither. Then each cell has its
+trials twice, by turns in chunks as campaigns have them: over all images, and over as many as its pilot says, pilot
+included. Seconds are processor time of one thread, so that other work on the machine does not count. An image counts
+where a trial runs it: trials without flips run none, in both. Writes a row a cell, and prints the sums.
+
+Where all images take hours, they come from finished results folders of the same campaign with `images=all`, as often
+as `--full` is given; `--timed` of their trials, evenly spread, are then run again, held against what is recorded, and
+stand for the time of all.
 """
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -21,7 +27,8 @@ from bench import DOCS, machine, write_csv
 from faultbench import stats
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Cell, load_campaign
-from faultbench.parts import parts
+from faultbench.journal import line, read_journals
+from faultbench.parts import Parts, parts
 from faultbench.pilot import PILOT_IMAGES, images_a_trial
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
@@ -30,9 +37,12 @@ from faultbench.stopping import N_PILOT
 from faultbench.subjects import Bench
 from faultbench.threads import threads
 from faultbench.trial import Evaluation
-from faultbench.worker import Job, golden_record, run_job
+from faultbench.worker import Job, golden_record, run_jobs
 
 MEMORY_BYTES = 1 << 30
+
+CHUNK = 64
+"""Trials over a few images that run together, as in campaigns."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,39 @@ class Told:
     seconds: float
 
 
+@dataclass
+class Side:
+    """A cell's trials over all images, or over a few, as far as they are run, and the seconds that they took."""
+
+    bed: "Bed"
+    is_sampled: bool
+    trials: list[Trial] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def run(self, numbers: Sequence[int]) -> list[Trial]:
+        """Run trials of these numbers as a worker does, down to the lines of the journal."""
+        bed, started = self.bed, process_time()
+        pilot = self.trials[:N_PILOT]
+        n_images = self._n_images(pilot) if self.is_sampled else None
+        jobs = [Job(bed.cell.key, bed.cell.ber, number, n_images) for number in numbers]
+        found = run_jobs(bed.evaluation, bed.built.fault, bed.cell.subject.seed, jobs)
+        for trial in found:
+            line(trial.to_record())
+        self.seconds += process_time() - started
+        return found
+
+    def _n_images(self, pilot: Sequence[Trial]) -> int:
+        if len(pilot) < N_PILOT:
+            return PILOT_IMAGES
+        return images_a_trial(pilot, self.bed.golden, trial_in_images=self.bed.trial_in_images)
+
+    def told(self) -> Told:
+        """What the trials run so far come to."""
+        accuracies = [accuracy(trial, self.bed.golden) for trial in self.trials]
+        n_run = sum(trial.n_images for trial in self.trials if trial.n_flips)
+        return Told(stats.mean(accuracies), stats.mean_interval(accuracies), n_run, self.seconds)
+
+
 @dataclass(frozen=True)
 class Bed:
     """A cell, ready for trials."""
@@ -52,22 +95,8 @@ class Bed:
     cell: Cell
     evaluation: Evaluation
     golden: Golden
+    built: Parts
     trial_in_images: float
-
-    def run(self, n_trials: int, *, sampled: bool) -> Told:
-        """So many trials, over all images or over as many as pay."""
-        started, trials = perf_counter(), list[Trial]()
-        fault_model, seed = parts(self.cell.subject).fault, self.cell.subject.seed
-        n_images = PILOT_IMAGES if sampled else None
-        for number in range(n_trials):
-            if sampled and number == N_PILOT:
-                n_images = images_a_trial(trials, self.golden, trial_in_images=self.trial_in_images)
-            job = Job(self.cell.key, self.cell.ber, number, n_images)
-            trials.append(run_job(self.evaluation, fault_model, seed, job))
-        took_s = perf_counter() - started
-        accuracies = [accuracy(trial, self.golden) for trial in trials]
-        n_run = sum(trial.n_images for trial in trials if trial.n_flips)
-        return Told(stats.mean(accuracies), stats.mean_interval(accuracies), n_run, took_s)
 
 
 def beds(path: Path, overrides: list[str], artifacts: Path) -> Iterator[Bed]:
@@ -79,15 +108,45 @@ def beds(path: Path, overrides: list[str], artifacts: Path) -> Iterator[Bed]:
         bench.fitted(subject)
         with threads(1):
             evaluation = bench.evaluation(subject, [cell.ber for cell in cells])
-            golden, cost = golden_record(subject, evaluation), parts(subject).trial_in_images
-            yield from (Bed(cell, evaluation, golden, cost) for cell in cells)
+            golden, built = golden_record(subject, evaluation), parts(subject)
+            cost = built.trial_in_images
+            yield from (Bed(cell, evaluation, golden, built, cost) for cell in cells)
 
 
-def row(bed: Bed, n_trials: int, n_sampled: int) -> dict[str, Any]:
-    """The two beside each other, both warmed up before."""
-    for sampled in (True, False):
-        bed.run(N_PILOT + 1 if sampled else 2, sampled=sampled)
-    few, all_ = bed.run(n_sampled, sampled=True), bed.run(n_trials, sampled=False)
+def both(bed: Bed, n_trials: int, n_sampled: int) -> tuple[Told, Told]:
+    """All images and a few, chunk by chunk by turns; both have their memory warm before."""
+    for is_sampled in (True, False):
+        for number in range(2):
+            Side(bed, is_sampled).run([number])
+    few, all_ = Side(bed, is_sampled=True), Side(bed, is_sampled=False)
+    chunks = _chunks(n_sampled)
+    for n_done, numbers in enumerate(chunks, start=1):
+        few.trials += few.run(numbers)
+        all_.trials += all_.run(range(len(all_.trials), n_trials * n_done // len(chunks)))
+    return all_.told(), few.told()
+
+
+def beside_recorded(bed: Bed, recorded: Sequence[Trial], n_timed: int, n_sampled: int) -> tuple[Told, Told]:
+    """All images as they are recorded, some of them timed, and a few images."""
+    timed, all_ = Side(bed, is_sampled=False), Side(bed, is_sampled=False)
+    for number in np.linspace(0, len(recorded) - 1, n_timed).round().astype(int).tolist():
+        if timed.run([number]) != [recorded[number]]:
+            raise SystemExit(f"{bed.cell.key}: trial {number} comes out otherwise than recorded")
+    all_.trials, all_.seconds = list(recorded), timed.seconds * len(recorded) / n_timed
+    few = Side(bed, is_sampled=True)
+    for numbers in _chunks(n_sampled):
+        few.trials += few.run(numbers)
+    return all_.told(), few.told()
+
+
+def _chunks(n_sampled: int) -> list[range]:
+    """The pilot, then the others."""
+    starts = [0, *range(N_PILOT, n_sampled, CHUNK)]
+    return [range(start, stop) for start, stop in pairwise([*starts, n_sampled])]
+
+
+def row(bed: Bed, all_: Told, few: Told) -> dict[str, Any]:
+    """The two beside each other."""
     subject = bed.cell.subject
     return {
         "model": subject.model.label,
@@ -111,9 +170,9 @@ def summary(rows: list[Mapping[str, Any]]) -> str:
                        for of in ("images", "seconds"))  # fmt: skip
     ratios = [r["half_width_sampled"] / r["half_width_all"] for r in rows]
     return (
-        f"{len(rows)} cells: images 1/{images:.1f}, time 1/{seconds:.1f}, half-widths {np.median(ratios):.2f} times "
-        f"(median; {min(ratios):.2f} to {max(ratios):.2f}), {sum(r['inside'] for r in rows)} means inside the interval "
-        "of all images"
+        f"{len(rows)} cells: images 1/{images:.1f}, processor time 1/{seconds:.1f}, half-widths "
+        f"{np.median(ratios):.2f} times (median; {min(ratios):.2f} to {max(ratios):.2f}), "
+        f"{sum(r['inside'] for r in rows)} means inside the interval of all images"
     )
 
 
@@ -126,15 +185,32 @@ def main() -> None:
     parser.add_argument("-s", "--set", action="append", default=[], help="key=value, overrides a key of the campaign")
     parser.add_argument("--output", type=Path, default=DOCS)
     parser.add_argument("--artifacts", type=Path, help="where trained networks are kept; a temporary folder by default")
+    parser.add_argument("--full", type=Path, action="append", default=[], help="results folder over all images")
+    parser.add_argument("--timed", type=int, default=6, help="recorded trials that are run again and timed (default 6)")
+    parser.add_argument("--table", default="sampling.csv", help="name of the table (default sampling.csv)")
     given = parser.parse_args()
+    recorded = read_journals([folder / "journal" for folder in given.full]).trials
     with tempfile.TemporaryDirectory() as folder:
         rows = []
         for bed in beds(given.campaign, given.set, given.artifacts or Path(folder)):
+            trials = [recorded[bed.cell.key, n] for n in range(given.trials) if (bed.cell.key, n) in recorded]
+            if given.full and len(trials) < given.trials:
+                print(
+                    f"{bed.cell.subject.scheme.label} at {bed.cell.ber:g}: not finished in what --full names; left out"
+                )
+                continue
             with threads(1):
-                rows.append(row(bed, given.trials, given.sampled))
+                told = (
+                    beside_recorded(bed, trials, given.timed, given.sampled)
+                    if given.full
+                    else both(bed, given.trials, given.sampled)
+                )
+            rows.append(row(bed, *told))
             print({key: f"{x:.4g}" if isinstance(x, float) else x for key, x in rows[-1].items()}, flush=True)
+    if not rows:
+        raise SystemExit("no cell was finished in what --full names")
     note = f"{machine()}; {given.trials} trials over all images, {given.sampled} over a few; {summary(rows)}"
-    write_csv(given.output / "sampling.csv", rows, note)
+    write_csv(given.output / given.table, rows, note)
     print(summary(rows))
 
 

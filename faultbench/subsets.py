@@ -21,9 +21,18 @@ def subset(seed: int, trial: int, golden_right: NDArray[np.bool_], n_images: int
     that are right on nearly the same images meet nearly the same.
     """
     order = generator(f"{seed}/images/{trial}").permutation(len(golden_right))
-    right, wrong = order[golden_right[order]], order[~golden_right[order]]
-    n_right, n_wrong = shares(len(right), len(wrong), n_images)
-    return np.sort(np.concatenate([right[:n_right], wrong[:n_wrong]])).astype(np.int64)
+    n_golden_right = int(np.count_nonzero(golden_right))
+    n_right, n_wrong = shares(n_golden_right, len(order) - n_golden_right, n_images)
+    found = _firsts(order[: 64 * n_images], golden_right, n_right, n_wrong)
+    if len(found) < n_right + n_wrong:  # one of the strata is small: go through all images
+        found = _firsts(order, golden_right, n_right, n_wrong)
+    return np.sort(found).astype(np.int64)
+
+
+def _firsts(order: NDArray[np.int64], golden_right: NDArray[np.bool_], n_right: int, n_wrong: int) -> NDArray[np.int64]:
+    """So many of each stratum, or as many as there are, in this order."""
+    right = golden_right[order]
+    return np.concatenate([order[right][:n_right], order[~right][:n_wrong]])
 
 
 def shares(n_right: int, n_wrong: int, n_images: int) -> tuple[int, int]:

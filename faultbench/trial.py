@@ -18,6 +18,9 @@ from faultbench.formats.codec import Codec
 from faultbench.network import Network, Site
 from faultbench.staging.golden import WHOLE_RUNS, GoldenRun, Staging
 
+SHARED_IMAGES = 64
+"""Images that trials run together, at most: 128 and 256 were no faster on the digits."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -71,7 +74,7 @@ class Evaluation:
     @property
     def golden_right(self) -> NDArray[np.bool_]:
         """For each image whether the golden run has it right."""
-        return (self._golden == self._labels).numpy()
+        return self._golden_right
 
     @property
     def top1_digest(self) -> str:
@@ -105,20 +108,64 @@ class Evaluation:
             logits = self._run.faulted(fault_map, parts)
         return self._compare(*_top1(logits), rows)
 
+    def outcomes(self, fault_maps: Sequence[FaultMap], chosen: Sequence[NDArray[np.int64]]) -> list[Outcome]:
+        """The outcome of each of these trials over chosen images: as `outcome` has it, sooner where they are many."""
+        found: dict[int, Outcome] = {}
+        for n_images in {len(rows) for rows in chosen}:
+            alike = [number for number, rows in enumerate(chosen) if len(rows) == n_images]
+            found |= self._without_flips([number for number in alike if not len(fault_maps[number])], chosen)
+            for group in _groups([number for number in alike if len(fault_maps[number])], fault_maps, n_images):
+                found |= self._of_group(group, fault_maps, chosen)
+        return [found[number] for number in range(len(chosen))]
+
+    def _without_flips(self, numbers: Sequence[int], chosen: Sequence[NDArray[np.int64]]) -> dict[int, Outcome]:
+        if not numbers:
+            return {}
+        rows = torch.from_numpy(np.concatenate([chosen[number] for number in numbers]))
+        ends = self._compared(self._golden[rows], _all_true(rows), rows, len(numbers))
+        return dict(zip(numbers, ends, strict=True))
+
+    def _of_group(
+        self, group: Sequence[int], fault_maps: Sequence[FaultMap], chosen: Sequence[NDArray[np.int64]]
+    ) -> dict[int, Outcome]:
+        rows = torch.from_numpy(np.concatenate([chosen[number] for number in group]))
+        logits = self._run.shared([fault_maps[number] for number in group], rows) if len(group) > 1 else None
+        if logits is None:
+            return {number: self.outcome(fault_maps[number], chosen[number]) for number in dict.fromkeys(group)}
+        return dict(zip(group, self._compared(*_top1([logits]), rows, len(group)), strict=True))
+
     def _judge(self) -> None:
         self._golden, finite = _top1(self._run.logits)
         if not bool(finite.all()):
             raise FaultbenchError(f"the golden run gives logits that are not finite for {int((~finite).sum())} images")
+        self._golden_right = (self._golden == self._labels).numpy()
         self.golden = self._compare(self._golden, finite, None)
 
     def _compare(self, top1: Tensor, finite: Tensor, rows: Tensor | None) -> Outcome:
+        return self._compared(top1, finite, rows, 1)[0]
+
+    def _compared(self, top1: Tensor, finite: Tensor, rows: Tensor | None, n_trials: int) -> list[Outcome]:
+        """The outcomes of trials over as many images each, one after the other."""
         golden, labels = self._golden, self._labels
         if rows is not None:
             golden, labels = golden[rows], labels[rows]
         masked = finite & (top1 == golden)
         sdc, due, golden_right = finite & ~masked, ~finite, golden == labels
         ends = (finite & (top1 == labels), masked, sdc, sdc & golden_right, due, due & golden_right, golden_right)
-        return Outcome(*torch.stack(ends).sum(dim=1).tolist())
+        return [Outcome(*counts) for counts in torch.stack(ends).view(len(ends), n_trials, -1).sum(dim=2).T.tolist()]
+
+
+def _groups(numbers: Sequence[int], fault_maps: Sequence[FaultMap], n_images: int) -> list[list[int]]:
+    """The trials that run together, those first that are faulted first; one is repeated where a group lacks few."""
+    # Addresses are in the order of execution.
+    ordered = sorted(numbers, key=lambda number: int(fault_maps[number].addresses[0]))
+    size = max(SHARED_IMAGES // n_images, 1)
+    n_whole = len(ordered) // size * size
+    groups = [ordered[start : start + size] for start in range(0, n_whole, size)]
+    rest = ordered[n_whole:]
+    if 2 * len(rest) > size:  # each size of group is found out about once more, so there is one
+        return [*groups, rest + rest[-1:] * (size - len(rest))]
+    return groups + [[number] for number in rest]
 
 
 def _all_true(rows: Tensor) -> Tensor:

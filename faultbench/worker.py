@@ -2,17 +2,20 @@
 
 import socket
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Subject
 from faultbench.devices import Device, chosen
 from faultbench.errors import EngineError, FaultbenchError
+from faultbench.faults.fault_map import FaultMap
 from faultbench.flip_kinds import Memory
 from faultbench.parts import build
 from faultbench.progress import Silent
@@ -21,7 +24,7 @@ from faultbench.strata import Hazards, Strata
 from faultbench.stratified import Stratified
 from faultbench.subjects import Bench
 from faultbench.subsets import subset
-from faultbench.trial import Evaluation
+from faultbench.trial import Evaluation, Outcome
 
 N_KEPT = 4
 """Subjects a worker keeps in memory, at most."""
@@ -55,6 +58,9 @@ class Chunk:
     """By BER, where trials are drawn in strata."""
 
 
+Chosen = NDArray[np.int64] | None
+"""The images that a trial looks at; None is all of them."""
+
 _kept: OrderedDict[tuple[str, Path], Evaluation] = OrderedDict()
 _drawing: dict[tuple[str, Path], Stratified] = {}
 
@@ -64,7 +70,8 @@ def run_chunk(chunk: Chunk) -> list[Trial]:
     torch.set_num_threads(1)
     evaluation = _evaluation(chunk)
     fault_model, seed = drawing(chunk, evaluation), chunk.subject.seed
-    return [in_stratum(run_job(evaluation, fault_model, seed, job), fault_model, seed, job) for job in chunk.jobs]
+    trials = run_jobs(evaluation, fault_model, seed, chunk.jobs)
+    return [in_stratum(trial, fault_model, seed, job) for trial, job in zip(trials, chunk.jobs, strict=True)]
 
 
 def drawing(chunk: Chunk, evaluation: Evaluation) -> Any:
@@ -92,11 +99,29 @@ def in_stratum(trial: Trial, fault_model: Any, seed: int, job: Job) -> Trial:
     return replace(trial, stratum=fault_model.stratum(ber=job.ber, seed=seed, trial=job.trial))
 
 
+def run_jobs(evaluation: Evaluation, fault_model: Any, seed: int, jobs: Sequence[Job]) -> list[Trial]:
+    """These trials as `run_job` runs each, those over some of the images together."""
+    if len(jobs) == 1 or any(job.n_images is None for job in jobs):
+        return [run_job(evaluation, fault_model, seed, job) for job in jobs]
+    drawn = [_drawn(evaluation, fault_model, seed, job) for job in jobs]
+    fault_maps, chosen = [fault_map for fault_map, _ in drawn], [rows for _, rows in drawn if rows is not None]
+    outcomes = evaluation.outcomes(fault_maps, chosen)
+    return [_trial(evaluation, *each) for each in zip(jobs, fault_maps, chosen, outcomes, strict=True)]
+
+
 def run_job(evaluation: Evaluation, fault_model: Any, seed: int, job: Job) -> Trial:
     """One trial: a pure function of the cell and the trial's number."""
+    fault_map, chosen = _drawn(evaluation, fault_model, seed, job)
+    return _trial(evaluation, job, fault_map, chosen, evaluation.outcome(fault_map, chosen))
+
+
+def _drawn(evaluation: Evaluation, fault_model: Any, seed: int, job: Job) -> tuple[FaultMap, Chosen]:
     fault_map = fault_model.draw(evaluation.space, ber=job.ber, seed=seed, trial=job.trial)
     chosen = None if job.n_images is None else subset(seed, job.trial, evaluation.golden_right, job.n_images)
-    outcome = evaluation.outcome(fault_map, chosen)
+    return fault_map, chosen
+
+
+def _trial(evaluation: Evaluation, job: Job, fault_map: FaultMap, chosen: Chosen, outcome: Outcome) -> Trial:
     return Trial(
         cell=job.cell,
         trial=job.trial,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from faultbench.datasets.images import mirrored, shifted
 from faultbench.devices import chosen
 from faultbench.engines.serial import Serial
 from faultbench.errors import EngineError, FaultbenchError
-from faultbench.faults.injection import _flip, _Hit
+from faultbench.faults.injection import Patch, _add_patches, _Hit, written
 from faultbench.faults.space import StoredTensor
 from faultbench.formats.codec import Codec
 from faultbench.formats.fixed import FixedPoint
@@ -162,11 +161,15 @@ def test_profiles_of_a_network_on_a_card_are_the_processors() -> None:
 
 @pytest.mark.parametrize("codec", [FixedPoint(15, 16), Float32(), float16(), bfloat16()])
 def test_flips_are_made_where_the_words_are(codec: Codec) -> None:
-    with FakeTensorMode(allow_non_fake_inputs=True), ExitStack() as undo:
+    with FakeTensorMode(allow_non_fake_inputs=True):
         tensors = [torch.empty(8, 4, 3, 3, device="cuda"), torch.empty(8, device="cuda")]
         tensors[0] = tensors[0].contiguous(memory_format=torch.channels_last)
-        words, masks = np.array([1, 5]), np.array([1, 2], dtype=np.int32)
-        _flip([_Hit(StoredTensor("w", tensor, codec), words, masks) for tensor in tensors], undo)
+        owners, words, masks = np.array([0, 1]), np.array([1, 5]), np.array([1, 2], dtype=np.int32)
+        found: list[dict[int, Patch]] = [{}, {}]
+        stored = [StoredTensor("w", tensor, codec) for tensor in tensors]
+        _add_patches(stored, [_Hit(number, owners, words, masks) for number in range(2)], found)
+        with written(patch for of_map in found for patch in of_map.values()):
+            assert [len(of_map) for of_map in found] == [2, 2]
 
 
 def test_images_are_varied_where_they_are() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from faultbench.faults.fault_map import FaultMap
-from faultbench.faults.injection import injected
+from faultbench.faults.injection import injected, patches, written
 from faultbench.faults.space import FaultSpace, StoredTensor
 from faultbench.formats.codec import Codec
 from faultbench.formats.fixed import FixedPoint
@@ -258,3 +258,19 @@ def test_tensors_on_a_gpu_get_the_same_flips_and_are_put_back() -> None:
         expected = [bits_of(item.tensor) for item in host.stored]
         assert all(map(torch.equal, [bits_of(item.tensor).cpu() for item in device.stored], expected))
     assert all(map(torch.equal, [bits_of(item.tensor).cpu() for item in device.stored], before))
+
+
+def test_patches_of_many_maps_are_what_each_map_makes_of_the_memory():
+    space = mixed_space()
+    rng = np.random.default_rng(3)
+    maps = [flips(*np.unique(rng.integers(space.n_bits, size=size)).tolist()) for size in (40, 0, 1, 200)]
+    maps += [flips(3), flips(1, 3)]  # neighbours that hit one word
+    before = [bits_of(item.tensor) for item in space.stored]
+    found = patches(space, maps)
+    assert all(torch.equal(bits_of(item.tensor), bits) for item, bits in zip(space.stored, before, strict=True))
+    for fault_map, of_map in zip(maps, found, strict=True):
+        expected = flipped_densely(space, set(fault_map.addresses.tolist()))
+        with written(of_map.values()):
+            for item, bits in zip(space.stored, expected, strict=True):
+                assert torch.equal(bits_of(item.tensor).flatten(), bits.flatten())
+    assert all(torch.equal(bits_of(item.tensor), bits) for item, bits in zip(space.stored, before, strict=True))

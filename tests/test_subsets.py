@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faultbench.streams import generator
 from faultbench.subsets import shares, subset
 
 RIGHT = np.arange(100) % 10 != 3  # 90 right, 10 wrong
@@ -31,6 +32,16 @@ def test_a_trial_meets_the_same_images_wherever_it_runs_and_other_trials_others(
     assert subset(1, 7, RIGHT, 16).tolist() == subset(1, 7, RIGHT, 16).tolist()
     assert subset(1, 7, RIGHT, 16).tolist() != subset(1, 8, RIGHT, 16).tolist()
     assert subset(1, 7, RIGHT, 16).tolist() != subset(2, 7, RIGHT, 16).tolist()
+
+
+@given(n_wrong=st.sampled_from([0, 1, 3, 50, 999, 1000]), n_images=st.integers(1, 30), trial=st.integers(0, 50))
+def test_the_images_are_the_first_of_each_stratum_in_an_order_of_all(n_wrong: int, n_images: int, trial: int):
+    golden_right = np.arange(1000) >= n_wrong
+    order = generator(f"5/images/{trial}").permutation(1000).tolist()
+    n_right, n_of_wrong = shares(1000 - n_wrong, n_wrong, n_images)
+    right = [image for image in order if golden_right[image]][:n_right]
+    wrong = [image for image in order if not golden_right[image]][:n_of_wrong]
+    assert subset(5, trial, golden_right, n_images).tolist() == sorted(right + wrong)
 
 
 def test_more_images_hold_the_fewer():

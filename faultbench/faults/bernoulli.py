@@ -27,33 +27,35 @@ class Bernoulli(Targeted):
         """
         if not 0 <= ber <= 0.5:
             raise ValueError(f"a bit error rate must be 0 to 0.5, not {ber}")
-        hits = [np.empty(0, dtype=np.int64)]
-        for item, offset in zip(space.stored, space.offsets.tolist(), strict=False):
+        hits, time = [np.empty(0, dtype=np.int64)], -math.log1p(-ber)
+        for item, offset, n_bits in space.targets:
             # The name comes last: it may hold any character, and still no two triples give the same text.
             rng = generator(f"bernoulli/{seed}/{trial}/{item.name}")
-            hits.extend(offset + item.addresses(block) for block in _hits(item.n_target_bits, ber, rng))
+            # Most tensors are not hit, which the first wait says at a fraction of a block's cost.
+            if (first := rng.standard_exponential()) < time * n_bits:
+                hits.extend(offset + item.addresses(block) for block in _hits(n_bits, time * n_bits, first, rng))
         addresses = np.concatenate(hits)
         addresses.sort()  # np.unique hashes first and takes four times as long
         return FaultMap(addresses[np.diff(addresses, prepend=-1) > 0])
 
 
-def _hits(n_bits: int, ber: float, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def _hits(n_bits: int, time_left: float, first: float, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     """The bits of [0, n_bits) that flip, in blocks: in no order, and some more than once.
 
     Let every bit be hit by a Poisson process of rate 1 of its own. By time t = -log(1 - ber) it has been hit
     with probability 1 - exp(-t) = ber, whatever happened to the others: the bits hit by then are the flips,
-    and more time only adds to them. All processes together hit at rate n_bits, each time a bit chosen evenly,
-    so the waits between hits are standard exponentials over n_bits. The number of flips is thus exactly
-    binomial, at a cost that grows with the flips and not with the memory.
+    and more time only adds to them. time_left is n_bits times t. All processes together hit at rate n_bits, each time
+    a bit chosen evenly, so the waits between hits are standard exponentials over n_bits; first is the first of them.
+    The number of flips is thus exactly binomial, at a cost that grows with the flips and not with the memory.
     """
-    time_left = -math.log1p(-ber) * n_bits
     # Blocks of times and bits alternate in the stream, so their sizes must not depend on ber. The first one is
     # enough for a ber of 2e-6, and costs little where there is no flip.
     size = 64 + n_bits // 2**19
-    while time_left > 0:
-        times = rng.standard_exponential(size).cumsum()
-        n_hits = int(times.searchsorted(time_left))
-        if n_hits:
-            yield rng.integers(n_bits, size=size)[:n_hits]
+    times = np.concatenate([[first], rng.standard_exponential(size - 1)]).cumsum()
+    while True:
+        yield rng.integers(n_bits, size=size)[: int(times.searchsorted(time_left))]
         time_left -= times[-1]
+        if time_left <= 0:
+            return
         size *= 2
+        times = rng.standard_exponential(size).cumsum()

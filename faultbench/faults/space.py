@@ -83,6 +83,8 @@ class FaultSpace:
     n_bits: int
     n_target_bits: int
     """Those of the n_bits that faults can hit."""
+    targets: tuple[tuple[StoredTensor, int, int], ...]
+    """Every stored tensor, its first address and its bits that faults can hit, for those who go through them often."""
 
     def __init__(self, stored: Sequence[StoredTensor]) -> None:
         _refuse_repeated_names(stored)
@@ -93,6 +95,9 @@ class FaultSpace:
         self.offsets = np.cumsum([0, *(item.n_bits for item in self.stored)], dtype=np.int64)
         self.n_bits = int(self.offsets[-1])
         self.n_target_bits = sum(item.n_target_bits for item in self.stored)
+        self.targets = tuple(
+            (item, offset, item.n_target_bits) for item, offset in zip(self.stored, self.offsets.tolist(), strict=False)
+        )
         self._word_bits = np.array([item.codec.bits for item in self.stored], dtype=np.int64)
 
     @property

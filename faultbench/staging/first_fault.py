@@ -49,7 +49,7 @@ class FirstFault:
 
     def __init__(self, staged: StagedNetwork, space: FaultSpace, costs: Costs | None, n_images: int) -> None:
         self._staged, self._space, self._costs, self._n_images = staged, space, costs, n_images
-        self._readers = [staged.readers.get(item.tensor.data_ptr(), (0,)) for item in space.stored]
+        self.readers = [staged.readers.get(item.tensor.data_ptr(), (0,)) for item in space.stored]
         self._splicer = Splicer()
 
     def faults(self, fault_map: FaultMap) -> list[Faulted]:
@@ -59,7 +59,7 @@ class FirstFault:
         cuts = np.searchsorted(fault_map.addresses, self._space.offsets)
         for index in np.flatnonzero(np.diff(cuts)).tolist():
             within = fault_map.addresses[cuts[index] : cuts[index + 1]] - self._space.offsets[index]
-            for step in self._readers[index]:
+            for step in self.readers[index]:
                 found.setdefault(step, {})[index] = within // self._space.stored[index].codec.bits
         return [Faulted(step, found[step]) for step in sorted(found)]
 

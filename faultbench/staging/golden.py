@@ -12,6 +12,7 @@ from torch import Tensor
 from faultbench.datasets import Images
 from faultbench.devices import finish
 from faultbench.faults.fault_map import FaultMap
+from faultbench.faults.injection import Patch, patches
 from faultbench.faults.space import FaultSpace
 from faultbench.network import Network, Site
 from faultbench.staging.costs import N_TIMINGS, Costs, measured_costs, storages, writes_in_place
@@ -20,6 +21,8 @@ from faultbench.staging.first_fault import Channels, Faulted, FirstFault
 from faultbench.staging.parts import Part, Reached
 from faultbench.staging.replaced import Replaced
 from faultbench.staging.rows import LEAST, LOGITS, Picked, Rows, alike, have_rows, rows_at, sizes_apart, together
+from faultbench.staging.shared import walked
+from faultbench.staging.sharing import Sharing, found_out
 from faultbench.staging.steps import StagedNetwork, Values
 
 N_PARTS = 8
@@ -69,6 +72,9 @@ class GoldenRun:
         self._staged, self._batches = StagedNetwork(network), images.batches(batch)
         self._images, self._batch_size = images, batch
         self._exact: dict[int, frozenset[str]] = {}
+        self._space = space
+        self._all_read = all(item.tensor.data_ptr() in self._staged.readers for item in space.stored)
+        self._shares: dict[tuple[int, int], Sharing | None] = {}
         self._costs: Costs | None = None
         first = _input(self._batches[0])
         if staging.memory_bytes and not writes_in_place(self._staged, first):
@@ -122,6 +128,25 @@ class GoldenRun:
         return [replaced.logits(key, n, partial(self._before_site, part, faults)) for n, part in enumerate(parts)]
 
     @torch.inference_mode()
+    def shared(self, fault_maps: Sequence[FaultMap], rows: Tensor) -> Tensor | None:
+        """The logits of trials that have flips and look at as many images each, one after the other.
+
+        rows are the indices of these images, ascending in a trial. No flip may be in memory. None where trials of
+        such a network, of so many images or so many together share nothing: each is then for `faulted`.
+        """
+        images, n_images = self._images.chosen(rows), len(rows) // len(fault_maps)
+        sharing = self._sharing(images, n_images)
+        if sharing is None:
+            return None
+        exact = self._part(rows[:n_images]).kept
+        begin, faults = beginnings(self._staged.needed, exact), self._faults_by_step(fault_maps)
+        gathered = Rows(self._values, self.logits, rows, self._batch_size)
+        part = Part(images, exact, begin, gathered, None)
+        first = begin[min(min(steps) for steps in faults)]
+        values = self._at(part, first)
+        return walked(self._staged, sharing, first, values, faults) if sharing.can_begin(values) else None
+
+    @torch.inference_mode()
     def changed(self) -> None:
         """Do the golden run again from the changing site on, with the module that stands there now."""
         if self._changing is None or self._replaced is None:
@@ -148,6 +173,26 @@ class GoldenRun:
         n_images = len(self._images)
         for n_rows in {n for images in self._batches for n in sizes_apart(len(images), N_PARTS)}:
             self._part(torch.arange(n_images - n_rows, n_images))
+
+    def _sharing(self, images: Images, n_images: int) -> Sharing | None:
+        """How trials of n_images each share a walk over so many images; the first time it finds out on these."""
+        shape = (len(images), n_images)
+        if shape not in self._shares:
+            faulted = {step for steps in self._first.readers for step in steps}
+            can = self._costs is not None and self._changing is None and self._all_read
+            can = can and images.stored.device.type == "cpu"  # on a card nothing of it is measured
+            self._shares[shape] = (
+                found_out(self._staged, _input(images), n_images=n_images, faulted=faulted) if can else None
+            )
+        return self._shares[shape]
+
+    def _faults_by_step(self, fault_maps: Sequence[FaultMap]) -> list[dict[int, list[Patch]]]:
+        found: list[dict[int, list[Patch]]] = [{} for _ in fault_maps]
+        for of_map, of_tensors in zip(found, patches(self._space, fault_maps), strict=True):
+            for index, patch in of_tensors.items():
+                for step in self._first.readers[index]:
+                    of_map.setdefault(step, []).append(patch)
+        return found
 
     def _chosen(self, staging: Staging) -> frozenset[str]:
         if self._costs is None:

@@ -134,10 +134,24 @@ class Rows(Mapping[str, Any]):
         # Selecting gives channels first; the same memory seen with channels last stays as it is.
         seen = [of.movedim(1, -1) for of in of_batches] if is_last else of_batches
         found = torch.cat([seen[batch].index_select(0, rows.to(seen[batch].device)) for batch, rows in self._places])
+        if self._back is not None:
+            found = found.index_select(0, self._back.to(found.device))
         return found.movedim(-1, 1) if is_last else found
 
     @cached_property
     def _places(self) -> list[tuple[int, Tensor]]:
-        """The batches that hold some of the rows, and which of theirs these are."""
-        batches, counts = torch.unique_consecutive(self._rows // self._batch, return_counts=True)
-        return list(zip(batches.tolist(), torch.split(self._rows % self._batch, counts.tolist()), strict=True))
+        """The batches that hold some of the rows, and which of theirs these are, ascending."""
+        rows = self._rows if self._back is None else self._rows[self._ascending]
+        batches, counts = torch.unique_consecutive(rows // self._batch, return_counts=True)
+        return list(zip(batches.tolist(), torch.split(rows % self._batch, counts.tolist()), strict=True))
+
+    @cached_property
+    def _ascending(self) -> Tensor:
+        return torch.argsort(self._rows)
+
+    @cached_property
+    def _back(self) -> Tensor | None:
+        """Where each row lies among the ascending ones; None where they are so."""
+        if bool((self._rows[1:] >= self._rows[:-1]).all()):
+            return None
+        return torch.argsort(self._ascending)
