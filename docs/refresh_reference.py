@@ -40,9 +40,9 @@ def _keys(properties: dict[str, Any]) -> Iterator[str]:
     yield "| key | is | default |\n| --- | --- | --- |"
     for key, shape in properties.items():
         yield f"| `{key}` | {_cell(shape.get('description', ''))} | {_default(shape)} |"
-    schedule = json_schema()["$defs"]["Training"]["properties"]["schedule"]
-    kind = f"{_cell(_type(schedule))}: {schedule['description']}"
-    yield f"| `training: {{schedule: …}}` | {kind} | {_default(schedule)} |"
+    for key, shape in json_schema()["$defs"]["Training"]["properties"].items():
+        kind = f"{_cell(_type(shape))}: {shape['description']}"
+        yield f"| `training: {{{key}: …}}` | {kind} | {_default(shape)} |"
 
 
 def _weights(shapes: dict[str, Any]) -> Iterator[str]:

@@ -13,8 +13,10 @@ from torch import nn
 from faultbench.artifacts import Artifact, ArtifactStore
 from faultbench.campaign import Choice, Subject
 from faultbench.campaign.keys import LAW, canonical, digest
+from faultbench.campaign.training import Training
 from faultbench.checkpoints import SiteCheckpoint, fitted_artifact, fitted_of
 from faultbench.datasets import Splits
+from faultbench.epochs import KeptEpochs
 from faultbench.given import given_network
 from faultbench.network import Network, trace
 from faultbench.parts import Parts, build, parts
@@ -26,7 +28,7 @@ from faultbench.staging.golden import Staging
 from faultbench.streams import seed_of
 from faultbench.threads import threads
 from faultbench.torch_streams import torch_generator
-from faultbench.training import RECIPES, train_classifier
+from faultbench.training import RECIPES, Recipe, train_classifier
 from faultbench.trial import Evaluation
 
 PARALLEL_MACS = 1e9
@@ -94,15 +96,17 @@ class Bench:
         return self._artifacts.load(name) or self._train(built, model, name)
 
     def _train(self, built: Parts, model: nn.Module, name: str) -> Artifact:
-        subject, recipe = built.subject, RECIPES[built.subject.schedule]
+        subject, recipe = built.subject, recipe_of(built.subject.training)
         generator = torch_generator(subject.seed, name)
         title = f"train {subject.model.label} on {subject.dataset.label}"
         train = splits(subject.dataset).train
         n_threads = _n_threads(built.untrained, built, recipe.batch)
+        epochs = KeptEpochs(self._artifacts, f"partial-{name}", title)
         with threads(n_threads), self._reporter.task(title, recipe.n_epochs, unit="epochs") as task:
-            train_classifier(model, train, built.dataset.augment, recipe, generator, task)
+            train_classifier(model, train, built.dataset.augment, recipe, generator, task, epochs)
         artifact = Artifact(model.state_dict(), {"made_from": title})
         self._artifacts.save(name, artifact)
+        epochs.clear()
         return artifact
 
     def _fit(self, subject: Subject, name: str) -> Artifact:
@@ -116,14 +120,14 @@ class Bench:
             augment=built.dataset.augment,
             codec=built.codec,
             batch=built.batch(network),
-            schedule=subject.schedule,  # type: ignore[arg-type]  # checked when the campaign was read
+            schedule=subject.training.schedule,
             seed=seed_of(subject.seed, name),
             memory_bytes=self._memory_bytes,
             title=title,
             reporter=self._reporter,
             checkpoint=checkpoint,
         )
-        with threads(_n_threads(network, built, RECIPES[subject.schedule].batch)):
+        with threads(_n_threads(network, built, recipe_of(subject.training).batch)):
             fitted = built.scheme.fit(fitting)
             fit_s = checkpoint.fit_s
             ratio = bounds_to_maxima(fitting, built.scheme, fitted.bounds)
@@ -131,6 +135,17 @@ class Bench:
         self._artifacts.save(name, artifact)
         checkpoint.clear()
         return artifact
+
+
+def recipe_of(training: Training) -> Recipe:
+    """How a campaign has networks trained."""
+    recipe = RECIPES[training.schedule]
+    return replace(
+        recipe,
+        n_epochs=training.epochs or recipe.n_epochs,
+        batch=training.batch or recipe.batch,
+        learning_rate=training.learning_rate or recipe.learning_rate,
+    )
 
 
 def splits(dataset: Choice) -> Splits:
@@ -154,7 +169,7 @@ def _weights_record(subject: Subject) -> dict[str, Any]:
         "dataset": subject.dataset.record,
         "model": subject.model.record,
         "seed": subject.seed,
-        "schedule": subject.schedule,
+        **subject.training.record,
         "weights": None if subject.weights is None else subject.weights.record,
     }
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,12 +31,44 @@ RECIPES = {
 """paper: the ProAct authors' released code, 5 flat epochs and 300 of cosine; fast: sized for a small data set."""
 
 
+class Epochs(Protocol):
+    """What remembers a training from epoch to epoch, so that an interrupted one goes on."""
+
+    n_done: int
+    """Epochs that were remembered when the training began; 0 where nothing was."""
+
+    def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+        """Put all back as it was after `n_done` epochs, torch's own random numbers included."""
+
+    def remember(self, model: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+        """One epoch more is done."""
+
+
+class Forgotten:
+    """Remembers nothing: every training begins at the beginning."""
+
+    n_done = 0
+
+    def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+        """Nothing to put back."""
+
+    def remember(self, model: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
+        """Nothing is kept."""
+
+
 def train_classifier(
-    model: nn.Module, images: Images, augment: Augment, recipe: Recipe, generator: torch.Generator, task: Task
+    model: nn.Module,
+    images: Images,
+    augment: Augment,
+    recipe: Recipe,
+    generator: torch.Generator,
+    task: Task,
+    epochs: Epochs = Forgotten(),  # noqa: B008 - it has no state
 ) -> None:
     """Train a network from scratch in place; cross-entropy, Nesterov SGD, no decay on biases and norms.
 
     He initialisation first, so that the weights depend on the generator alone. One unit of the task is an epoch.
+    A training that epochs remember goes on where it ended, and ends in the same weights.
     """
     initialise(model, generator)
     decayed = [p for p in model.parameters() if p.dim() > 1]
@@ -48,13 +81,16 @@ def train_classifier(
     model.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator.initial_seed())  # dropout takes no generator; the fork puts torch's own back
+        epochs.restore(model, optimiser, generator)
         descend(
             lambda pixels, labels: F.cross_entropy(model(pixels), labels),
             optimiser,
             batches=lambda: shuffled(images, recipe.batch, augment, generator),
             n_epochs=recipe.n_epochs,
             n_flat_epochs=recipe.n_flat_epochs,
+            n_done=epochs.n_done,
             task=task,
+            after_epoch=lambda: epochs.remember(model, optimiser, generator),
         )
     model.eval()
 
@@ -66,18 +102,24 @@ def descend(
     batches: Callable[[], Iterable[tuple[Tensor, Tensor]]],
     n_epochs: int,
     n_flat_epochs: int,
+    n_done: int = 0,
     task: Task,
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Minimise loss(pixels, labels) over epochs of batches; flat learning rate first, then cosine to zero."""
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: rate(epoch, n_epochs, n_flat_epochs))
-    for _ in range(n_epochs):
+    """Minimise loss(pixels, labels) over epochs of batches; flat learning rate first, then cosine to zero.
+
+    The peak learning rates are the optimiser's defaults. n_done epochs count as done already.
+    """
+    if n_done:
+        task.advance(n_done)
+    for epoch in range(n_done, n_epochs):
+        for group in optimiser.param_groups:
+            group["lr"] = optimiser.defaults["lr"] * rate(epoch, n_epochs, n_flat_epochs)
         for pixels, labels in batches():
             optimiser.zero_grad()
             value = loss(pixels, labels)
             value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimiser.step()
-        schedule.step()
         task.advance(note=f"loss {value.item():.3f}")
         after_epoch()
 

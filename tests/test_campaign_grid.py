@@ -54,7 +54,7 @@ def test_defaults_are_written_out() -> None:
     assert (subject.guard.name, subject.format.name, subject.fault.name) == ("none", "q15.16", "bernoulli")
     assert subject.scheme.options == {"granularity": "layer", "quantile": 1.0, "nan_policy": "zero"}
     assert subject.fault.options == {"targets": ["weights", "biases", "bounds"], "layers": ["*"], "bits": None}
-    assert (subject.images, subject.batch, subject.seed, subject.schedule) == (None, None, 0, "fast")
+    assert (subject.images, subject.batch, subject.seed, subject.training.schedule) == (None, None, 0, "fast")
     assert subject.weights is None
     assert found.trials == 100
 

@@ -150,6 +150,9 @@ def test_what_changes_no_meaning_changes_no_key(same: dict[str, str]) -> None:
         {"batch": "100"},
         {"images": "100"},
         {"training": "{schedule: paper}"},
+        {"training": "{epochs: 3}"},
+        {"training": "{batch: 3}"},
+        {"training": "{learning_rate: 0.5}"},
     ],
 )
 def test_what_changes_the_meaning_changes_every_key(different: dict[str, str]) -> None:
@@ -171,9 +174,17 @@ def test_a_campaign_keeps_its_identity_when_its_axes_and_trials_change(grown: di
     assert campaign(**grown).identity == campaign().identity
 
 
-@pytest.mark.parametrize("other", [{"seed": "1"}, {"images": "9"}, {"batch": "9"}, {"training": "{schedule: paper}"}])
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": "1"}, {"images": "9"}, {"batch": "9"}, {"training": "{schedule: paper}"}, {"training": "{epochs: 3}"}],
+)
 def test_a_campaign_is_another_with_another_seed_images_batch_or_training(other: dict[str, str]) -> None:
     assert campaign(**other).identity != campaign().identity
+
+
+def test_training_that_is_left_open_is_not_written_so_that_older_folders_go_on() -> None:
+    assert campaign().spec["training"] == {"schedule": "fast"}
+    assert campaign(training="{epochs: 3}").spec["training"] == {"schedule": "fast", "epochs": 3}
 
 
 def test_a_changed_law_changes_every_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,10 @@ def test_an_equals_sign_may_stand_in_the_value() -> None:
             "schemes[0]: unknown key 'granulrity'; did you mean 'granularity'?",
         ),
         ("schemes=[relu, relu]", "schemes[1]: repeats schemes[0], 'relu'; leave one out"),
-        ("training.schedul=fast", "training: unknown key 'schedul'; did you mean 'schedule'? (known: schedule)"),
+        (
+            "training.schedul=fast",
+            "training: unknown key 'schedul'; did you mean 'schedule'? (known: schedule, epochs, batch, learning_rate)",
+        ),
         ("training.schedule=slow", "training.schedule: must be 'paper' or 'fast'; given 'slow'"),
         ("seed.of=1", "seed: must be a whole number; given a mapping"),
         ("schemes.0=relu", "schemes is a list, not a mapping; override it whole"),

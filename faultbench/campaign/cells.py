@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from faultbench.campaign.choices import Choice
 from faultbench.campaign.keys import LAW, digest
+from faultbench.campaign.training import Training
 from faultbench.campaign.weights import GivenWeights
 from faultbench.plugin_modules import PluginModule
 from faultbench.stopping import Rule
@@ -30,7 +31,7 @@ class Subject:
     batch: int | None
     """Images a forward pass, None by the network's own rule; rows of a linear layer can differ with it in last bits."""
     seed: int
-    schedule: str
+    training: Training
     weights: GivenWeights | None
     """Weights to load instead of training."""
 
@@ -48,7 +49,7 @@ class Subject:
             "images": self.images if self.per_trial is None else {"per_trial": self.per_trial, "of": self.images},
             "batch": self.batch,
             "seed": self.seed,
-            "schedule": self.schedule,
+            **self.training.record,
             "weights": None if self.weights is None else self.weights.record,
         }
 

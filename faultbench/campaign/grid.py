@@ -84,7 +84,7 @@ def _subject(dataset: Entrant, model: Entrant, others: Sequence[Choice], spec: C
         per_trial=spec.per_trial,
         batch=None if spec.batch == "auto" else spec.batch,
         seed=spec.seed,
-        schedule=spec.training.schedule,
+        training=spec.training,
         weights=model.network.weights,
     )
 

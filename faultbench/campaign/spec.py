@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from faultbench.campaign.training import Training
 from faultbench.campaign.weights import Weights
 from faultbench.stopping import MAX_COUNT, AdaptiveTrials, Count
 
@@ -100,14 +101,6 @@ class ModelEntry(Entry):
 
     weights: str | Weights | None = Field(None, description="weights to load instead of training: a file, or {file: …}")
     when: When | None = Field(None, description="the data sets it is for; all by default")
-
-
-class Training(BaseModel):
-    """How networks and bounds are trained."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    schedule: Literal["paper", "fast"] = Field(default="fast", description="the papers' epochs and images, or few")
 
 
 def _axis(description: str, default: str | None = None) -> Any:
