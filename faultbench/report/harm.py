@@ -143,7 +143,7 @@ def _worst(label: str, block: str, row: dict[Any, Any]) -> Worst:
 
 def _chart(found: BlockMap, results: Results) -> HarmChart:
     rows = tuple(row_text(row) for row in found.rows)
-    left = 10 + round(6.2 * max(map(len, rows), default=0))
+    left = 12 + round(6.9 * max(map(len, rows), default=0))
     bits = [bit for bit in range(found.n_bits - 1, -1, -1) if bit % 8 == 0 or bit == found.n_bits - 1]
     ticks = tuple((round(left + CELL * (found.n_bits - bit - 0.5)), bit) for bit in bits)
     panels = tuple(_panel(one, left) for one in found.maps)
