@@ -52,7 +52,7 @@ class ArtifactStore:
         """Write the artifact whole or not at all; EngineError when the disk refuses."""
         # Copies, because safetensors refuses tensors that share memory, as those of a layer used twice do.
         tensors = {
-            key: tensor.detach().clone(memory_format=torch.contiguous_format)
+            key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for key, tensor in artifact.tensors.items()
         }
         notes = dict(artifact.notes)

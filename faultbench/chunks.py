@@ -6,6 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from faultbench.campaign import Cell, Subject
+from faultbench.devices import Device
 from faultbench.records import Golden
 from faultbench.results_folder import ber_text
 from faultbench.worker import Chunk, Job
@@ -52,6 +53,7 @@ class Prepared:
     artifacts: Path
     memory_bytes: int
     trial_in_images: float = 0.0
+    device: Device = "cpu"
 
 
 def jobs(cell: Cell, trials: Sequence[int], n_images: int | None = None) -> list[Job]:
@@ -68,6 +70,7 @@ def chunks(prepared: Prepared, wanted: Sequence[Job]) -> Iterator[Chunk]:
             artifacts=prepared.artifacts,
             memory_bytes=prepared.memory_bytes,
             bers=tuple(prepared.trial_s),
+            device=prepared.device,
             jobs=tuple(wanted[start : start + size]),
         )
 

@@ -12,6 +12,7 @@ KEPT_EVERY_S = 60.0
 """Between two savings at least: a large network with its momenta takes a second to write."""
 
 _MODEL, _OPTIMISER, _BATCHES, _OTHER = "model.", "optimiser.", "random.batches", "random.torch"
+_CARD = "random.card"
 
 
 class KeptEpochs:
@@ -39,6 +40,8 @@ class KeptEpochs:
         )
         generator.set_state(tensors[_BATCHES])
         torch.set_rng_state(tensors[_OTHER])
+        if _CARD in tensors and _is_on_card(model):
+            torch.cuda.set_rng_state(tensors[_CARD])
 
     def remember(self, model: nn.Module, optimiser: torch.optim.Optimizer, generator: torch.Generator) -> None:
         """Count an epoch, and keep the state if the last one kept is a minute old."""
@@ -48,6 +51,8 @@ class KeptEpochs:
         tensors = {_MODEL + name: tensor for name, tensor in model.state_dict().items()}
         tensors |= {_OPTIMISER + name: tensor for name, tensor in _flat(optimiser.state_dict()["state"])}
         tensors |= {_BATCHES: generator.get_state(), _OTHER: torch.get_rng_state()}
+        if _is_on_card(model):
+            tensors[_CARD] = torch.cuda.get_rng_state()
         notes = {"made_from": self._title, "n_epochs": str(self._n_trained)}
         self._artifacts.save(self._name, Artifact(tensors, notes))
         self._kept_s = time.monotonic()
@@ -55,6 +60,10 @@ class KeptEpochs:
     def clear(self) -> None:
         """Forget what is kept: the training is done."""
         self._artifacts.remove(self._name)
+
+
+def _is_on_card(model: nn.Module) -> bool:
+    return any(parameter.device.type == "cuda" for parameter in model.parameters())
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

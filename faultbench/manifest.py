@@ -79,6 +79,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def recorded_device(folder: Path) -> str | None:
+    """Where the trials of a results folder ran, `cpu` or `cuda`; None for a folder without a manifest."""
+    if not (folder / "manifest.json").exists():
+        return None
+    execution = read_manifest(folder).get("execution")
+    found = execution.get("device") if isinstance(execution, dict) else None
+    return found if found in ("cpu", "cuda") else None
+
+
 def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write manifest.json, whole or not at all."""
     with replaced(folder / "manifest.json") as path:

@@ -12,10 +12,16 @@ MOST_BYTES = 2 << 30
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
 
-def memory_for(n_workers: int) -> int:
-    """Bytes that each of so many workers may take to keep golden runs, where nobody says otherwise."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def memory_for(n_workers: int, device: str = "cpu") -> int:
+    """Bytes that each of so many workers may take on a device to keep golden runs, where nobody says otherwise."""
+    total = _on_card() if device == "cuda" else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min(MOST_BYTES, round(SHARE * total / n_workers))
+
+
+def _on_card() -> int:
+    import torch
+
+    return int(torch.cuda.mem_get_info()[1])
 
 
 def n_bytes(text: str) -> int:

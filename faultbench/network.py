@@ -102,7 +102,17 @@ class Network:
         """Put a module at a site in place of what stands there."""
         target = _target(site.index)
         is_behind = isinstance(self.graph.get_submodule(target), BehindActivation)
-        self.graph.set_submodule(f"{target}.inner" if is_behind else target, activation.eval())
+        self.graph.set_submodule(f"{target}.inner" if is_behind else target, activation.eval().to(self.device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return next(self.graph.parameters()).device
+
+    def to(self, device: str) -> "Network":
+        """Move its parameters there, in place."""
+        self.graph.to(device)
+        return self
 
     def copy(self) -> "Network":
         """An independent network with equal parameters."""
@@ -118,7 +128,7 @@ class Network:
         torch.backends.mha.set_fastpath_enabled(False)  # one fused operation, which the counter takes for free
         try:
             with FlopCounterMode(display=False) as counter:
-                self(torch.zeros(1, *shape))
+                self(torch.zeros(1, *shape, device=self.device))
         finally:
             torch.backends.mha.set_fastpath_enabled(fast)
         return int(counter.get_total_flops()) // 2

@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from faultbench.attributing import Work, attribute
 from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.chunks import Prepared, chunks, jobs, named, split
 from faultbench.declared import check_accuracy
+from faultbench.devices import card, chosen
 from faultbench.digests import images_digest, tensors_digest
 from faultbench.engines.engine import Engine, n_alive
 from faultbench.errors import FaultbenchError
 from faultbench.flip_counts import FOLDER
 from faultbench.journal import Journal, read_journal
 from faultbench.locks import in_turn, locked
-from faultbench.manifest import check_same_campaign, write_manifest
+from faultbench.manifest import check_same_campaign, recorded_device, write_manifest
 from faultbench.memory import memory_for
 from faultbench.models.weights import load_weights
 from faultbench.overhead import measured_overhead
@@ -70,6 +72,8 @@ def run(
     check(campaign)
     folder = root / campaign.name
     if fresh:
+        if terms is not None:
+            chosen(terms.device)  # before anything is moved
         put_aside(folder)
     with closing(engine), opened(campaign, folder, engine, reporter, command, terms) as runner:
         prepared = runner.prepare()
@@ -84,7 +88,7 @@ def measure(campaign: Campaign, root: Path, *, engine: Engine, reporter: Reporte
     """Train and fit what is missing of a campaign in root/<campaign> and measure its overheads, but run no trial."""
     check(campaign)
     folder = root / campaign.name
-    with opened(campaign, folder, engine, reporter, command) as runner:
+    with opened(campaign, folder, engine, reporter, command, Terms(device="auto")) as runner:
         runner.measure_overheads()
     return folder
 
@@ -101,6 +105,7 @@ def opened(
     """A runner over the folder, locked and with its manifest written; FaultbenchError if it is another campaign's."""
     terms = Terms() if terms is None else terms
     check_same_campaign(folder, campaign)
+    terms = replace(terms, device=chosen(terms.device, recorded_device(folder)))
     with locked(folder, terms.shard.suffix) as is_locked:
         if not is_locked:
             reporter.say(
@@ -122,9 +127,9 @@ class Runner:
         self._campaign, self._folder, self._journal = campaign, folder, journal
         self._engine, self._reporter, self._terms = engine, reporter, terms
         self._artifacts = ArtifactStore(folder / "artifacts")
-        given = terms.memory_bytes
-        self._memory_bytes = memory_for(engine.n_workers) if given is None else given
-        self._bench = Bench(self._artifacts, reporter, memory_bytes=self._memory_bytes)
+        self._device, given = chosen(terms.device), terms.memory_bytes
+        self._memory_bytes = memory_for(engine.n_workers, self._device) if given is None else given
+        self._bench = Bench(self._artifacts, reporter, memory_bytes=self._memory_bytes, device=self._device)
         known = read_journal(folder / "journal")
         self._goldens, self._overheads = dict(known.goldens), known.overheads
         self._trials = dict(known.trials)
@@ -138,7 +143,9 @@ class Runner:
 
     def write_manifest(self, command: Sequence[str], data: dict[str, dict[str, Any]]) -> None:
         """Write down what is asked for, and on what it runs."""
-        execution = {"workers": self._engine.n_workers, "threads_per_worker": 1, "device": "cpu"}
+        execution: dict[str, Any] = {"workers": self._engine.n_workers, "threads_per_worker": 1, "device": self._device}
+        if self._device == "cuda":
+            execution["card"] = card()
         execution["memory_per_worker_bytes"] = self._memory_bytes
         execution["memory_layout"] = "channels_last"
         write_manifest(self._folder, self._campaign, command=command, execution=execution, data=data)
@@ -286,7 +293,7 @@ class Runner:
         trial_s = {ber: evaluation.expected_s(built.sample(evaluation.space, ber)) for ber in bers}
         task.advance()
         folder, memory_bytes = self._artifacts.folder, self._memory_bytes
-        return Prepared(subject, golden, trial_s, folder, memory_bytes, built.trial_in_images)
+        return Prepared(subject, golden, trial_s, folder, memory_bytes, built.trial_in_images, self._device)
 
 
 def _writer_name() -> str:

@@ -21,15 +21,16 @@ def run(
     limit: int | None = None,
     fresh: bool = False,
     quiet: bool = False,
+    device: str = "auto",
 ) -> Results:
     """Do what is missing of a campaign in root/<campaign> and give all of its results, as data frames.
 
     As `faultbench run`: engine is one of `faultbench list engines`, n_workers one a core by default, limit ends every
-    cell after so many trials, fresh puts earlier results aside. Progress is shown on stderr unless quiet. Plug-ins that
-    the campaign names are run.
+    cell after so many trials, fresh puts earlier results aside, device is auto, cpu or cuda. Progress is shown on
+    stderr unless quiet. Plug-ins that the campaign names are run.
     """
     chosen = registry.build("engine", engine, {}, n_workers=n_workers or cpu_count())
     shown = Silent() if quiet else reporter(is_terminal=sys.stderr.isatty())
-    terms = Terms(limit=limit)
+    terms = Terms(limit=limit, device=device)
     folder = runner.run(campaign, Path(root), engine=chosen, reporter=shown, terms=terms, fresh=fresh, command=sys.argv)
     return read_results(folder)

@@ -16,6 +16,7 @@ from faultbench.campaign.keys import LAW, canonical, digest
 from faultbench.campaign.training import Training
 from faultbench.checkpoints import SiteCheckpoint, fitted_artifact, fitted_of
 from faultbench.datasets import Splits
+from faultbench.devices import Device, compute_exactly
 from faultbench.epochs import KeptEpochs
 from faultbench.given import given_network
 from faultbench.network import Network, trace
@@ -39,11 +40,14 @@ class Bench:
     """Trains, fits and sets up the subjects of a campaign, keeping what it made as artifacts.
 
     What is found in the store is taken from there; everything else is made, and made again equal if the same
-    machine makes it again.
+    machine makes it again. Networks that it gives are on the processor; it trains, fits and evaluates on its device.
     """
 
-    def __init__(self, artifacts: ArtifactStore, reporter: Reporter, *, memory_bytes: int = 0) -> None:
-        self._artifacts = artifacts
+    def __init__(
+        self, artifacts: ArtifactStore, reporter: Reporter, *, memory_bytes: int = 0, device: Device = "cpu"
+    ) -> None:
+        compute_exactly(device)
+        self._artifacts, self._device = artifacts, device
         self._reporter = reporter
         self._memory_bytes = memory_bytes
         self._stored: tuple[str, Network] | None = None
@@ -73,12 +77,16 @@ class Bench:
 
     def evaluation(self, subject: Subject, bers: Sequence[float]) -> Evaluation:
         """The subject with its golden run done, ready for trials at these rates."""
-        built, network = parts(subject), self.protected(subject)
+        built, network = parts(subject), self.protected(subject).to(self._device)
         images = splits(subject.dataset).test.first(subject.images)
         space = built.fault_space(network)
         sample = [fault_map for ber in bers for fault_map in built.sample(space, ber)]
         return Evaluation(
-            network, space, images, batch=built.batch(network), staging=Staging(self._memory_bytes, sample)
+            network,
+            space,
+            images.to(self._device),
+            batch=built.batch(network),
+            staging=Staging(self._memory_bytes, sample),
         )
 
     def _made(self, built: Parts) -> Network:
@@ -99,12 +107,12 @@ class Bench:
         subject, recipe = built.subject, recipe_of(built.subject.training)
         generator = torch_generator(subject.seed, name)
         title = f"train {subject.model.label} on {subject.dataset.label}"
-        train = splits(subject.dataset).train
+        train = splits(subject.dataset).train.to(self._device)
         n_threads = _n_threads(built.untrained, built, recipe.batch)
         epochs = KeptEpochs(self._artifacts, f"partial-{name}", title)
         with threads(n_threads), self._reporter.task(title, recipe.n_epochs, unit="epochs") as task:
             train_classifier(model, train, built.dataset.augment, recipe, generator, task, epochs)
-        artifact = Artifact(model.state_dict(), {"made_from": title})
+        artifact = Artifact(model.cpu().state_dict(), {"made_from": title})
         self._artifacts.save(name, artifact)
         epochs.clear()
         return artifact
@@ -114,9 +122,9 @@ class Bench:
         title = f"fit {subject.scheme.label} on {subject.model.label}, {subject.dataset.label}, {subject.format.label}"
         checkpoint = SiteCheckpoint(self._artifacts, f"partial-{name}", title)
         fitting = Fitting(
-            network=network,
-            train=data.train,
-            calibration=data.calibration,
+            network=network if self._device == "cpu" else network.copy().to(self._device),
+            train=data.train.to(self._device),
+            calibration=data.calibration.to(self._device),
             augment=built.dataset.augment,
             codec=built.codec,
             batch=built.batch(network),

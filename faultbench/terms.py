@@ -1,4 +1,4 @@
-"""How a run goes about a campaign, of which no result depends."""
+"""How a run goes about a campaign, of which no result depends but for the device's last bits."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from faultbench.supervisor import STALL_LIMIT_S
 
 @dataclass(frozen=True)
 class Terms:
-    """How a run goes about a campaign; nothing here changes a result.
+    """How a run goes about a campaign; nothing here but the device changes a result.
 
     limit ends every cell at so many trials. Each worker keeps at most memory_bytes of golden runs, None for its
     share of the machine's memory.
@@ -21,3 +21,5 @@ class Terms:
     stall_limit_s: float = STALL_LIMIT_S
     stop: Stop = field(default_factory=Stop)
     memory_bytes: int | None = None
+    device: str = "cpu"
+    """auto, cpu or cuda: where networks are trained, fitted and run. Rows of two devices differ in last bits."""

@@ -65,12 +65,17 @@ def train_classifier(
     task: Task,
     epochs: Epochs = Forgotten(),  # noqa: B008 - it has no state
 ) -> None:
-    """Train a network from scratch in place; cross-entropy, Nesterov SGD, no decay on biases and norms.
+    """Train a network from scratch where the images are, in place; cross-entropy, Nesterov SGD.
+
+    Biases and norms do not decay.
 
     He initialisation first, so that the weights depend on the generator alone. One unit of the task is an epoch.
     A training that epochs remember goes on where it ended, and ends in the same weights.
     """
     initialise(model, generator)
+    device = images.stored.device
+    card = device if device.type == "cuda" else None
+    model.to(device)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() <= 1]
     groups = [
@@ -79,7 +84,7 @@ def train_classifier(
     ]
     optimiser = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
     model.train()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[card] if card else []):
         torch.manual_seed(generator.initial_seed())  # dropout takes no generator; the fork puts torch's own back
         epochs.restore(model, optimiser, generator)
         descend(
@@ -137,7 +142,8 @@ def shuffled(
     """One epoch of augmented batches of pixels and labels in random order."""
     for indices in torch.split(torch.randperm(len(images), generator=generator), batch):
         chosen = images.chosen(indices)
-        yield augment(chosen.pixels, generator), chosen.labels
+        pixels = augment(chosen.pixels, generator)
+        yield pixels, chosen.labels.to(pixels.device)
 
 
 def initialise(model: nn.Module, generator: torch.Generator) -> None:
@@ -159,6 +165,6 @@ def accuracy(network: Callable[[Tensor], Tensor], images: Images, *, batch: int)
     n_correct = 0
     for part in images.batches(batch):
         logits = network(part.pixels)
-        right = (logits.argmax(dim=1) == part.labels) & torch.isfinite(logits).all(dim=1)
+        right = (logits.argmax(dim=1) == part.labels.to(logits.device)) & torch.isfinite(logits).all(dim=1)
         n_correct += int(right.sum())
     return n_correct / len(images)

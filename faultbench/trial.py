@@ -126,9 +126,9 @@ def _all_true(rows: Tensor) -> Tensor:
 
 
 def _top1(logits: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Each image's top-1 class, and whether its logits are all finite."""
+    """Each image's top-1 class, and whether its logits are all finite; on the processor, whoever made the logits."""
     together = torch.cat(tuple(logits))
-    return together.argmax(dim=1), torch.isfinite(together).all(dim=1)
+    return together.argmax(dim=1).cpu(), torch.isfinite(together).all(dim=1).cpu()
 
 
 def fault_space(

@@ -1,5 +1,6 @@
 """What a worker does: a chunk of a subject's trials, with networks and images kept from chunk to chunk."""
 
+import socket
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ import torch
 
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Subject
-from faultbench.errors import EngineError
+from faultbench.devices import Device, chosen
+from faultbench.errors import EngineError, FaultbenchError
 from faultbench.parts import build
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
@@ -43,6 +45,7 @@ class Chunk:
     bers: tuple[float, ...]
     """The subject's rates, of which the jobs may meet some."""
     jobs: tuple[Job, ...]
+    device: Device = "cpu"
 
 
 _kept: OrderedDict[tuple[str, Path], Evaluation] = OrderedDict()
@@ -91,7 +94,9 @@ def golden_record(subject: Subject, evaluation: Evaluation) -> Golden:
 def _evaluation(chunk: Chunk) -> Evaluation:
     key = (chunk.subject.key, chunk.artifacts)
     if key not in _kept:
-        bench = Bench(ArtifactStore(chunk.artifacts), Silent(), memory_bytes=chunk.memory_bytes)
+        bench = Bench(
+            ArtifactStore(chunk.artifacts), Silent(), memory_bytes=chunk.memory_bytes, device=_required(chunk.device)
+        )
         evaluation = bench.evaluation(chunk.subject, chunk.bers)
         if golden_record(chunk.subject, evaluation) != chunk.golden:
             raise EngineError(
@@ -103,6 +108,13 @@ def _evaluation(chunk: Chunk) -> Evaluation:
             _kept.popitem(last=False)
     _kept.move_to_end(key)
     return _kept[key]
+
+
+def _required(device: Device) -> Device:
+    try:
+        return chosen(device)
+    except FaultbenchError as error:
+        raise EngineError(f"a worker on {socket.gethostname()} cannot run the chunk: {error}") from error
 
 
 def _kept_bytes() -> int:

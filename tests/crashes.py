@@ -55,6 +55,8 @@ class Armed:
             time.sleep(3600)
         if "slow" in orders:
             time.sleep(0.05)
+        if "crawl" in orders:
+            time.sleep(1)
         return Bernoulli().draw(space, ber=ber, seed=seed, trial=trial)
 '''
 
@@ -92,7 +94,7 @@ class Lab:
         return self
 
     def arm(self, *orders: str) -> None:
-        """Have trials misbehave: kill, raise or hang and the trial's number, or slow."""
+        """Have trials misbehave: kill, raise or hang and the trial's number, slow, or crawl."""
         (self.folder / "armed").write_text("\n".join(orders))
 
     def take_artifacts(self, other: "Lab") -> None:

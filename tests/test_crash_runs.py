@@ -13,6 +13,9 @@ from crashes import Lab, Run, members, resume_commands, waited_for
 pytestmark = pytest.mark.crash
 
 N_TRIALS = 80
+STALL_S = 45
+"""Longer than a busy machine takes to start a worker, in which nothing gets done either."""
+
 IN_FLIGHT = ("--workers", "2", "--progress", "plain")
 
 
@@ -87,9 +90,9 @@ def test_a_killed_worker_costs_the_chunks_in_flight_and_the_run_goes_on(lab: Lab
 
 def test_a_stuck_trial_ends_the_run_within_the_stall_limit_and_names_it(lab: Lab, undisturbed: Lab) -> None:
     lab.arm("hang 7")
-    run = lab.run(*IN_FLIGHT, "--stall-limit", "15s")
+    run = lab.run(*IN_FLIGHT, "--stall-limit", f"{STALL_S}s")
     assert run.code == 4
-    assert "no worker got anything done for 15 s; in flight: digits/lab_net/relu" in run.said
+    assert f"no worker got anything done for {STALL_S} s; in flight: digits/lab_net/relu" in run.said
     (command,) = resume_commands(run.said)
     assert shlex.split(command) == run.process.args
     assert waited_for(lambda: not members(run.process.pid), patience_s=5)
@@ -97,9 +100,9 @@ def test_a_stuck_trial_ends_the_run_within_the_stall_limit_and_names_it(lab: Lab
 
 
 def test_stopped_workers_end_the_run_within_the_stall_limit(lab: Lab, undisturbed: Lab) -> None:
-    lab.arm("slow")
-    run = lab.start(*IN_FLIGHT, "--stall-limit", "15s")
-    assert run.until(lambda: lab.n_drawn() > 2 and len(run.workers()) == 2)
+    lab.arm("crawl")  # so that the first worker does not do all before a busy machine has started the second
+    run = lab.start(*IN_FLIGHT, "--stall-limit", f"{STALL_S}s")
+    assert run.until(lambda: lab.n_drawn() > 2 and len(run.workers()) == 2), run.said
     for worker in run.workers():
         os.kill(worker, signal.SIGSTOP)
     assert run.wait() == 4

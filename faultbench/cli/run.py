@@ -33,6 +33,12 @@ N_NAMED = 20
 
 def _trial_options(verb: Any) -> Any:
     for option in (
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            help="Where networks run; auto: as the results before, else on a CUDA card if there is one.",
+        ),
         click.option("--retry-quarantined", is_flag=True, help="Give trials that were given up another chance."),
         click.option("--stall-limit", type=DURATION, help="End when nothing gets done for so long; default: 10m."),
         click.option("--time-limit", type=DURATION, help="Finish what is in flight after so long, and exit with 75."),
@@ -69,6 +75,7 @@ def command(
     time_limit: float | None,
     stall_limit: float | None,
     retry_quarantined: bool,
+    device: str,
     fresh: bool,
     shown: Reporter,
 ) -> int:
@@ -86,7 +93,7 @@ def command(
     from faultbench.terms import Terms
 
     stop = Stop()
-    terms = Terms(limit, Shard(*shard), retry_quarantined, stall_limit or STALL_LIMIT_S, stop, memory_bytes)
+    terms = Terms(limit, Shard(*shard), retry_quarantined, stall_limit or STALL_LIMIT_S, stop, memory_bytes, device)
     with resumable(), stop.listening(time_limit):
         chosen = chosen_engine(engine, n_workers, address)
         folder = run(campaign, root, engine=chosen, reporter=shown, terms=terms, fresh=fresh, command=sys.argv)

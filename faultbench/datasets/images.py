@@ -10,6 +10,9 @@ from torch import Tensor
 
 from faultbench.errors import FaultbenchError
 
+_LEVELS = torch.arange(256).float().div_(255)
+"""What `pixels` makes of every grey value."""
+
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 """Random variation of a training batch, [images, channels, height, width] in and out."""
 
@@ -35,8 +38,16 @@ class Images:
     @property
     def pixels(self) -> Tensor:
         """float32 [images, channels, height, width]; made anew of uint8 images each time, so ask it of a batch."""
-        # Divided here and not on an accelerator, where dividing by a constant multiplies by its rounded inverse.
-        return self.stored if self.stored.is_floating_point() else self.stored.float().div_(255)
+        if self.stored.is_floating_point():
+            return self.stored
+        if self.stored.device.type == "cpu":
+            return self.stored.float().div_(255)
+        # On a card dividing by a constant multiplies by its rounded inverse; what the processor makes is looked up.
+        return _LEVELS.to(self.stored.device)[self.stored.int()]
+
+    def to(self, device: str) -> "Images":
+        """The same images there; labels stay, for the processor to compare with."""
+        return Images(self.stored.to(device), self.labels)
 
     def first(self, n_images: int | None) -> "Images":
         """The first n images in the data set's own order; all of them for None."""
@@ -114,5 +125,5 @@ def shifted(pixels: Tensor, generator: torch.Generator, *, margin: int) -> Tenso
 
 def mirrored(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Each image mirrored left to right, or not, with even chances."""
-    chosen = torch.rand(len(pixels), generator=generator) < 0.5
+    chosen = (torch.rand(len(pixels), generator=generator) < 0.5).to(pixels.device)
     return torch.where(chosen[:, None, None, None], pixels.flip(3), pixels)

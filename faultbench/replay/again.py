@@ -13,10 +13,11 @@ import torch
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Campaign, Cell, parse_campaign
 from faultbench.datasets import Images
+from faultbench.devices import chosen
 from faultbench.errors import FaultbenchError
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
-from faultbench.manifest import read_manifest
+from faultbench.manifest import read_manifest, recorded_device
 from faultbench.memory import memory_for
 from faultbench.network import Network
 from faultbench.parts import build, parts
@@ -84,7 +85,9 @@ def run_again(
     """
     cell = _cell(campaign, entry, folder.path)
     subject = cell.subject
-    bench = Bench(ArtifactStore(folder.path / "artifacts"), reporter, memory_bytes=memory_for(1))
+    device = chosen("auto", recorded_device(folder.path))
+    artifacts, memory_bytes = ArtifactStore(folder.path / "artifacts"), memory_for(1, device)
+    bench = Bench(artifacts, reporter, memory_bytes=memory_bytes, device=device)
     evaluation = bench.evaluation(subject, [cell.ber])
     watched = _Watched(evaluation)
     now = run_job(watched, build(subject.fault), subject.seed, _job(cell, stored))  # type: ignore[arg-type]  # stands in

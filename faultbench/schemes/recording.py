@@ -19,7 +19,7 @@ def profile(network: Network, images: Images, *, batch: int) -> dict[str, Tensor
     """Site name → exact maximum of every output over the images, at least 0, float32 of the site's shape."""
     recorders = {site.name: _Recorder(site) for site in network.sites}
     _watch(network, recorders, images, batch)
-    return {name: recorder.maximum.clone() for name, recorder in recorders.items()}
+    return {name: recorder.recorded() for name, recorder in recorders.items()}
 
 
 def profile_quantile(
@@ -50,12 +50,15 @@ class _Recorder(nn.Module):
 
     def __init__(self, site: Site) -> None:
         super().__init__()
-        self.maximum = torch.zeros(bounds_shape(site, "neuron"))
+        self._maximum = torch.zeros(bounds_shape(site, "neuron"))
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(x)
-        self.maximum = torch.maximum(self.maximum, y.amax(dim=0))
+        self._maximum = torch.maximum(self._maximum.to(y.device), y.amax(dim=0))
         return y
+
+    def recorded(self) -> Tensor:
+        return self._maximum.cpu().clone()
 
 
 class _TopRecorder(nn.Module):
@@ -71,7 +74,7 @@ class _TopRecorder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(x)
-        together = torch.cat([self._top, _rows(y, self._granularity, self._channel_axis)], dim=1)
+        together = torch.cat([self._top.to(y.device), _rows(y, self._granularity, self._channel_axis)], dim=1)
         n_kept = min(math.ceil(self._rank) + 1, together.shape[1])
         self._top = together.topk(n_kept, dim=1).values
         return y
@@ -79,7 +82,7 @@ class _TopRecorder(nn.Module):
     def quantile(self) -> Tensor:
         below, share = self._top[:, math.ceil(self._rank)], math.ceil(self._rank) - self._rank
         above = self._top[:, math.floor(self._rank)]
-        return torch.lerp(below, above, share).reshape(self._shape).clone()
+        return torch.lerp(below, above, share).reshape(self._shape).cpu().clone()
 
 
 def _rows(y: Tensor, granularity: Granularity, channel_axis: int) -> Tensor:

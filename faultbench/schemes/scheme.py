@@ -147,5 +147,5 @@ def store(network: Network, codec: Codec, *, statistics: bool = False) -> None:
 
 
 def values(bounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The bounds as plain tensors, apart from any network."""
-    return {name: tensor.detach().clone() for name, tensor in bounds.items()}
+    """The bounds as plain tensors on the processor, apart from any network."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in bounds.items()}

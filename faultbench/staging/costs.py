@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from faultbench.devices import finish
 from faultbench.network import Network
 from faultbench.staging.splicing import Splicer, spliceable
 from faultbench.staging.steps import StagedNetwork
@@ -84,15 +85,20 @@ def _unchanged(value: Any, before: Any) -> bool:
 def _timed(staged: StagedNetwork, batch: Tensor) -> tuple[list[float], dict[int, float]]:
     """Seconds of every step, and of recomputing a block of channels of the layers where that can be done."""
     splicer, seconds, spliced_s = Splicer(), [], {}
-    started = perf_counter()
+
+    def now() -> float:
+        finish(batch.device)
+        return perf_counter()
+
+    started = now()
     for step, values, made in staged.walk(batch):
-        seconds.append(perf_counter() - started)
+        seconds.append(now() - started)
         layer = staged.module(step)
         if spliceable(layer):
             x = values[staged.reads(step)[0]]
             if splicer.output(layer, x, made, np.array([0])) is not None:  # the first time it checks itself
-                started = perf_counter()
+                started = now()
                 splicer.output(layer, x, made, np.array([0]))
-                spliced_s[step] = perf_counter() - started
-        started = perf_counter()
+                spliced_s[step] = now() - started
+        started = now()
     return seconds, spliced_s

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from faultbench.datasets import Images
+from faultbench.devices import finish
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.network import Network, Site
@@ -94,6 +95,7 @@ class GoldenRun:
         self._begin = beginnings(self._staged.needed, self._kept)
         started = perf_counter()
         self._values, self.logits = self._run(tuple(sorted(self._kept - {self._staged.input})))
+        finish(first.device)
         self.seconds = perf_counter() - started
 
     @property

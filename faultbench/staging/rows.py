@@ -50,7 +50,7 @@ class Rows(Mapping[str, Any]):
         is_last = of_batches[0].dim() == 4 and of_batches[0].is_contiguous(memory_format=torch.channels_last)
         # Selecting gives channels first; the same memory seen with channels last stays as it is.
         seen = [of.movedim(1, -1) for of in of_batches] if is_last else of_batches
-        found = torch.cat([seen[batch].index_select(0, rows) for batch, rows in self._places])
+        found = torch.cat([seen[batch].index_select(0, rows.to(seen[batch].device)) for batch, rows in self._places])
         return found.movedim(-1, 1) if is_last else found
 
     @cached_property

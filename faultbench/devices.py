@@ -1,0 +1,49 @@
+"""Where networks run: the processor, or a CUDA card that computes as exactly as it can."""
+
+from typing import Literal
+
+import torch
+
+from faultbench.errors import FaultbenchError
+
+Device = Literal["cpu", "cuda"]
+
+
+def chosen(wanted: str, recorded: str | None = None) -> Device:
+    """The device that `auto`, `cpu` or `cuda` means here, for a results folder whose rows are from a recorded one.
+
+    auto is the recorded one, else a card where there is one. FaultbenchError when there is no card, or when rows of
+    two devices would meet in one folder: their last bits differ, and with them now and then a class.
+    """
+    found = wanted if wanted != "auto" else recorded or ("cuda" if torch.cuda.is_available() else "cpu")
+    if recorded is not None and found != recorded:
+        raise FaultbenchError(
+            f"--device {found}: the results there are from {recorded}, and those of two devices do not mix; "
+            f"give --device {recorded}, another -o, or --fresh"
+        )
+    if found == "cuda" and not torch.cuda.is_available():
+        raise FaultbenchError(
+            "--device cuda: torch finds no CUDA card here; `faultbench doctor` says what it finds; "
+            "give --device cpu, with another -o or --fresh where results are from a card"
+        )
+    return "cuda" if found == "cuda" else "cpu"
+
+
+def card() -> str:
+    """What the card calls itself."""
+    return torch.cuda.get_device_name()
+
+
+def compute_exactly(device: str) -> None:
+    """Have a card add up in float32, always in the same order: no TF32, no kernels chosen by timing."""
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a card has done all that it was told: before and after what is timed."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
