@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from made_results import a_golden
 from programs import program
 from torch import nn
 
+from faultbench import report
 from faultbench.attributing import Memory, count
 from faultbench.attribution import COLUMNS, CountedCell, counted, counted_rows, harms
 from faultbench.campaign import load_campaign
@@ -24,11 +26,11 @@ from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.fault_map import FaultMap
 from faultbench.flip_counts import FAILING_DROP, WHOLE, FlipCounts, fails
 from faultbench.formats.fixed import FixedPoint
-from faultbench.harm_map import harm_maps, row_text
+from faultbench.harm_map import _chosen, harm_maps, row_text
 from faultbench.merging import merge
 from faultbench.network import Network, trace
 from faultbench.plots import attribution as plot
-from faultbench.plots.style import styled
+from faultbench.plots.style import save, styled
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
 from faultbench.report import write_report
@@ -323,6 +325,30 @@ def test_the_plot_has_a_panel_a_scheme_with_the_highest_bit_on_the_left(finished
     expected = 100 * block.maps[1].told[:, :, ::-1].reshape(-1, 32)
     assert np.array_equal(shown.filled(np.nan), expected, equal_nan=True)
     assert np.isfinite(expected).any()
+
+
+def test_where_no_trial_tells_there_is_no_map_and_the_report_says_so(finished: Path, monkeypatch: pytest.MonkeyPatch):
+    block = harm_maps(results := read_results(finished))[0]
+    blank = replace(
+        block, rows=(), n_left_out=4, maps=tuple(_chosen(one, np.array([], dtype=int)) for one in block.maps)
+    )
+    monkeypatch.setattr(plot, "harm_maps", lambda _: [blank])
+    assert plot.draw(results) is None
+    monkeypatch.setattr(report, "harm_maps", lambda _: [blank])
+    assert 'class="harm"' not in (page := report.render(results))
+    assert "rows in which no trial tells." in page
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_map_of_a_single_row_has_room_for_all_that_stands_around_it(finished: Path, monkeypatch: pytest.MonkeyPatch):
+    block = harm_maps(results := read_results(finished))[0]
+    alone = replace(block, rows=block.rows[-1:], maps=tuple(_chosen(one, np.array([-1])) for one in block.maps))
+    monkeypatch.setattr(plot, "harm_maps", lambda _: [alone])
+    with styled():
+        figure = plot.draw(results)
+        save(figure, finished / "single", ["svg"])
+        titles = {axes.get_title() for axes in figure.axes}
+    assert {"relu", "clip_act"} <= titles
 
 
 def test_without_counts_there_is_no_plot_and_no_chart(finished: Path, tmp_path: Path):

@@ -400,7 +400,9 @@ def test_markdown_says_what_each_scheme_survives(tmp_path: Path):
             records += [a_trial(cell=cells[scheme, ber]["cell"], trial=k, n_correct=right) for k in range(100)]
     write_journal(folder / "journal", "one", records)
     text = markdown(read_results(folder))
-    header, _, *rows = text.partition("first that is not.\n\n")[2].splitlines()
+    header, _, *rows = text.partition("Over the 100 trials recorded at every BER, 200 images a trial.\n\n")[
+        2
+    ].splitlines()
     assert header == "| scheme | resilience | critical BER, 1 | critical BER, 5 | critical BER, 10 |"
     survived = [row.split(" | ")[2:] for row in rows]
     assert survived == [

@@ -29,11 +29,13 @@ _SHADES, _ABOVE_0 = _COLOURS.with_extremes(under="#ECECEC"), Normalize(1e-9, 100
 _MOST_VECTORS = 20_000
 """Cells of a figure beyond which they are pixels in its PDF and SVG."""
 _MANY_ROWS = 30
+_LEAST_IN = 0.5
+"""Of a panel: what the colour bar and its title take."""
 
 
 def draw(results: Results) -> Figure | None:
-    """A panel a protected network, as wide as a page where there are several; None where no trial is counted."""
-    found = harm_maps(results)
+    """A panel a protected network, as wide as a page where there are several; None where no trial tells."""
+    found = [block for block in harm_maps(results) if block.rows]
     panels = [(block, one) for block in found for one in block.maps]
     if not panels:
         return None
@@ -65,7 +67,7 @@ def _row_in(block: BlockMap) -> float:
 
 
 def _height(block: BlockMap) -> float:
-    return len(block.rows) * _row_in(block) + 0.65
+    return max(_LEAST_IN, len(block.rows) * _row_in(block)) + 0.65
 
 
 def _draw_band(
