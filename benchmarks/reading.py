@@ -3,9 +3,10 @@
     python benchmarks/reading.py [--trials N] [--rounds N] [--keep FOLDER]
 
 The folder is written through the package's own records and journal: 3 networks × 6 schemes × 6 BERs, outcomes
-drawn as this field's are, most trials harmless and a few disasters, the worse the higher the BER. Each verb runs
-in a process of its own in which torch cannot be imported; the time is from its start to its end, the median of
-the rounds, and that of the processor, which hardly hangs on what else the machine does.
+drawn as this field's are, most trials harmless and a few disasters, the worse the higher the BER; which flips they
+held is counted by layer, bit and direction, as `faultbench run` leaves it. Each verb runs in a process of its own in
+which torch cannot be imported; the time is from its start to its end, the median of the rounds, and that of the
+processor, which hardly hangs on what else the machine does.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import product
@@ -24,17 +25,23 @@ from time import perf_counter
 
 import numpy as np
 
+from faultbench.flip_counts import FOLDER, PARTS, WHOLE, FlipCounts, fails, save
 from faultbench.journal import Journal
 from faultbench.manifest import environment
 from faultbench.records import Golden, Overhead, Trial
 
 NETWORKS = {"alexnet": (23_272_266, 66_176), "vgg16": (14_719_818, 276_480), "resnet50": (23_520_842, 2_875_392)}
 """Network → its parameters and its bounds, one a neuron."""
+LAYERS = {"alexnet": 8, "vgg16": 16, "resnet50": 54}
+"""Network → its layers with weights."""
 SCHEMES = {"relu": 0.3, "clip_act": 0.02, "ranger": 0.05, "ft_clipact": 0.015, "fitact": 0.01, "hyrelu_proact": 0.008}
 """Scheme → how much of its accuracy a typical trial loses at the highest BER."""
 BERS = (1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5)
 N_IMAGES = 10_000
-COMMANDS = (("status",), ("export",), ("export", "--format", "latex"), ("plot",), ("report",))
+COMMANDS = (
+    ("status",), ("export",), ("export", "--format", "latex"), ("export", "--format", "markdown"), ("plot",),
+    ("plot", "--style", "paper"), ("report",),
+)  # fmt: skip
 WITHOUT_TORCH = (
     "import sys; sys.modules['torch'] = None; sys.argv = ['faultbench', *sys.argv[1:]]; "
     "from faultbench.cli.main import main; main()"
@@ -104,6 +111,28 @@ def costs(cell: MadeCell) -> tuple[Golden, Overhead]:
     )
 
 
+def attributed(cell: MadeCell, trials: Sequence[Trial], golden: Golden) -> FlipCounts:
+    """Flips spread evenly over bits and directions, and over layers by size; the more of them, the more trials."""
+    rng = np.random.default_rng(int(cell.cell[-8:], 16))
+    sizes = rng.dirichlet(np.full(LAYERS[cell.model], 0.5))
+    owners = [(f"layer{place}", kind) for place in range(len(sizes)) for kind in ("weights", "biases")]
+    shares = np.stack([sizes, sizes / 1_000], axis=1).ravel() / 64
+    failed = np.array([fails(trial, golden) for trial in trials])
+    right = PARTS * np.array([trial.n_correct for trial in trials]) // N_IMAGES
+    keys = list(np.ndindex(len(owners), 32, 2)) + [(len(owners), *key) for key in np.ndindex(32, 2)]
+    expected = np.append(np.repeat(shares, 64), np.full(64, 1 / 64)) * np.mean([trial.n_flips for trial in trials])
+    rows = []
+    for key, mean in zip(keys, expected, strict=True):
+        flips = rng.poisson(mean, size=len(trials))
+        if flips.any():
+            held = flips > 0
+            rows.append((*key, flips.sum(), held.sum(), failed[held].sum(), right[held].sum()))
+    numbers = frozenset(trial.trial for trial in trials)
+    return FlipCounts(
+        cell.cell, numbers, int(failed.sum()), int(right.sum()), (*owners, WHOLE), np.array(rows, dtype=np.int64)
+    )
+
+
 def write(folder: Path, n_trials: int) -> int:
     """Write manifest and journal of about n_trials trials; gives how many."""
     each = max(1, round(n_trials / len(cells())))
@@ -125,13 +154,18 @@ def write(folder: Path, n_trials: int) -> int:
         "cells": [asdict(cell) for cell in cells()],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    counts: dict[str, list[FlipCounts]] = {}
     with Journal(folder / "journal", "made") as journal:
         for cell in cells():
             if cell.ber == BERS[0]:
                 for record in costs(cell):
                     journal.append(record.to_record())
-            for trial in trials_of(cell, each):
+            for trial in (trials := list(trials_of(cell, each))):
                 journal.append(trial.to_record())
+            counts.setdefault(cell.subject, []).append(attributed(cell, trials, costs(cell)[0]))
+    (folder / FOLDER).mkdir()
+    for subject, found in counts.items():
+        save(folder / FOLDER, subject, found)
     return each * len(cells())
 
 

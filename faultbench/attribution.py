@@ -21,7 +21,8 @@ end is above 0; where it is not, but the upper end is `EXCLUDED` at most, a larg
 trials do not tell.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +54,17 @@ COLUMNS = (
     "confidence",
 )  # fmt: skip
 
+_LABELLED = (*LABELS, "layer", "kind", "direction")
+
+
+@dataclass(frozen=True)
+class CountedCell:
+    """A cell's labels and BER, what its trials held, and how many images a trial looked at in the mean."""
+
+    labels: Mapping[str, Any]
+    counts: FlipCounts
+    n_images: float
+
 
 class Attributable(Measured, Protocol):
     """What is read here besides; `tables.Results` is one."""
@@ -61,6 +73,10 @@ class Attributable(Measured, Protocol):
     def folder(self) -> Path:
         """The results folder."""
 
+    @property
+    def counted(self) -> pd.DataFrame:
+        """What `counted` gives, read once."""
+
 
 def attributions(results: Attributable) -> pd.DataFrame:
     """A row for each kind of flip that occurred in each cell; its columns are `COLUMNS`.
@@ -68,11 +84,16 @@ def attributions(results: Attributable) -> pd.DataFrame:
     trials is how many of the cell's trials are counted: `faultbench run` counts those that it finds recorded. position
     is the layer's and kind's place in the order of execution, from 0.
     """
-    rows = counted(results)
+    rows = results.counted
     if rows.empty:
         return pd.DataFrame(columns=list(COLUMNS))
+    found = with_rates(rows, results.manifest.rule.confidence_a_look)[list(COLUMNS)]
+    return found.astype(dict.fromkeys(_LABELLED, "str"))
+
+
+def with_rates(rows: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Rows of `counted` with the shares that failed, their difference and the intervals of these."""
     with_it, without = ((rows[f"failed_{side}"], rows[f"trials_{side}"]) for side in ("with", "without"))
-    confidence = results.manifest.rule.confidence_a_look
     columns: dict[str, Any] = {}
     for name, (n_failed, n_trials) in {"rate_with": with_it, "rate_without": without}.items():
         columns[name] = n_failed / n_trials.where(n_trials > 0)
@@ -82,24 +103,23 @@ def attributions(results: Attributable) -> pd.DataFrame:
     low, high = stats.difference_intervals(*pairs, confidence=confidence)
     columns["difference"] = columns["rate_with"] - columns["rate_without"]
     columns |= {"difference_ci_low": low, "difference_ci_high": high}
-    return rows.assign(**columns, confidence=confidence)[list(COLUMNS)]
+    return rows.assign(**columns, confidence=confidence)
 
 
 def counted(results: Attributable) -> pd.DataFrame:
-    """The same rows with the columns `COUNTED` alone: counts and what follows from them without a statistic."""
+    """The same rows with the columns `COUNTED` alone: counts and what follows from them without a statistic.
+
+    Texts are categories: of a quarter of a million rows none is compared letter by letter.
+    """
     subjects = {entry.subject for entry in results.manifest.cells}
     found = load(results.folder / FOLDER, subjects, _outcomes(results))
     images = results.trials.groupby("cell").n_images.mean().to_dict()
-    frames = [
-        _frame(
-            found[entry.cell],
-            {**dict(zip(LABELS, entry.labels, strict=True)), "ber": entry.ber},
-            images[entry.cell],
-        )
+    cells = [
+        CountedCell({**dict(zip(LABELS, entry.labels, strict=True)), "ber": entry.ber}, counts, images[entry.cell])
         for entry in sorted(results.manifest.cells, key=lambda entry: (entry.labels, entry.ber, entry.cell))
-        if entry.cell in found
+        if (counts := found.get(entry.cell))
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COUNTED))
+    return counted_rows(cells)
 
 
 def harms(rows: pd.DataFrame) -> pd.DataFrame:
@@ -116,7 +136,7 @@ def harms(rows: pd.DataFrame) -> pd.DataFrame:
         expected=rows.trials_with * share * shared,
         squared=rows.trials_with * share**2 * shared,
     )
-    pooled = weighted.groupby([*LABELS, *FLIP], sort=False).sum().reset_index()
+    pooled = weighted.groupby([*LABELS, *FLIP], sort=False, observed=True).sum().reset_index()
     low, high = _pass_shares(pooled)
     return pooled.assign(
         harm=(1 - pooled.passed / pooled.expected.where(pooled.expected > 0)).clip(0, 1),
@@ -148,28 +168,58 @@ def _outcomes(results: Attributable) -> Mapping[str, Outcomes]:
     return found
 
 
-def _frame(counts: FlipCounts, labels: Mapping[str, Any], n_images: float) -> pd.DataFrame:
-    """The rows of a cell."""
-    owner, bit, held, flips, n_with, failed_with, right_with = counts.rows.T
-    layers, kinds = np.array(counts.owners, dtype=object).reshape(-1, 2).T
-    n_trials = len(counts.trials)
-    n_without, right_without = n_trials - n_with, counts.n_right - right_with
+def counted_rows(cells: Sequence[CountedCell]) -> pd.DataFrame:
+    """The rows of cells one after the other; their columns are `COUNTED`."""
+    if not cells:
+        return pd.DataFrame(columns=list(COUNTED))
+    numbers = np.concatenate([cell.counts.rows for cell in cells])
+    owner, bit, held, flips, n_with, failed_with, right_with = numbers.T
+    n_rows = [len(cell.counts.rows) for cell in cells]
+
+    def of_cells(values: Iterable[Any]) -> NDArray[Any]:
+        return np.repeat(np.array(list(values)), n_rows)
+
+    n_trials = of_cells(len(cell.counts.trials) for cell in cells)
+    n_without = n_trials - n_with
+    right_without = of_cells(cell.counts.n_right for cell in cells) - right_with
     columns = {
-        **labels,
+        **{name: _repeated([cell.labels[name] for cell in cells], n_rows) for name in LABELS},
+        "ber": of_cells(cell.labels["ber"] for cell in cells),
         "position": owner,
-        "layer": layers[owner],
-        "kind": kinds[owner],
+        **_owners(cells, n_rows, owner),
         "bit": bit,
-        "direction": np.array(DIRECTIONS, dtype=object)[held],
+        "direction": _categories(held, DIRECTIONS),
         "drop": FAILING_DROP,
         "trials": n_trials,
-        "images": n_images,
+        "images": of_cells(cell.n_images for cell in cells),
         "flips": flips,
         "trials_with": n_with,
         "failed_with": failed_with,
         "trials_without": n_without,
-        "failed_without": counts.n_failed - failed_with,
+        "failed_without": of_cells(cell.counts.n_failed for cell in cells) - failed_with,
         "accuracy_with": right_with / (n_with * PARTS),
         "accuracy_without": right_without / np.where(n_without > 0, n_without * PARTS, np.nan),
     }
     return pd.DataFrame(columns)[list(COUNTED)]
+
+
+def _repeated(values: Sequence[str], n_rows: Sequence[int]) -> "pd.Categorical[str]":
+    known = {value: code for code, value in enumerate(dict.fromkeys(values))}
+    return _categories(np.repeat([known[value] for value in values], n_rows), list(known))
+
+
+def _categories(codes: NDArray[np.int64], texts: Sequence[str]) -> "pd.Categorical[str]":
+    return pd.Categorical.from_codes(codes, pd.Index(texts))
+
+
+def _owners(
+    cells: Sequence[CountedCell], n_rows: Sequence[int], owner: NDArray[np.int64]
+) -> "dict[str, pd.Categorical[str]]":
+    """The columns `layer` and `kind`, given each row's place among the owners of its cell."""
+    together = [found for cell in cells for found in cell.counts.owners]
+    first = np.cumsum([0, *(len(cell.counts.owners) for cell in cells[:-1])])
+    place = np.repeat(first, n_rows) + owner
+    return {
+        name: _repeated(list(texts), [1] * len(texts)).take(place)
+        for name, texts in zip(("layer", "kind"), zip(*together, strict=True), strict=True)
+    }

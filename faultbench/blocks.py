@@ -94,6 +94,10 @@ def images_text(cells: pd.DataFrame) -> str:
     return looked if looked in (of, "no") else f"{looked} of {of}"
 
 
+UNTRIED = "Measured without faults: no trial, one batch of images."
+"""What stands behind overheads, for captions."""
+
+
 def overhead_text(percent: float) -> str:
     """A memory overhead with three digits that count, and without an exponent: 0.0000883."""
     return np.format_float_positional(percent, precision=3, fractional=False, trim="-")

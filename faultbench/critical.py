@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from faultbench import stats
-from faultbench.measures import Measured, curves
+from faultbench.measures import Measured, curves, images_per_trial
 from faultbench.results_folder import LABELS, ber_text
 
 DROPS = (0.01, 0.05, 0.1)
@@ -28,7 +28,10 @@ PROBABILITIES = (0.5, 0.9, 0.99)
 SHOWN_DROP, SHOWN_PROBABILITY = 0.05, 0.9
 """What figures mark; tables for people have every drop at this probability."""
 
-COLUMNS = (*LABELS, "drop", "probability", "trials", "critical_ber", "critical_ber_ci_low", "critical_ber_ci_high")
+COLUMNS = (
+    *LABELS, "drop", "probability", "trials", "critical_ber", "critical_ber_ci_low", "critical_ber_ci_high",
+    "images_per_trial",
+)  # fmt: skip
 
 
 def critical_bers(results: Measured) -> pd.DataFrame:
@@ -41,7 +44,7 @@ def critical_bers(results: Measured) -> pd.DataFrame:
         return pd.DataFrame(columns=list(COLUMNS))
     golden = results.cells.groupby([*LABELS]).golden_accuracy.first().dropna().to_dict()
     confidence = results.manifest.rule.confidence_a_look
-    rows = []
+    rows, images = [], images_per_trial(results)
     for labels, accuracies in curves(results).groupby([*LABELS], sort=False):
         if labels not in golden:
             continue
@@ -51,7 +54,7 @@ def critical_bers(results: Measured) -> pd.DataFrame:
             n_held = _n_held(lost, drop)
             for probability in PROBABILITIES:
                 found = _critical(n_held, probability, bers, confidence)
-                rows.append((*labels, drop, probability, len(accuracies), *found))
+                rows.append((*labels, drop, probability, len(accuracies), *found, images[labels]))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -1,14 +1,15 @@
 """The layer × bit map of a block: for each protected network the harm of a flip at each row, bit and direction."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from faultbench.attribution import DIRECTIONS, EXCLUDED, counted, harms
-from faultbench.blocks import Block, Line, blocks
+from faultbench.attribution import DIRECTIONS, EXCLUDED
+from faultbench.blocks import BLOCK, LINE, Block, Line, blocks
 from faultbench.flip_counts import WHOLE
 from faultbench.results_folder import LABELS
 from faultbench.tables import Results
@@ -60,11 +61,16 @@ class BlockMap:
 
 def harm_maps(results: Results) -> list[BlockMap]:
     """A map for each block that has a trial counted."""
-    rows = counted(results)
+    rows = results.counted
     if rows.empty:
         return []
-    found = [(block, _of_block(rows, block)) for block in blocks(results)]
-    return [_block_map(block, part) for block, part in found if len(part)]
+    found = [(block, only(rows, _labels(block, BLOCK))) for block in blocks(results)]
+    return [_block_map(block, part, only(results.harms, _labels(block, BLOCK))) for block, part in found if len(part)]
+
+
+def only(rows: pd.DataFrame, labels: Mapping[Any, Any]) -> pd.DataFrame:
+    """The rows that bear these labels."""
+    return rows[np.logical_and.reduce([(rows[name] == value).to_numpy() for name, value in labels.items()])]
 
 
 def row_text(row: Row) -> str:
@@ -75,14 +81,14 @@ def row_text(row: Row) -> str:
     return layer if kind == "weights" else f"{layer} ({kind.replace('_', ' ')})"
 
 
-def _of_block(rows: pd.DataFrame, block: Block) -> pd.DataFrame:
-    keys = pd.concat([line.cells[[*LABELS]].head(1) for line in block.lines])
-    return rows.merge(keys, on=[*LABELS])
+def _labels(block: Block, names: Sequence[str]) -> dict[str, str]:
+    """Those that its cells share."""
+    first = block.lines[0].cells.iloc[0]
+    return {name: str(first[name]) for name in names}
 
 
-def _block_map(block: Block, rows: pd.DataFrame) -> BlockMap:
+def _block_map(block: Block, rows: pd.DataFrame, pooled: pd.DataFrame) -> BlockMap:
     order, n_bits = _order(rows), int(rows.bit.max()) + 1
-    pooled = harms(rows)
     maps = [_line_map(line, rows, pooled, order, n_bits) for line in block.lines]
     told = np.any([~np.isnan(one.told).all(axis=(1, 2)) for one in maps], axis=0)
     kept = tuple(row for row, is_told in zip(order, told, strict=True) if is_told)
@@ -93,13 +99,15 @@ def _block_map(block: Block, rows: pd.DataFrame) -> BlockMap:
 def _order(rows: pd.DataFrame) -> list[Row]:
     """Every row in the order of execution of the network that has most of them, the whole memory at the end."""
     ordered = rows.drop_duplicates([*LABELS, "layer", "kind"]).sort_values("position", kind="stable")
-    lists = [list(zip(part.layer, part.kind, strict=True)) for _, part in ordered.groupby([*LABELS], sort=False)]
+    networks = ordered.groupby([*LABELS], sort=False, observed=True)
+    lists = [list(zip(part.layer, part.kind, strict=True)) for _, part in networks]
     found = dict.fromkeys(row for listed in sorted(lists, key=len, reverse=True) for row in listed)
     return [*(row for row in found if row != WHOLE), WHOLE]
 
 
 def _line_map(line: Line, rows: pd.DataFrame, pooled: pd.DataFrame, order: list[Row], n_bits: int) -> LineMap:
-    own = pooled.merge(line.cells[[*LABELS]].head(1), on=[*LABELS])
+    labels = {name: getattr(line, name) for name in LINE}
+    own = only(pooled, labels)
     place = {row: number for number, row in enumerate(order)}
     where = (
         [place[row] for row in zip(own.layer, own.kind, strict=True)],
@@ -114,7 +122,7 @@ def _line_map(line: Line, rows: pd.DataFrame, pooled: pd.DataFrame, order: list[
         return values
 
     n_with, n_failed = (filled(name, 0).astype(np.int64) for name in ("trials_with", "failed_with"))
-    counts = rows.merge(line.cells[[*LABELS]].head(1), on=[*LABELS]).groupby("ber").trials.first()
+    counts = only(rows, labels).groupby("ber").trials.first()
     harm, low, high = filled("harm", np.nan), filled("harm_ci_low", 0), filled("harm_ci_high", 1)
     return LineMap(line, harm, low, high, filled("expected", 0), n_with, n_failed, tuple(counts.tolist()))
 

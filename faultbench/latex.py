@@ -7,6 +7,7 @@ import pandas as pd
 
 from faultbench.accuracy_table import UNKNOWN, Entry, Row, Style, columns, rows
 from faultbench.blocks import (
+    UNTRIED,
     Block,
     blocks,
     images_text,
@@ -127,7 +128,8 @@ def _overhead_table(costs: Mapping[tuple[str, ...], pd.DataFrame], *, label: str
         body += [_line(_cost_cells(row)) for row in found.to_dict("records")]
     caption = (
         r"Overheads: bounds, and their memory in \% of the parameters; time of an inference in relation to the "
-        r"unprotected network, with its 95\,\% interval; fitting in seconds, epochs of training and fault injections."
+        r"unprotected network, with its 95\,\% interval; fitting in seconds, epochs of training and fault injections. "
+        + UNTRIED
     )
     return _table(body, "l" + "r" * (len(heads) - 1), caption, label)
 

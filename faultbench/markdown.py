@@ -8,7 +8,17 @@ from typing import Any
 import pandas as pd
 
 from faultbench.accuracy_table import UNKNOWN, Entry, Style, caption, columns, rows
-from faultbench.blocks import Block, blocks, overhead_text, overheads, protection, ratio_texts
+from faultbench.blocks import (
+    UNTRIED,
+    Block,
+    blocks,
+    images_text,
+    overhead_text,
+    overheads,
+    protection,
+    ratio_texts,
+    shared_count,
+)
 from faultbench.critical import DROPS, SHOWN_PROBABILITY, critical_text
 from faultbench.measures import interval_text
 from faultbench.results_folder import LABELS, ber_text
@@ -18,7 +28,7 @@ from faultbench.tables import Results
 _COSTS_CAPTION = (
     "Overheads: bounds, and their memory in % of the parameters; time of an inference in relation to the unprotected "
     "network, and its 95% interval; fitting in seconds, epochs of training and fault injections; the median of bound "
-    "/ profiled maximum."
+    f"/ profiled maximum. {UNTRIED}"
 )
 
 
@@ -42,7 +52,7 @@ def markdown(results: Results, style: Style = Style()) -> str:  # noqa: B008 - f
             "\n".join(_table(block, style, results.manifest.rule)),
         ]
         if survival := list(_survival_table(block, results)):
-            parts += [_survival_caption(results.manifest.rule), "\n".join(survival)]
+            parts += [_survival_caption(block, results), "\n".join(survival)]
         if block.costs in costs:
             parts += [_COSTS_CAPTION, "\n".join(_costs_table(costs.pop(block.costs)))]
     return "\n\n".join(parts) + "\n"
@@ -74,12 +84,15 @@ def _interval(entry: Entry, style: Style) -> str:
     return f" ± {entry.above}" if entry.below == entry.above else f" +{entry.above} −{entry.below}"
 
 
-def _survival_caption(rule: Rule) -> str:
+def _survival_caption(block: Block, results: Results) -> str:
+    rule, cells = results.manifest.rule, pd.concat([line.cells for line in block.lines])
+    networks = cells[[*LABELS]].drop_duplicates()
+    counts = shared_count(results.critical.merge(networks, on=[*LABELS]).trials)
     return (
         f"Resilience: mean area under accuracy against log BER, and its {interval_text(rule)}. Critical BER: the "
         f"largest tried up to which {100 * SHOWN_PROBABILITY:g}% of the trials stay less than so many points below "
         f"golden, and its {100 * rule.confidence:g}% interval by order statistics, from a BER that is held to the "
-        "first that is not."
+        f"first that is not. Over the {counts} trials recorded at every BER, {images_text(cells)} images a trial."
     )
 
 

@@ -70,6 +70,12 @@ def curves(results: Measured) -> pd.DataFrame:
     return wide.reindex(columns=bers).dropna()
 
 
+def images_per_trial(results: Measured) -> dict[Any, float]:
+    """Values of `LABELS` → how many images a trial of the network looked at, the mean over its cells."""
+    found: dict[Any, float] = results.cells.groupby([*LABELS]).images_per_trial.mean().to_dict()
+    return found
+
+
 def interval_kind(rule: Rule, strata: Strata | None = None) -> str:
     """What the intervals of means are called: `betting`, or `betting-sequence` where the outcomes ended the trials.
 

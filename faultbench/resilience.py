@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from faultbench import stats
-from faultbench.measures import Measured, curves, mean_interval
+from faultbench.measures import Measured, curves, images_per_trial, mean_interval
 from faultbench.results_folder import LABELS
 
 
@@ -42,11 +42,12 @@ def areas(results: Measured) -> pd.DataFrame:
 def resiliences(results: Measured) -> pd.DataFrame:
     """A row for each fault model of each protected network that has areas.
 
-    Its columns are `LABELS`, `n_areas`, `resilience`, the mean area, and `resilience_ci_low` and `…_high`.
+    Its columns are `LABELS`, `n_areas`, `resilience`, the mean area, `resilience_ci_low` and `…_high`, and
+    `images_per_trial`.
     """
-    rows = []
+    rows, images = [], images_per_trial(results)
     for labels, area in areas(results).groupby([*LABELS], sort=False).area:
         interval = mean_interval(area.to_list(), results.manifest.rule)
-        rows.append((*labels, len(area), stats.mean(area.to_numpy()), interval.low, interval.high))
-    names = ("n_areas", "resilience", "resilience_ci_low", "resilience_ci_high")
+        rows.append((*labels, len(area), stats.mean(area.to_numpy()), interval.low, interval.high, images[labels]))
+    names = ("n_areas", "resilience", "resilience_ci_low", "resilience_ci_high", "images_per_trial")
     return pd.DataFrame(rows, columns=[*LABELS, *names])

@@ -13,6 +13,7 @@ from faultbench.aside import put_aside
 from faultbench.attributing import Work, attribute
 from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.chunks import Prepared, chunks, jobs, named, split
+from faultbench.datasets.downloads import told
 from faultbench.declared import check_accuracy
 from faultbench.devices import card, chosen
 from faultbench.digests import images_digest, tensors_digest
@@ -156,7 +157,8 @@ class Runner:
         turn = in_turn(self._folder / ".lock.artifacts") if self._terms.shard.count > 1 else nullcontext()
         with turn:
             for subject in self._campaign.subjects:
-                splits(subject.dataset)  # before the view opens: torchvision draws bars of its own for downloads
+                with told(self._reporter, subject.dataset.label):
+                    splits(subject.dataset)  # before the view of the golden runs opens
             with self._reporter.task("golden runs", len(self._campaign.subjects), unit="networks") as task:
                 return [self._prepared(subject, task) for subject in self._campaign.subjects]
 

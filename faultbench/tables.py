@@ -7,7 +7,6 @@ rates, and `confidence` is that of all.
 """
 
 import importlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faultbench.attribution import attributions
+from faultbench.attribution import attributions, counted, harms
 from faultbench.critical import critical_bers
+from faultbench.csv_text import csv_text
 from faultbench.disk import replaced
 from faultbench.errors import FaultbenchError
 from faultbench.hazard_table import hazards, strata
@@ -90,9 +90,8 @@ OVERHEAD_TYPES = {
     "bounds_to_maxima": "float64",
 }
 
-_FORMULA = re.compile(r"^[=+@\t\r-]")
-"""How a text begins that spreadsheets calculate."""
-
+TEXTS = (*LABELS, "layer")
+"""Columns whose texts are anybody's."""
 
 TABLES = ("cells", "trials", "overhead", "resilience", "critical", "attribution")
 """Of a campaign: each is an attribute of `Results` and a CSV file."""
@@ -130,6 +129,16 @@ class Results:
     def critical(self) -> pd.DataFrame:
         """The critical BERs of each protected network: see `faultbench.critical`."""
         return critical_bers(self)
+
+    @cached_property
+    def counted(self) -> pd.DataFrame:
+        """The counts that `attribution` rests on."""
+        return counted(self)
+
+    @cached_property
+    def harms(self) -> pd.DataFrame:
+        """How much harm each kind of flip does to each protected network: see `attribution.harms`."""
+        return harms(self.counted)
 
     @cached_property
     def attribution(self) -> pd.DataFrame:
@@ -174,7 +183,7 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     paths = [folder / f"{name}.csv" for name in frames]
     for path, frame in zip(paths, frames.values(), strict=True):
         with replaced(path) as temporary:
-            _safe(frame).to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+            temporary.write_bytes(csv_text(frame, TEXTS).encode())
     return paths
 
 
@@ -187,7 +196,7 @@ def write_parquet(results: Results, folder: Path) -> list[Path]:
             "--format parquet needs pyarrow, which is not installed; pip install 'faultbench-dnn[parquet]', "
             "or take --format csv"
         ) from error
-    frames = {"cells": results.cells, "trials": results.trials, "overhead": results.overhead}
+    frames = {name: getattr(results, name) for name in TABLES}
     paths = [folder / f"{name}.parquet" for name in frames]
     for path, frame in zip(paths, frames.values(), strict=True):
         with replaced(path) as temporary:
@@ -197,14 +206,6 @@ def write_parquet(results: Results, folder: Path) -> list[Path]:
 
 def _frame(rows: Iterable[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(types)).astype(types)
-
-
-def _safe(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with a quote before labels that a spreadsheet would take for formulas: they are anybody's text."""
-    labels = {
-        name: frame[name].str.replace(_FORMULA, r"'\g<0>", regex=True) for name in (*LABELS, "layer") if name in frame
-    }
-    return frame.assign(**labels)
 
 
 def _sorted(entries: Iterable[CellEntry]) -> list[CellEntry]:

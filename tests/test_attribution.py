@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from made_results import a_golden
 from programs import program
 from torch import nn
 
+from faultbench import report
 from faultbench.attributing import Memory, count
-from faultbench.attribution import COLUMNS, _frame, counted, harms
+from faultbench.attribution import COLUMNS, CountedCell, counted, counted_rows, harms
 from faultbench.campaign import load_campaign
 from faultbench.chunks import Shard
 from faultbench.engines.serial import Serial
@@ -24,18 +26,18 @@ from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.fault_map import FaultMap
 from faultbench.flip_counts import FAILING_DROP, WHOLE, FlipCounts, fails
 from faultbench.formats.fixed import FixedPoint
-from faultbench.harm_map import harm_maps, row_text
+from faultbench.harm_map import _chosen, harm_maps, row_text
 from faultbench.merging import merge
 from faultbench.network import Network, trace
 from faultbench.plots import attribution as plot
-from faultbench.plots.style import styled
+from faultbench.plots.style import save, styled
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
 from faultbench.report import write_report
 from faultbench.report.harm import harm_charts, worst_flips
 from faultbench.runner import run
 from faultbench.schemes.scheme import store
-from faultbench.tables import read_results, write_tables
+from faultbench.tables import read_results, write_parquet, write_tables
 from faultbench.terms import Terms
 from faultbench.trial import fault_space
 
@@ -170,6 +172,14 @@ def test_the_table_counts_every_flip_of_every_trial_once(finished: Path):
     assert ((rows.difference_ci_low <= rows.difference) | rows.difference.isna()).all()
 
 
+def test_the_table_goes_into_parquet_with_the_others(finished: Path, tmp_path: Path):
+    pytest.importorskip("pyarrow", reason="needs the parquet extra")
+    results = read_results(finished)
+    paths = {path.stem: path for path in write_parquet(results, tmp_path)}
+    assert len(results.attribution)
+    pd.testing.assert_frame_equal(pd.read_parquet(paths["attribution"]), results.attribution, check_dtype=False)
+
+
 def test_more_trials_are_added_to_what_is_counted_and_give_what_one_run_gives(finished: Path, root: Path):
     go(root, "trials=15")
     few = table(root / "small")
@@ -246,14 +256,14 @@ def known_truth(tmp_path: Path, *, n_trials: int = 400) -> pd.DataFrame:
     space = fault_space(network, codec, ["weights", "biases"])
     memory = Memory(network, space)
     bad = memory.keys(np.arange(space.n_bits)).reshape(2, -1)[0] == memory.owners.index(("first", "weights")) * 64 + 60
-    frames = []
+    cells = []
     for ber in (1e-3, 1e-2):
         maps = [Bernoulli().draw(space, ber=ber, seed=3, trial=number) for number in range(n_trials)]
         trials = [a_trial(k, one, 0 if bad[one.addresses].any() else 95) for k, one in enumerate(maps)]
         counts = count(memory, lambda trial, maps=maps: maps[trial.trial], trials, golden=golden(95))
         labels = dict.fromkeys(("dataset", "model", "scheme", "guard", "format", "fault"), "x")
-        frames.append(_frame(counts, {**labels, "ber": ber}, 100))
-    return pd.concat(frames)
+        cells.append(CountedCell({**labels, "ber": ber}, counts, 100))
+    return counted_rows(cells)
 
 
 def test_the_one_kind_of_flip_that_does_harm_is_told_and_others_by_chance_alone(tmp_path: Path):
@@ -317,23 +327,48 @@ def test_the_plot_has_a_panel_a_scheme_with_the_highest_bit_on_the_left(finished
     assert np.isfinite(expected).any()
 
 
+def test_where_no_trial_tells_there_is_no_map_and_the_report_says_so(finished: Path, monkeypatch: pytest.MonkeyPatch):
+    block = harm_maps(results := read_results(finished))[0]
+    blank = replace(
+        block, rows=(), n_left_out=4, maps=tuple(_chosen(one, np.array([], dtype=int)) for one in block.maps)
+    )
+    monkeypatch.setattr(plot, "harm_maps", lambda _: [blank])
+    assert plot.draw(results) is None
+    monkeypatch.setattr(report, "harm_maps", lambda _: [blank])
+    assert 'class="harm"' not in (page := report.render(results))
+    assert "rows in which no trial tells." in page
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_map_of_a_single_row_has_room_for_all_that_stands_around_it(finished: Path, monkeypatch: pytest.MonkeyPatch):
+    block = harm_maps(results := read_results(finished))[0]
+    alone = replace(block, rows=block.rows[-1:], maps=tuple(_chosen(one, np.array([-1])) for one in block.maps))
+    monkeypatch.setattr(plot, "harm_maps", lambda _: [alone])
+    with styled():
+        figure = plot.draw(results)
+        save(figure, finished / "single", ["svg"])
+        titles = {axes.get_title() for axes in figure.axes}
+    assert {"relu", "clip_act"} <= titles
+
+
 def test_without_counts_there_is_no_plot_and_no_chart(finished: Path, tmp_path: Path):
     shutil.copytree(finished / "journal", tmp_path / "small" / "journal")
     shutil.copy(finished / "manifest.json", tmp_path / "small")
     results = read_results(tmp_path / "small")
     assert plot.draw(results) is None
-    assert harm_charts(results) == worst_flips(results) == []
+    assert harm_maps(results) == worst_flips(results, []) == []
 
 
 def test_the_report_holds_the_counts_of_every_cell(finished: Path):
     results = read_results(finished)
-    (chart,), (block,) = harm_charts(results), harm_maps(results)
+    blocks = harm_maps(results)
+    (chart,), (block,) = harm_charts(results, blocks), blocks
     for panel, one in zip(chart.panels, block.maps, strict=True):
         values = np.array(panel.values).reshape(len(block.rows), 2, 32, 5)
         assert np.array_equal(values[..., 0], one.n_with)
         assert np.array_equal(values[..., 1], one.n_failed)
         assert np.abs(values[..., 3] - 1000 * one.low).max() <= 0.5
-    assert all(one.harm[1] > 0 for one in worst_flips(results))
+    assert all(one.harm[1] > 0 for one in worst_flips(results, blocks))
 
 
 def test_pointing_at_a_cell_of_the_map_shows_its_counts(finished: Path):
@@ -352,7 +387,7 @@ def test_pointing_at_a_cell_of_the_map_shows_its_counts(finished: Path):
         page.goto(write_report(results).as_uri())
         svg = page.locator("svg.harm").nth(1)
         svg.scroll_into_view_if_needed()
-        box, (chart,) = svg.bounding_box(), harm_charts(results)
+        box, (chart,) = svg.bounding_box(), harm_charts(results, harm_maps(results))
         scale = box["width"] / chart.width
         page.mouse.move(box["x"] + scale * (chart.left + 8 * 1.5), box["y"] + scale * (4 + 16 * (row + 0.5)))
         shown = page.locator("#tip").inner_text()

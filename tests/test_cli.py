@@ -1,5 +1,6 @@
 """The command as a user meets it: exit codes, one clear line, nothing written on bad input."""
 
+import json
 import re
 import subprocess
 import sys
@@ -185,3 +186,16 @@ def test_every_verb_explains_itself(folder: Path) -> None:
     assert {"run", "plan", "validate", "schema", "list", "export", "plot", "status"} <= set(names)
     for name in names:
         assert f"faultbench {name}" in faultbench(name, "--help", cwd=folder).stdout
+
+
+def test_what_ends_a_command_is_an_event_too_where_events_are_asked_for(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "faultbench", "run", "nowhere.yaml", "--progress", "json"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    event, plain = done.stderr.splitlines()
+    assert plain == "nowhere.yaml: no such file; give the path of a campaign file"
+    said = json.loads(event)
+    assert (said["event"], said["sort"], said["exit_code"]) == ("said", "error", 2)
+    assert done.returncode == 2
+    assert said["message"] == plain

@@ -45,6 +45,7 @@ def test_every_command_of_a_page_runs(page: Path, tmp_path: Path):
 def test_the_pages_with_commands_are_those_meant():
     assert [page.stem for page in PAGES] == [
         "ci",
+        "cluster",
         "own_data",
         "own_model",
         "own_scheme",

@@ -341,13 +341,15 @@ def test_tables_and_charts_say_how_many_trials_and_images_stand_behind_them(resu
     assert f"the 95 % interval; {counted}." in said
     assert f"means over trials; {counted}." in said
     assert said.count(f"Mean accuracy over {counted}; bands") == 2
-    assert said.count("5 trials of both.") == 6
+    assert said.count("5 trials of both, 200 images a trial.") == 6
+    assert f"20 expected flips in all; there are {counted}." in said
+    assert f"intervals over trials; {counted}." in said  # without and with protection
 
 
 def test_the_words_count_what_there_is(results: Results):
     said = " ".join(sentences(results))
     assert "of 2 trained networks, small on digits and large on digits." in said
-    assert "with 3 protection schemes at 3 bit error rates (BER), 1e-6 to 1e-4: 18 cells in all." in said
+    assert "with 3 schemes at 3 bit error rates (BER), 1e-6 to 1e-4: 18 cells in all." in said
     assert "A cell holds 5 trials. A trial stands for one faulty memory, on which 200 test images" in said
 
 

@@ -37,10 +37,13 @@ COLUMNS = {
         "latency_ratio_ci_low latency_ratio_ci_high fit_seconds fit_epochs fit_injections "
         "bounds_to_maxima"
     ),
-    "resilience": ("dataset model scheme guard format fault n_areas resilience resilience_ci_low resilience_ci_high"),
+    "resilience": (
+        "dataset model scheme guard format fault n_areas resilience resilience_ci_low resilience_ci_high "
+        "images_per_trial"
+    ),
     "critical": (
         "dataset model scheme guard format fault drop probability trials critical_ber critical_ber_ci_low "
-        "critical_ber_ci_high"
+        "critical_ber_ci_high images_per_trial"
     ),
 }
 """Other people's scripts lean on these names."""
@@ -320,11 +323,11 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monke
     folder = Made().write(tmp_path)
     before = written(folder)
 
-    def full_disk(frame: pd.DataFrame, path: Path, **_: object) -> None:
+    def full_disk(path: Path, _: bytes) -> None:
         path.write_text("campaign,data")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_csv", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     with pytest.raises(EngineError, match=r"cells\.csv.*No space left"):
         written(folder)
     assert {path.stem: path.read_bytes() for path in (folder / "tables").iterdir()} == before
@@ -399,7 +402,9 @@ def test_markdown_says_what_each_scheme_survives(tmp_path: Path):
             records += [a_trial(cell=cells[scheme, ber]["cell"], trial=k, n_correct=right) for k in range(100)]
     write_journal(folder / "journal", "one", records)
     text = markdown(read_results(folder))
-    header, _, *rows = text.partition("first that is not.\n\n")[2].splitlines()
+    header, _, *rows = text.partition("Over the 100 trials recorded at every BER, 200 images a trial.\n\n")[
+        2
+    ].splitlines()
     assert header == "| scheme | resilience | critical BER, 1 | critical BER, 5 | critical BER, 10 |"
     survived = [row.split(" | ")[2:] for row in rows]
     assert survived == [
@@ -442,7 +447,7 @@ def test_markdown_says_what_each_scheme_costs(tmp_path: Path):
     assert markdown(read_results(folder)).partition("| Pro\\|Act | - | - |\n\n")[2] == (
         "Overheads: bounds, and their memory in % of the parameters; time of an inference in relation to the "
         "unprotected network, and its 95% interval; fitting in seconds, epochs of training and fault injections; the "
-        "median of bound / profiled maximum.\n\n"
+        "median of bound / profiled maximum. Measured without faults: no trial, one batch of images.\n\n"
         "| scheme | bounds | memory (%) | latency | fitting (s) | epochs | injections | bound / maximum |\n"
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
         "| relu | 0 | 0 | - | 0.0 | 0 | 0 | - |\n"

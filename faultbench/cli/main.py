@@ -2,6 +2,9 @@
 
 import importlib
 import sys
+import time
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -10,6 +13,7 @@ from faultbench import __version__
 from faultbench.errors import FaultbenchError, Interrupted
 from faultbench.registry import suggest
 
+_STARTED_S = time.perf_counter()
 _NO_VERBS = {"__init__", "main", "options"}
 
 
@@ -56,15 +60,19 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int:
         click.echo(f"{verb}: {error.format_message().rstrip('.')}; see `{verb} --help`", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return _explained(Interrupted("interrupted; run the same command again to go on"), debug=debug)
+        return _explained(Interrupted("interrupted; run the same command again to go on"), arguments, debug=debug)
     except FaultbenchError as error:
-        return _explained(error, debug=debug)
+        return _explained(error, arguments, debug=debug)
     return result if isinstance(result, int) else 0  # --help and --version give 0, a verb may give another
 
 
-def _explained(error: FaultbenchError, *, debug: bool) -> int:
+def _explained(error: FaultbenchError, arguments: Sequence[str], *, debug: bool) -> int:
     if debug:
         raise error
+    if _wants_events(arguments):
+        from faultbench.progress.events import Events
+
+        Events(started_s=_STARTED_S).emit("said", sort="error", message=str(error), exit_code=error.exit_code)
     from faultbench.campaign import CampaignError
 
     # A campaign's problems begin with file:line:column, which editors recognise at the start of a line only.
@@ -72,3 +80,7 @@ def _explained(error: FaultbenchError, *, debug: bool) -> int:
     for line in str(error).splitlines():
         click.echo(f"{prefix}{line}", err=True)
     return error.exit_code
+
+
+def _wants_events(arguments: Sequence[str]) -> bool:
+    return "--progress=json" in arguments or ("--progress", "json") in pairwise(arguments)

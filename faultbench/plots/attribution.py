@@ -1,11 +1,15 @@
 """The layer × bit map: how much harm a flip does, by where it is and which way it goes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -15,20 +19,23 @@ from faultbench.blocks import images_text
 from faultbench.flip_counts import FAILING_DROP
 from faultbench.harm_map import BlockMap, LineMap, harm_maps, row_text, span
 from faultbench.plots.panels import CAPTION_ROW_IN, add_caption, wrapped
-from faultbench.plots.style import COLUMN_IN, PAGE_IN, plain
+from faultbench.plots.style import COLUMN_IN, PAGE_IN, plain, width_in
 from faultbench.tables import Results
 
-_COLOURS = "magma_r"
+_COLOURS = mpl.colormaps["magma_r"]
 """Rises evenly in lightness, so that it reads in grey; its lowest colour differs from white paper."""
-_EXCLUDED = ListedColormap(["#ECECEC"])
+_SHADES, _ABOVE_0 = _COLOURS.with_extremes(under="#ECECEC"), Normalize(1e-9, 100)
+"""A harm of 0 is one that is excluded, and grey."""
 _MOST_VECTORS = 20_000
 """Cells of a figure beyond which they are pixels in its PDF and SVG."""
 _MANY_ROWS = 30
+_LEAST_IN = 0.5
+"""Of a panel: what the colour bar and its title take."""
 
 
 def draw(results: Results) -> Figure | None:
-    """A panel a protected network, as wide as a page where there are several; None where no trial is counted."""
-    found = harm_maps(results)
+    """A panel a protected network, as wide as a page where there are several; None where no trial tells."""
+    found = [block for block in harm_maps(results) if block.rows]
     return draw_maps(found, _caption(results, found)) if any(block.maps for block in found) else None
 
 
@@ -42,10 +49,11 @@ def draw_maps(found: Sequence[BlockMap], caption: str) -> Figure:
     heights = [_height(block) for block, _ in bands]
     figure = Figure(figsize=(width, sum(heights) + (text.count("\n") + 1) * CAPTION_ROW_IN + 0.2))
     grid = figure.subplots(len(bands), n_columns, squeeze=False, gridspec_kw={"height_ratios": heights})
+    has_vectors = sum(one.told.size for _, one in panels) <= _MOST_VECTORS
     for (block, maps), row in zip(bands, grid, strict=True):
-        _draw_band(block, maps, row, names_block=len(found) > 1)
-    mesh = grid[0, 0].collections[0]
-    bar = figure.colorbar(mesh, ax=grid.ravel().tolist(), shrink=0.6 if len(bands) > 1 else 0.9, aspect=24, pad=0.015)
+        _draw_band(block, maps, row, names_block=len(found) > 1, has_vectors=has_vectors)
+    harm = ScalarMappable(Normalize(0, 100), _COLOURS)
+    bar = figure.colorbar(harm, ax=grid.ravel().tolist(), shrink=0.6 if len(bands) > 1 else 0.9, aspect=24, pad=0.015)
     bar.ax.set_title("Harm\n(%)", pad=5, y=1, fontsize=7.5)
     bar.outline.set_visible(False)
     add_caption(figure, text)
@@ -62,34 +70,45 @@ def _row_in(block: BlockMap) -> float:
 
 
 def _height(block: BlockMap) -> float:
-    return len(block.rows) * _row_in(block) + 0.5
+    return max(_LEAST_IN, len(block.rows) * _row_in(block)) + 0.65
 
 
-def _draw_band(block: BlockMap, maps: Sequence[LineMap], row: NDArray[np.object_], *, names_block: bool) -> None:
+def _draw_band(
+    block: BlockMap, maps: Sequence[LineMap], row: NDArray[np.object_], *, names_block: bool, has_vectors: bool
+) -> None:
     for number, (one, axes) in enumerate(zip(maps, row, strict=False)):
-        name = f"{block.block.name}: {one.line.label}" if names_block else one.line.label
-        axes.set_title(plain(name), pad=4, y=1)
-        _draw_map(axes, block, one)
+        # A line is left free for the block's name, which is wider than a panel.
+        axes.set_title("\n" * names_block + plain(one.line.label), pad=4, y=1, fontsize=_title_pt(one, row))
+        _draw_map(axes, block, one, has_vectors=has_vectors)
         size = 7.5 if len(block.rows) <= _MANY_ROWS else 5
         labels = [plain(row_text(row)) for row in block.rows] if number == 0 else []
         axes.set_yticks(np.arange(len(labels)) + 0.5, labels, fontsize=size)
         axes.set_xlabel("Bit")
     for axes in row[len(maps) :]:
         axes.set_visible(False)
+    if names_block:
+        row[0].annotate(plain(block.block.name), (0, 1), (0, 16), "axes fraction", "offset points").set_in_layout(False)
 
 
-def _draw_map(axes: Axes, block: BlockMap, one: LineMap) -> None:
+def _title_pt(one: LineMap, row: NDArray[np.object_]) -> float:
+    """The usual size, or as much less as keeps a long label clear of its neighbours."""
+    return min(8.0, 8.0 * 0.9 * PAGE_IN / len(row) / width_in(one.line.label, 8))
+
+
+def _draw_map(axes: Axes, block: BlockMap, one: LineMap, *, has_vectors: bool) -> None:
     """The highest bit on the left; each row in two halves, 0→1 above 1→0."""
     n_rows, n_bits = len(block.rows), block.n_bits
-    for place in np.flatnonzero(one.has_memory).tolist():
-        axes.add_patch(Rectangle((0, place), n_bits, 1, facecolor="white", edgecolor="#BBBBBB", hatch="//////", lw=0))
-    edges = np.arange(n_bits + 1), np.arange(2 * n_rows + 1) / 2
+    for start, stop in _runs(one.has_memory):
+        size = n_bits, stop - start
+        axes.add_patch(Rectangle((0, start), *size, facecolor="white", edgecolor="#BBBBBB", hatch="//////", lw=0))
     halves = np.ma.masked_invalid(100 * one.told[:, :, ::-1].reshape(2 * n_rows, n_bits))
-    for shown, colours in ((halves, _COLOURS), (np.ma.masked_not_equal(halves, 0), _EXCLUDED)):
-        mesh = axes.pcolormesh(*edges, shown, cmap=colours, vmin=0, vmax=100, zorder=2)
-        mesh.set_rasterized(halves.size * 6 > _MOST_VECTORS)
-    for border in range(1, n_rows):
-        axes.axhline(border, color="white", linewidth=1.2, zorder=3)
+    looks: dict[str, Any] = {"cmap": _SHADES, "norm": _ABOVE_0, "zorder": 2}
+    if has_vectors:
+        axes.pcolormesh(np.arange(n_bits + 1), np.arange(2 * n_rows + 1) / 2, halves, **looks)
+    else:
+        axes.imshow(halves, **looks, extent=(0, n_bits, n_rows, 0), aspect="auto", interpolation="nearest")
+    borders = [[(0, border), (n_bits, border)] for border in range(1, n_rows)]
+    axes.add_collection(LineCollection(borders, colors="white", linewidths=1.2, zorder=3), autolim=False)
     axes.set_xlim(0, n_bits)
     axes.set_ylim(n_rows, 0)
     ticks = [bit for bit in range(n_bits - 1, -1, -1) if bit % 8 == 0 or bit == n_bits - 1]
@@ -97,6 +116,12 @@ def _draw_map(axes: Axes, block: BlockMap, one: LineMap) -> None:
     axes.tick_params(axis="y", length=0)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
+
+
+def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """First and one past the last of every unbroken run of true flags."""
+    edges = np.flatnonzero(np.diff(flags, prepend=False, append=False)).tolist()
+    return zip(edges[::2], edges[1::2], strict=True)
 
 
 def _caption(results: Results, found: Sequence[BlockMap]) -> str:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from faultbench.blocks import COSTS, overhead_text, overheads, protection
+from faultbench.blocks import COSTS, UNTRIED, overhead_text, overheads, protection
 from faultbench.plots.panels import CAPTION_ROW_IN, add_caption, page_grid, wrapped
 from faultbench.plots.style import GREY, SMALL_PT, looks, plain
 from faultbench.results_folder import varying
@@ -16,7 +16,7 @@ from faultbench.tables import Results
 _BAR_IN = 0.18
 _CAPTION = (
     "Memory: bounds in per cent of the parameters. Latency: time of one inference in relation to the unprotected "
-    "network, with its interval."
+    f"network, with its interval. {UNTRIED}"
 )
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from faultbench.blocks import shared_count
+from faultbench.blocks import images_text, shared_count
 from faultbench.measures import interval_text
 from faultbench.plots.overhead_axis import overhead_axis
 from faultbench.plots.panels import panels
@@ -63,7 +63,8 @@ def _caption(results: Results, points: pd.DataFrame) -> str:
     bers = sorted(set(results.cells.ber))
     return (
         f"Resilience: area under accuracy against log BER from {ber_text(bers[0])} to {ber_text(bers[-1])}, divided by "
-        f"its width; mean over the {shared_count(points.n_areas)} trials recorded at every BER, bars: "
+        f"its width; mean over the {shared_count(points.n_areas)} trials recorded at every BER, "
+        f"{images_text(results.cells)} images a trial; bars: "
         f"{interval_text(results.manifest.rule)}s over trials. Schemes whose markers would meet are set side by side."
         + (f" Hollow: fewer trials than {results.manifest.rule.asked_text}." if points.lacks_trials.any() else "")
     )

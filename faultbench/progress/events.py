@@ -20,9 +20,9 @@ INTERVAL_S = 1.0
 class Events:
     """`started`, `advanced` and `ended` of every task, `said` for every message."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, started_s: float | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._started_s = time.perf_counter()
+        self._started_s = time.perf_counter() if started_s is None else started_s
 
     @contextmanager
     def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[Task]:

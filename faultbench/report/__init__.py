@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from faultbench import __version__
 from faultbench.blocks import blocks
 from faultbench.disk import replaced
+from faultbench.harm_map import harm_maps
 from faultbench.report.charts import chart
 from faultbench.report.colours import colours
 from faultbench.report.flips import flip_rows
@@ -40,7 +41,7 @@ def write_report(results: Results) -> Path:
 def render(results: Results) -> str:
     """The page."""
     found = blocks(results)
-    looks = colours(results)
+    looks, maps = colours(results), harm_maps(results)
     return (
         _environment()
         .get_template("report.html.j2")
@@ -57,8 +58,8 @@ def render(results: Results) -> str:
             charts=[chart(block, looks, number, results.manifest.rule) for number, block in enumerate(found)],
             matrices=matrices(results),
             outcomes=outcome_rows(results),
-            harms=harm_charts(results),
-            worst=worst_flips(results),
+            harms=harm_charts(results, maps),
+            worst=worst_flips(results, maps),
             shades=shades(),
             failing=failing_text(),
             flips=flip_rows(results),

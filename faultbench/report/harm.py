@@ -1,20 +1,21 @@
 """The layer × bit map as inline SVG, its values for the script to show, and the flips that do most harm as a table."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from faultbench.attribution import CERTAIN, DIRECTIONS, EXCLUDED, FLIP, harms
+from faultbench.attribution import CERTAIN, DIRECTIONS, EXCLUDED, FLIP, with_rates
 from faultbench.blocks import images_text
 from faultbench.flip_counts import FAILING_DROP, WHOLE
-from faultbench.harm_map import BlockMap, LineMap, harm_maps, row_text, span
+from faultbench.harm_map import BlockMap, LineMap, only, row_text, span
 from faultbench.results_folder import LABELS, ber_text
 from faultbench.tables import Results
 
@@ -22,6 +23,9 @@ N_SHADES = 10
 """A tenth of harm each."""
 N_WORST = 5
 """Rows of the table, of each protected network."""
+
+_COUNTED = ["trials_with", "failed_with"]
+"""Of all BERs together, where a row shows those of one."""
 
 CELL, ROW = 8, 16
 TOP, RIGHT, BOTTOM = 4, 4, 34
@@ -85,28 +89,35 @@ class Worst:
     ber: str
 
 
-def harm_charts(results: Results) -> list[HarmChart]:
-    """A chart a block; none where no trial is counted."""
-    return [_chart(found, results) for found in harm_maps(results)]
+def harm_charts(results: Results, found: Sequence[BlockMap]) -> list[HarmChart]:
+    """A chart a block, given their maps; none where no trial is counted."""
+    return [_chart(one, results) for one in found]
 
 
-def worst_flips(results: Results) -> list[Worst]:
+def worst_flips(results: Results, found: Sequence[BlockMap]) -> list[Worst]:
     """Of every protected network the flips whose harm is told and whose lower end is highest."""
-    rows = results.attribution
-    if rows.empty:
+    if not found:
         return []
-    pooled = harms(rows[rows.layer != WHOLE[0]])
-    told = pooled[pooled.harm_ci_low > 0].sort_values("harm_ci_low", ascending=False, kind="stable")
-    otherwise = rows.trials_with * (rows.trials_without - rows.failed_without) / rows.trials
-    by_weight = rows.assign(otherwise=otherwise).sort_values("otherwise", ascending=False, kind="stable")
-    best = by_weight.drop_duplicates([*LABELS, *FLIP])
-    found = []
-    for one in harm_maps(results):
-        for line in one.block.lines:
-            mine = told.merge(line.cells[[*LABELS]].head(1), on=[*LABELS]).head(N_WORST)
-            shown = mine.merge(best, on=[*LABELS, *FLIP], suffixes=("", "_there")).to_dict("records")
-            found += [_worst(line.label, one.block.name, row) for row in shown]
-    return found
+    pooled = results.harms
+    told = pooled[(pooled.layer != WHOLE[0]) & (pooled.harm_ci_low > 0)]
+    told = told.sort_values("harm_ci_low", ascending=False, kind="stable").drop(columns=_COUNTED)
+    shown = told.groupby([*LABELS], sort=False, observed=True).head(N_WORST)
+    rows = with_rates(_telling(results.counted, shown), results.manifest.rule.confidence_a_look)
+    there = shown.merge(rows, on=[*LABELS, *FLIP])
+    return [
+        _worst(line.label, one.block.name, row)
+        for one in found
+        for line in one.block.lines
+        for row in only(there, line.cells[[*LABELS]].iloc[0].to_dict()).to_dict("records")
+    ]
+
+
+def _telling(rows: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Of each kind of flip that is shown the row of the BER where most trials with it would else pass."""
+    of_them = rows.merge(shown[[*LABELS, *FLIP]], on=[*LABELS, *FLIP])
+    otherwise = of_them.trials_with * (of_them.trials_without - of_them.failed_without) / of_them.trials
+    by_weight = of_them.assign(otherwise=otherwise).sort_values("otherwise", ascending=False, kind="stable")
+    return by_weight.drop_duplicates([*LABELS, *FLIP])
 
 
 def shades() -> dict[str, tuple[str, str]]:
@@ -122,7 +133,7 @@ def shades() -> dict[str, tuple[str, str]]:
 def _worst(label: str, block: str, row: dict[Any, Any]) -> Worst:
     flip = (row["layer"], row["kind"].replace("_", " "), row["bit"], row["direction"])
     shown = {str(name): value for name, value in row.items()} | {
-        "with": f"{row['failed_with_there']} of {row['trials_with_there']}",
+        "with": f"{row['failed_with']} of {row['trials_with']}",
         "without": f"{row['failed_without']} of {row['trials_without']}",
     }
     return Worst(
@@ -132,7 +143,7 @@ def _worst(label: str, block: str, row: dict[Any, Any]) -> Worst:
 
 def _chart(found: BlockMap, results: Results) -> HarmChart:
     rows = tuple(row_text(row) for row in found.rows)
-    left = 10 + round(6.2 * max(map(len, rows), default=0))
+    left = 12 + round(6.9 * max(map(len, rows), default=0))
     bits = [bit for bit in range(found.n_bits - 1, -1, -1) if bit % 8 == 0 or bit == found.n_bits - 1]
     ticks = tuple((round(left + CELL * (found.n_bits - bit - 0.5)), bit) for bit in bits)
     panels = tuple(_panel(one, left) for one in found.maps)

@@ -45,10 +45,17 @@ def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [("campaign key", str(recorded["identity"]))] if "identity" in recorded else []
     facts += [("faultbench", str(recorded["faultbench"]))] if "faultbench" in recorded else []
     facts += [(name, str(value)) for name, value in recorded.get("environment", {}).items()]
-    facts += [(name.replace("_", " "), str(value)) for name, value in recorded.get("execution", {}).items()]
+    facts += [_execution(name, value) for name, value in recorded.get("execution", {}).items()]
     facts += [("last run", str(recorded["written"]))] if "written" in recorded else []
     facts += [("command", shlex.join(recorded["command"]))] if recorded.get("command") else []
     return facts
+
+
+def _execution(name: str, value: Any) -> tuple[str, str]:
+    plain = name.replace("_", " ")
+    if name.endswith("_bytes") and isinstance(value, int):
+        return plain.removesuffix(" bytes"), f"{value / 2**30:.3g} GiB"
+    return plain, str(value)
 
 
 def _commands(results: Results, recorded: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from itertools import combinations
 import pandas as pd
 
 from faultbench import stats
-from faultbench.blocks import Block, blocks, by_block, shared_count
+from faultbench.blocks import Block, blocks, by_block, images_text, shared_count
 from faultbench.results_folder import ber_text
 from faultbench.tables import Results
 
@@ -58,6 +58,8 @@ class Matrix:
     cells: tuple[tuple[Difference | None, ...], ...]
     n_trials: str
     """Compared of each pair, as captions say it."""
+    n_images: str
+    """Of a trial."""
     confidence: str
     """Of a single interval, in per cent."""
 
@@ -97,7 +99,8 @@ def _matrix(block: Block, ber: float, accuracies: Mapping[str, pd.Series]) -> Ma
     found = dict(_both_ways(labels, accuracies, confidence))
     cells = tuple(tuple(found.get((row, column)) for column in labels) for row in labels)
     n_trials = shared_count(pd.Series([there.n_trials if there else 0 for there in found.values()]))
-    return Matrix(block.name, ber_text(ber), tuple(labels), cells, n_trials, f"{100 * confidence:.4g}")
+    n_images = images_text(pd.concat([line.cells for line in block.lines]))
+    return Matrix(block.name, ber_text(ber), tuple(labels), cells, n_trials, n_images, f"{100 * confidence:.4g}")
 
 
 def _both_ways(

@@ -34,7 +34,7 @@ def sentences(results: Results) -> list[str]:
     protections = dict.fromkeys((entry.scheme, entry.guard) for entry in results.manifest.cells)
     named = _listed([f"{model} on {dataset}" for model, dataset in networks])
     span = ber_text(bers[0]) if len(bers) == 1 else f"{ber_text(bers[0])} to {ber_text(bers[-1])}"
-    schemes, rates = _counted(len(protections), "protection scheme"), _counted(len(bers), "bit error rate")
+    schemes, rates = _counted(len(protections), "scheme"), _counted(len(bers), "bit error rate")
     n_trials, n_images = shared_count(cells.trials), images_text(cells)
     found = [
         f"Bits were flipped in the weight memory of {_counted(len(networks), 'trained network')}, {named}.",

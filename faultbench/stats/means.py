@@ -145,5 +145,7 @@ def _n_steps_rejected(x: NDArray[np.float64], bets: NDArray[np.float64], log_tar
 
 def _largest_log_capital(x: NDArray[np.float64], bets: NDArray[np.float64], m: float) -> float:
     each = np.log1p(np.minimum(bets, _CAP / m) * (x - m)).cumsum(axis=1)
+    if len(each) == 1:
+        return float(each.max())
     richest = each.max(axis=0)  # taken out before exp, which would overflow
     return float((richest + np.log(np.exp(each - richest).mean(axis=0))).max())

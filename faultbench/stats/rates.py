@@ -25,9 +25,11 @@ def rate_intervals(
     n_failed: Counts, n_trials: Counts, *, confidence: float = CONFIDENCE
 ) -> tuple[Fractions, Fractions]:
     """Low and high ends of the rates n_failed / n_trials, element by element; 0 and 1 where there is no trial."""
-    pairs, place = np.unique(np.stack([n_failed, n_trials]), axis=1, return_inverse=True)
-    low, high = rate_ends(pairs[0], pairs[1], confidence=confidence)
-    return low[place.ravel()], high[place.ravel()]
+    # As one number, since rows of pairs are slow to sort.
+    base = int(n_failed.max(initial=0)) + 1
+    pairs, place = np.unique(n_trials * base + n_failed, return_inverse=True)
+    low, high = rate_ends(pairs % base, pairs // base, confidence=confidence)
+    return low[place], high[place]
 
 
 def rate_ends(
