@@ -1,5 +1,6 @@
 """Trials that walk through a network together get, bit for bit, what each of them gets alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from faultbench.faults.injection import injected, patches
 from faultbench.faults.space import FaultSpace
 from faultbench.formats.ieee import Float32
 from faultbench.network import Network, trace
+from faultbench.staging import sharing
 from faultbench.staging.golden import GoldenRun, Staging
 from faultbench.staging.shared import Faults, walked
 from faultbench.staging.sharing import Sharing, Step, found_out
@@ -86,15 +88,15 @@ def test_trials_that_share_a_walk_get_the_bits_of_those_alone(name: str, togethe
     space, before = fault_space(network, Float32(), EVERYTHING), state_of(network)
     maps = list(maps_of(space))[8:14]
     images = images_for(name, len(maps))
-    staged, sharing = shared_by(network, space, images)
-    assert sharing is not None
-    assert any(step.is_alike for step in sharing.steps)
-    sharing = replace(sharing, steps=[Step(step.is_alike, together_s, 1 / len(maps)) for step in sharing.steps])
-    logits = walked(staged, sharing, 0, {staged.input: images}, faults_of(staged, space, maps))
+    staged, found = shared_by(network, space, images)
+    assert found is not None
+    assert any(step.is_alike for step in found.steps)
+    found = replace(found, steps=[Step(step.is_alike, together_s, 1 / len(maps)) for step in found.steps])
+    logits = walked(staged, found, 0, {staged.input: images}, faults_of(staged, space, maps))
     for number, fault_map in enumerate(maps):
-        rows = sharing.rows(number)
+        rows = found.rows(number)
         assert same_bits(logits[rows], alone(network, space, fault_map, images[rows]))
-    assert not any(same_bits(logits[sharing.rows(n)], network(images)[sharing.rows(n)]) for n in (4, 5))
+    assert not any(same_bits(logits[found.rows(n)], network(images)[found.rows(n)]) for n in (4, 5))
     assert all(same_bits(now, before[name]) for name, now in network.graph.named_parameters())
 
 
@@ -102,26 +104,27 @@ def test_trials_that_share_a_walk_get_the_bits_of_those_alone(name: str, togethe
 def test_a_step_whose_rows_hang_on_how_many_run_is_done_for_each_trial() -> None:
     network = trace(Through(Uneven(144, 8)), SHAPE)
     space, images = fault_space(network, Float32(), EVERYTHING), images_for("", 3)
-    staged, sharing = shared_by(network, space, images)
-    assert sharing is not None
-    assert [staged.module(n).__class__ for n, step in enumerate(sharing.steps) if not step.is_alike] == [Uneven]
+    staged, found = shared_by(network, space, images)
+    assert found is not None
+    assert [staged.module(n).__class__ for n, step in enumerate(found.steps) if not step.is_alike] == [Uneven]
     maps = [flip(space, "conv.bias", number, 30) for number in range(3)]
-    logits = walked(staged, sharing, 0, {staged.input: images}, faults_of(staged, space, maps))
+    logits = walked(staged, found, 0, {staged.input: images}, faults_of(staged, space, maps))
     for number, fault_map in enumerate(maps):
-        rows = sharing.rows(number)
+        rows = found.rows(number)
         assert same_bits(logits[rows], alone(network, space, fault_map, images[rows]))
 
 
 @torch.inference_mode()
 def test_trials_share_nothing_where_a_value_has_no_row_an_image() -> None:
     network = trace(Through(Mixing(144, 8)), SHAPE)
-    _, sharing = shared_by(network, fault_space(network, Float32(), EVERYTHING), images_for("", 3))
-    assert sharing is None
+    _, found = shared_by(network, fault_space(network, Float32(), EVERYTHING), images_for("", 3))
+    assert found is None
 
 
 @pytest.mark.parametrize("memory_bytes", [1000, PLENTY])
 @torch.inference_mode()
-def test_a_group_begins_where_its_first_trial_is_faulted(memory_bytes: int) -> None:
+def test_a_group_begins_where_its_first_trial_is_faulted(memory_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "WORTHWHILE", math.inf)  # whatever this machine gains by it
     network = trace(Residual(), SHAPE)
     network.graph.to(memory_format=torch.channels_last)
     images = images_for("", 8)
@@ -145,7 +148,8 @@ def test_a_group_begins_where_its_first_trial_is_faulted(memory_bytes: int) -> N
 
 
 @pytest.mark.parametrize("memory_bytes", [0, PLENTY])
-def test_the_outcomes_of_many_trials_are_those_of_each(memory_bytes: int) -> None:
+def test_the_outcomes_of_many_trials_are_those_of_each(memory_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "WORTHWHILE", math.inf)
     network = bounded(network_of("residual"))
     network.graph.to(memory_format=torch.channels_last)
     space, images = fault_space(network, Float32(), EVERYTHING), Images(some_images(60), torch.arange(60) % 3)

@@ -181,9 +181,8 @@ class GoldenRun:
             faulted = {step for steps in self._first.readers for step in steps}
             can = self._costs is not None and self._changing is None and self._all_read
             can = can and images.stored.device.type == "cpu"  # on a card nothing of it is measured
-            self._shares[shape] = (
-                found_out(self._staged, _input(images), n_images=n_images, faulted=faulted) if can else None
-            )
+            found = found_out(self._staged, _input(images), n_images=n_images, faulted=faulted) if can else None
+            self._shares[shape] = found if found and found.pays else None
         return self._shares[shape]
 
     def _faults_by_step(self, fault_maps: Sequence[FaultMap]) -> list[dict[int, list[Patch]]]:

@@ -19,6 +19,9 @@ from torch import Tensor
 from faultbench.staging.splicing import same_bits
 from faultbench.staging.steps import StagedNetwork, Values
 
+WORTHWHILE = 0.75
+"""Trials share walks that take less than this share of walks one by one: what is before their faults they do anew."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -42,6 +45,13 @@ class Sharing:
     steps: Sequence[Step]
     strides: Mapping[str, tuple[int, ...]]
     """How the values that have a row an image lie in memory, by their names."""
+
+    @property
+    def pays(self) -> bool:
+        """Whether a walk of trials that fault nothing takes enough less than one walk after the other."""
+        alone_s = [self.n_trials * step.alone_s for step in self.steps]
+        together_s = [step.together_s if step.is_alike else s for step, s in zip(self.steps, alone_s, strict=True)]
+        return sum(together_s) < WORTHWHILE * sum(alone_s)
 
     def can_begin(self, values: Values) -> bool:
         """Whether a walk may begin from these values: they lie in memory as those of a whole walk."""
