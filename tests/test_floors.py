@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
     ("errors", "streams", "memory", "__init__", "stopping", "delta_debugging"),
-    ("sources", "annotations", "torch_streams", "threads"),
+    ("sources", "annotations", "torch_streams", "threads", "devices"),
     ("plugin_modules", "bases"),
     ("declarations",),
     ("registry",),
@@ -35,7 +35,7 @@ FLOORS = (
     ("measures", "csv_text"),
     ("resilience", "critical", "attribution"),
     ("tables", "merging", "trial", "training", "activations"),
-    ("blocks", "comparison", "gate", "schemes", "guards"),
+    ("blocks", "comparison", "gate", "schemes", "guards", "epochs"),
     ("protecting", "injecting"),
     ("checkpoints", "given", "accuracy_table", "latex_text", "harm_map"),
     ("latex", "markdown", "plots"),
