@@ -105,6 +105,18 @@ def test_only_images_that_feel_a_fault_are_run_on() -> None:
     assert_same(run, network, space, fault_map)
 
 
+def test_a_fault_that_no_image_of_a_batch_feels_ends_at_its_layer() -> None:
+    network, space = made()
+    black = Images(torch.zeros(BATCH, *SHAPE), torch.zeros(BATCH, dtype=torch.int64))
+    fault_map = flip(space, "first.weight", 4, 20)
+    run = GoldenRun(network, space, black, BATCH, Staging(PLENTY, [fault_map]))
+    parts = run.parts()
+    with counting(network, "second") as calls, injected(space, fault_map), torch.inference_mode():
+        (logits,) = run.faulted(fault_map, parts)
+    assert calls == []
+    assert same_bits(logits, run.logits[0])
+
+
 def test_images_that_feel_no_fault_yet_meet_the_later_ones() -> None:
     network, space = made()
     run = run_of(network, space)

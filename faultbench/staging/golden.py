@@ -241,6 +241,8 @@ class GoldenRun:
         values, made = self._at(part, fault.step), self._staged.steps[fault.step].name
         golden, cut = part.values[made], min(self._next_layers[fault.step + 1], last)
         channels, comparable = self._first.channels(fault, values, golden), self._comparable(part, cut)
+        if channels is not None and not len(channels.where):
+            return None
         if comparable and channels is not None and (past := self._first.past(fault, channels, cut)):
             return self._spliced(part, cut, *past)
         output = self._first.output(fault, values, golden, channels)
