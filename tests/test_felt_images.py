@@ -105,16 +105,33 @@ def test_only_images_that_feel_a_fault_are_run_on() -> None:
     assert_same(run, network, space, fault_map)
 
 
-def test_a_fault_that_no_image_of_a_batch_feels_ends_at_its_layer() -> None:
-    network, space = made()
-    black = Images(torch.zeros(BATCH, *SHAPE), torch.zeros(BATCH, dtype=torch.int64))
-    fault_map = flip(space, "first.weight", 4, 20)
-    run = GoldenRun(network, space, black, BATCH, Staging(PLENTY, [fault_map]))
+class Deaf(nn.Module):
+    """A convolution behind whose first input channel nothing is ever heard, and a maximum pooled right behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 32, 3, padding=1, bias=False), nn.Conv2d(32, 128, 3, padding=1)
+        self.third = nn.Conv2d(128, 128, 3, padding=1)  # work enough behind for comparing images to pay
+        self.relu, self.pool, self.last = nn.ReLU(), nn.MaxPool2d(2), nn.Linear(128 * 36, 5)
+        randomise(self, 0)
+        nn.init.zeros_(self.first.weight[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.relu(self.second(self.relu(self.first(x)))))
+        return self.last(self.relu(self.third(x)).flatten(1))
+
+
+def test_a_fault_that_no_image_feels_ends_at_its_layer() -> None:
+    network = trace(Deaf().to(memory_format=torch.channels_last), SHAPE)
+    space = fault_space(network, Q15_16, ("weights", "biases"))
+    run, unheard = run_of(network, space), flip(space, "second.weight", 7 * 288, 20)
     parts = run.parts()
-    with counting(network, "second") as calls, injected(space, fault_map), torch.inference_mode():
-        (logits,) = run.faulted(fault_map, parts)
+    with counting(network, "last") as calls, injected(space, unheard):
+        found = run.faulted(unheard, parts)
     assert calls == []
-    assert same_bits(logits, run.logits[0])
+    assert all(same_bits(logits, golden) for logits, golden in zip(found, run.logits, strict=True))
+    for later in (flip(space, "second.weight", 7 * 288 + 9, 20), flip(space, "last.bias", 1, 22)):
+        assert_same(run, network, space, both(unheard, later))
 
 
 def test_images_that_feel_no_fault_yet_meet_the_later_ones() -> None:
