@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from made_results import Made, a_trial, write_journal
 
+from faultbench.plots import write_plots
 from faultbench.records import Quarantine
 from faultbench.results_folder import LABELS
 from faultbench.tables import TABLES, read_results
@@ -194,6 +195,9 @@ def test_figures_are_the_same_bytes_in_every_run(tmp_path: Path, style: str):
         for path in written:
             Path(path).unlink()
     assert runs[0] == runs[1]
+    assert sys.modules.get("torch")  # so that here they are drawn in turn, and not side by side
+    in_turn = write_plots(read_results(folder), tmp_path, style=style)
+    assert [path.read_bytes() for path in in_turn] == list(runs[0].values())
     assert len(runs[0]) == {"screen": 4 * 3, "paper": 2 * 4 * 2}[style]
 
 

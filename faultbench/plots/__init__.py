@@ -5,12 +5,16 @@
 """
 
 import importlib
+import os
 import pkgutil
 import re
+import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from itertools import product
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Literal
 
@@ -36,8 +40,8 @@ def catalogue() -> dict[str, Draw]:
 def write_plots(results: Results, folder: Path, only: Collection[str] = (), style: Style = "screen") -> Iterator[Path]:
     """Draw every plot, or only those named, into folder; gives each path once written.
 
-    For screens all blocks are panels of one figure, as PDF, SVG and PNG. For papers each block is a figure as wide
-    as a column, as PDF and SVG, in the folder `paper` inside.
+    Plots are drawn side by side, as many as there are cores. For screens all blocks are panels of one figure, as PDF,
+    SVG and PNG. For papers each block is a figure as wide as a column, as PDF and SVG, in the folder `paper` inside.
     """
     for name in only:
         if name not in catalogue():
@@ -45,12 +49,44 @@ def write_plots(results: Results, folder: Path, only: Collection[str] = (), styl
     stems = {folder / "{}": results}
     if style == "paper":
         stems = {folder / "paper" / f"{{}}{suffix}": block for suffix, block in _by_block(results)}
-    for name, (stem, part) in product(only or catalogue(), stems.items()):
-        with styled():
-            figure = catalogue()[name](part)
-            kinds = ("pdf", "svg") if style == "paper" else ("pdf", "svg", "png")
-            paths = save(figure, stem.with_name(stem.name.format(name)), kinds) if figure else []
+    kinds = ("pdf", "svg") if style == "paper" else ("pdf", "svg", "png")
+    works = [(name, stem.with_name(stem.name.format(name))) for name, stem in product(only or catalogue(), stems)]
+    parts = [part for _, part in product(only or catalogue(), stems.values())]
+    for paths in _side_by_side(works, parts, kinds):
         yield from paths
+
+
+def _side_by_side(
+    works: Sequence[tuple[str, Path]], parts: Sequence[Results], kinds: Sequence[str]
+) -> Iterator[list[Path]]:
+    """The paths that each plot was written to, in their order."""
+    n_processes = min(os.cpu_count() or 1, len(works))
+    # Forked, the results need not be sent to anyone. A process in which torch has threads must not fork.
+    if n_processes < 2 or sys.modules.get("torch") is not None or "fork" not in get_all_start_methods():
+        yield from (_drawn(name, stem, part, kinds) for (name, stem), part in zip(works, parts, strict=True))
+        return
+    with ProcessPoolExecutor(
+        n_processes, mp_context=get_context("fork"), initializer=_keep, initargs=(works, parts, kinds)
+    ) as pool:
+        yield from pool.map(_drawn_of, range(len(works)))
+
+
+_kept: list[tuple[str, Path, Results, Sequence[str]]] = []
+"""What a process that draws was forked with."""
+
+
+def _keep(works: Sequence[tuple[str, Path]], parts: Sequence[Results], kinds: Sequence[str]) -> None:
+    _kept[:] = [(name, stem, part, kinds) for (name, stem), part in zip(works, parts, strict=True)]
+
+
+def _drawn_of(number: int) -> list[Path]:
+    return _drawn(*_kept[number])
+
+
+def _drawn(name: str, stem: Path, part: Results, kinds: Sequence[str]) -> list[Path]:
+    with styled():
+        figure = catalogue()[name](part)
+        return save(figure, stem, kinds) if figure else []
 
 
 def _by_block(results: Results) -> Iterator[tuple[str, Results]]:
