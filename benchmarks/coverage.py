@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from recorded import Trials, distributions_of
 from scipy import stats as scipy_stats
 
-from faultbench.plots.style import COLUMN_IN, GREY, SMALL_PT, styled
+from faultbench.looks import GREY
+from faultbench.plots.style import COLUMN_IN, SMALL_PT, styled
 from faultbench.stats import mean_interval
 
 Ends = tuple[float, float]

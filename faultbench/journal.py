@@ -171,12 +171,18 @@ def _lines(folder: Path) -> Iterator[tuple[Path, bytes]]:
         yield from ((path, text) for text in data.split(b"\n") if text)
 
 
+_DECODER = json.JSONDecoder()
+
+
 def parsed(whole: bytes) -> Any:
     """The JSON of a line without its newline; ValueError when it is torn or altered."""
     text, _, digits = whole.rpartition(b"\t")
     if digits != b"%08x" % zlib.crc32(text):
         raise ValueError("the line's CRC-32 is wrong")
-    return json.loads(text.decode())  # given bytes, it would guess at their encoding, line by line
+    record, end = _DECODER.raw_decode(decoded := text.decode())  # half the time of loads, which allows for blanks
+    if end != len(decoded):
+        raise ValueError("more than a record in a line")
+    return record
 
 
 def _parse(whole: bytes) -> AnyRecord:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
     ("errors", "streams", "memory", "__init__", "stopping", "delta_debugging"),
-    ("sources", "annotations", "torch_streams", "threads", "devices"),
+    ("sources", "annotations", "torch_streams", "threads", "devices", "looks"),
     ("plugin_modules", "bases"),
     ("declarations",),
     ("registry",),
@@ -85,6 +85,7 @@ READING = (
     "harm_map",
     "hazard_map",
     "markdown",
+    "looks",
     "plots",
     "report",
 )

@@ -16,11 +16,12 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from faultbench.errors import FaultbenchError
+from faultbench.looks import GREY, looks
 from faultbench.plots import accuracy, catalogue, overhead, resilience, sdc, write_plots
 from faultbench.plots.ber_axis import golden_places, side_by_side
 from faultbench.plots.overhead_axis import apart, overhead_axis
 from faultbench.plots.panels import wrapped
-from faultbench.plots.style import GREY, SMALL_PT, _pin_axis_labels, looks, save, styled, width_in
+from faultbench.plots.style import SMALL_PT, _pin_axis_labels, save, styled, width_in
 from faultbench.records import Overhead
 from faultbench.resilience import resiliences
 from faultbench.tables import Results, read_results

@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 
 from faultbench.blocks import images_text, shared_count
 from faultbench.critical import SHOWN_DROP, SHOWN_PROBABILITY
+from faultbench.looks import Look
 from faultbench.measures import interval_text
 from faultbench.plots.ber_axis import draw_ber_axis, golden_places, side_by_side
 from faultbench.plots.panels import panels
-from faultbench.plots.style import Look
 from faultbench.results_folder import LABELS
 from faultbench.tables import Results
 

@@ -2,7 +2,7 @@
 
 from matplotlib.axes import Axes
 
-from faultbench.plots.style import GREY
+from faultbench.looks import GREY
 
 
 def draw_break(axes: Axes, place: float) -> None:

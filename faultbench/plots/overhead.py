@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from faultbench.blocks import COSTS, UNTRIED, overhead_text, overheads, protection
+from faultbench.looks import GREY, looks
 from faultbench.plots.panels import CAPTION_ROW_IN, add_caption, page_grid, wrapped
-from faultbench.plots.style import GREY, SMALL_PT, looks, plain
+from faultbench.plots.style import SMALL_PT, plain
 from faultbench.results_folder import varying
 from faultbench.tables import Results
 

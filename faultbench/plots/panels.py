@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from faultbench.blocks import Block, Line, blocks
-from faultbench.plots.style import COLUMN_IN, GREY, PAGE_IN, SMALL_PT, Look, looks, plain, width_in
+from faultbench.looks import GREY, Look, looks
+from faultbench.plots.style import COLUMN_IN, PAGE_IN, SMALL_PT, plain, width_in
 from faultbench.tables import Results
 
 _PANEL_HEIGHT_IN = 2.0

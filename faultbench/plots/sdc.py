@@ -12,10 +12,10 @@ from matplotlib.ticker import FuncFormatter
 
 from faultbench import stats
 from faultbench.blocks import images_text, shared_count
+from faultbench.looks import Look
 from faultbench.measures import interval_text, mean_interval
 from faultbench.plots.ber_axis import draw_ber_axis, side_by_side
 from faultbench.plots.panels import panels
-from faultbench.plots.style import Look
 from faultbench.results_folder import LABELS
 from faultbench.tables import Results
 

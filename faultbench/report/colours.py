@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from faultbench.blocks import blocks
-from faultbench.plots.style import looks
+from faultbench.looks import looks
 from faultbench.tables import Results
 
 _DARK_LUMINANCE = 0.2
