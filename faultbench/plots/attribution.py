@@ -127,7 +127,9 @@ def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 def _caption(results: Results, found: Sequence[BlockMap]) -> str:
     n_counted = [n_trials for block in found for one in block.maps for n_trials in one.n_counted]
     n_left_out = sum(block.n_left_out for block in found)
-    left_out = f" Left out: {n_left_out} rows in which no trial tells." if n_left_out else ""
+    left_out = (
+        f" Left out: {n_left_out} {'row' if n_left_out == 1 else 'rows'} in which no trial tells." if n_left_out else ""
+    )
     return (
         f"Harm: of the trials that hold such a flip and would otherwise pass, the share that fails, that is, loses "
         f"{100 * FAILING_DROP:g} points of the golden accuracy or more; all BERs together, {span(n_counted)} trials "

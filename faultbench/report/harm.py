@@ -178,7 +178,11 @@ def _shade(harm: float) -> str:
 
 def _caption(found: BlockMap, results: Results) -> str:
     n_counted = [n_trials for one in found.maps for n_trials in one.n_counted]
-    left_out = f" Left out: {found.n_left_out} rows in which no trial tells." if found.n_left_out else ""
+    left_out = (
+        f" Left out: {found.n_left_out} {'row' if found.n_left_out == 1 else 'rows'} in which no trial tells."
+        if found.n_left_out
+        else ""
+    )
     return (
         f"All BERs together; {span(n_counted)} trials counted a cell, {images_text(results.cells)} images a "
         f"trial. Upper half of a row: flips {DIRECTIONS[0]}, lower: {DIRECTIONS[1]}. Coloured where the "
