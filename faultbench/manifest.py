@@ -20,13 +20,13 @@ _VECTOR_UNITS = frozenset({"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16
 
 
 def check_same_campaign(folder: Path, campaign: Campaign) -> None:
-    """FaultbenchError unless the folder is new, empty or holds results of this campaign.
+    """FaultbenchError unless the folder is new, empty, of a run that was killed at once, or of this campaign.
 
     Axes and trial counts may have grown since; what every cell shares may not have changed.
     """
     path = folder / "manifest.json"
     if not path.exists():
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and not all(map(_is_of_a_start, folder.iterdir())):
             raise FaultbenchError(f"{folder}: is not empty and holds no faultbench results; use another -o")
         return
     recorded = read_manifest(folder)
@@ -38,6 +38,13 @@ def check_same_campaign(folder: Path, campaign: Campaign) -> None:
             f"{folder}: holds results of another campaign of this name: {_difference(spec, campaign.spec)}; "
             "use another name or -o, or --fresh to put the old results aside"
         )
+
+
+def _is_of_a_start(path: Path) -> bool:
+    """Whether a run makes such an entry before it has written its manifest."""
+    if path.name == "journal":
+        return path.is_dir() and not any(file.stat().st_size for file in path.iterdir())
+    return path.name.startswith((".lock", ".manifest.json."))
 
 
 def write_manifest(

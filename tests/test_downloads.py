@@ -23,8 +23,9 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Of a server on this machine that has the file `images`."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")  # urllib keeps the proxy of the first test that asked for one
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "images").write_bytes(bytes(N_BYTES))
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "there")) as server:

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +20,7 @@ from faultbench.engines.local import Local
 from faultbench.engines.serial import Serial
 from faultbench.errors import FaultbenchError
 from faultbench.journal import Journal, read_journal
+from faultbench.manifest import check_same_campaign
 from faultbench.progress import Silent
 from faultbench.records import Quarantine
 from faultbench.runner import run
@@ -225,6 +229,35 @@ def test_deleted_artifacts_are_made_again_equal(trained: Path, root: Path) -> No
         assert new is not None
         assert old.tensors.keys() == new.tensors.keys()
         assert all(torch.equal(old.tensors[name], new.tensors[name]) for name in old.tensors)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from faultbench import runner
+from faultbench.campaign import load_campaign
+from faultbench.engines.serial import Serial
+from faultbench.progress import Silent
+
+runner.write_manifest = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+runner.run(load_campaign(sys.argv[1]), Path(sys.argv[2]), engine=Serial(1), reporter=Silent())
+"""
+
+
+def test_a_run_killed_before_its_first_word_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    again = campaign(tmp_path)
+    command = [sys.executable, "-c", KILLED, str(again.source), str(tmp_path)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    left = {path.name for path in (tmp_path / "small").iterdir()}
+    assert left == {".lock", "journal"}
+    (tmp_path / "small" / "artifacts").mkdir()  # no run gets so far without a manifest
+    with pytest.raises(FaultbenchError, match="holds no faultbench results"):
+        run(again, tmp_path, engine=Serial(1), reporter=Silent())
+    (tmp_path / "small" / "artifacts").rmdir()
+    check_same_campaign(tmp_path / "small", again)
+    (tmp_path / "small" / "journal" / "other.jsonl").write_text("{}")
+    with pytest.raises(FaultbenchError, match="holds no faultbench results"):
+        check_same_campaign(tmp_path / "small", again)
 
 
 def test_another_campaign_of_the_same_name_is_refused_and_nothing_is_written(trained: Path, root: Path) -> None:
