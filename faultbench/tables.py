@@ -7,9 +7,9 @@ rates, and `confidence` is that of all.
 """
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from faultbench.critical import critical_bers
 from faultbench.csv_text import csv_text
 from faultbench.disk import replaced
 from faultbench.errors import FaultbenchError
+from faultbench.forks import side_by_side
 from faultbench.hazard_table import hazards, strata
 from faultbench.measures import INTERVALS, OUTCOMES, SAMPLING, interval_kind, measured
 from faultbench.records import Golden, Overhead, Trial
@@ -178,13 +179,11 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
 
     Fractions are written so that they read back bit for bit; what is not known is an empty field.
     """
-    names = (*TABLES, *STRATIFIED) if results.strata_of else TABLES
-    frames = {name: getattr(results, name) for name in names}
-    paths = [folder / f"{name}.csv" for name in frames]
-    for path, frame in zip(paths, frames.values(), strict=True):
-        with replaced(path) as temporary:
-            temporary.write_bytes(csv_text(frame, TEXTS).encode())
-    return paths
+    return _written(results, folder, ".csv", _as_csv)
+
+
+def _as_csv(frame: pd.DataFrame, path: Path) -> None:
+    path.write_bytes(csv_text(frame, TEXTS).encode())
 
 
 def write_parquet(results: Results, folder: Path) -> list[Path]:
@@ -196,12 +195,25 @@ def write_parquet(results: Results, folder: Path) -> list[Path]:
             "--format parquet needs pyarrow, which is not installed; pip install 'faultbench-dnn[parquet]', "
             "or take --format csv"
         ) from error
-    frames = {name: getattr(results, name) for name in TABLES}
-    paths = [folder / f"{name}.parquet" for name in frames]
-    for path, frame in zip(paths, frames.values(), strict=True):
+    return _written(results, folder, ".parquet", _as_parquet)
+
+
+def _as_parquet(frame: pd.DataFrame, path: Path) -> None:
+    frame.to_parquet(path, engine="pyarrow", index=False)
+
+
+def _written(results: Results, folder: Path, ending: str, write: Callable[[pd.DataFrame, Path], None]) -> list[Path]:
+    """Write every table of the results, side by side, and give their paths."""
+    names = (*TABLES, *STRATIFIED) if results.strata_of else TABLES
+
+    def one(name: str) -> Path:
+        path = folder / f"{name}{ending}"
         with replaced(path) as temporary:
-            frame.to_parquet(temporary, engine="pyarrow", index=False)
-    return paths
+            write(getattr(results, name), temporary)
+        return path
+
+    # The last ones take longest to make.
+    return [*side_by_side([partial(one, name) for name in reversed(names)])][::-1]
 
 
 def _frame(rows: Iterable[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:

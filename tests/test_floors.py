@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
     ("errors", "streams", "memory", "__init__", "stopping", "delta_debugging"),
-    ("sources", "annotations", "torch_streams", "threads", "devices", "looks"),
+    ("sources", "annotations", "torch_streams", "threads", "devices", "looks", "forks"),
     ("plugin_modules", "bases"),
     ("declarations",),
     ("registry",),
@@ -86,6 +86,7 @@ READING = (
     "hazard_map",
     "markdown",
     "looks",
+    "forks",
     "plots",
     "report",
 )

@@ -328,7 +328,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(EngineError, match=r"cells\.csv.*No space left"):
+    with pytest.raises(EngineError, match=r"tables.*\.csv.*No space left"):
         written(folder)
     assert {path.stem: path.read_bytes() for path in (folder / "tables").iterdir()} == before
 

@@ -5,16 +5,12 @@
 """
 
 import importlib
-import os
 import pkgutil
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, partial
 from itertools import product
-from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +18,7 @@ from matplotlib.figure import Figure
 
 from faultbench.blocks import by_block
 from faultbench.errors import FaultbenchError
+from faultbench.forks import side_by_side
 from faultbench.plots.style import save, styled
 from faultbench.registry import suggest
 from faultbench.tables import Results
@@ -50,37 +47,12 @@ def write_plots(results: Results, folder: Path, only: Collection[str] = (), styl
     if style == "paper":
         stems = {folder / "paper" / f"{{}}{suffix}": block for suffix, block in _by_block(results)}
     kinds = ("pdf", "svg") if style == "paper" else ("pdf", "svg", "png")
-    works = [(name, stem.with_name(stem.name.format(name))) for name, stem in product(only or catalogue(), stems)]
-    parts = [part for _, part in product(only or catalogue(), stems.values())]
-    for paths in _side_by_side(works, parts, kinds):
+    calls = [
+        partial(_drawn, name, stem.with_name(stem.name.format(name)), part, kinds)
+        for name, (stem, part) in product(only or catalogue(), stems.items())
+    ]
+    for paths in side_by_side(calls):
         yield from paths
-
-
-def _side_by_side(
-    works: Sequence[tuple[str, Path]], parts: Sequence[Results], kinds: Sequence[str]
-) -> Iterator[list[Path]]:
-    """The paths that each plot was written to, in their order."""
-    n_processes = min(os.cpu_count() or 1, len(works))
-    # Forked, the results need not be sent to anyone. A process in which torch has threads must not fork.
-    if n_processes < 2 or sys.modules.get("torch") is not None or "fork" not in get_all_start_methods():
-        yield from (_drawn(name, stem, part, kinds) for (name, stem), part in zip(works, parts, strict=True))
-        return
-    with ProcessPoolExecutor(
-        n_processes, mp_context=get_context("fork"), initializer=_keep, initargs=(works, parts, kinds)
-    ) as pool:
-        yield from pool.map(_drawn_of, range(len(works)))
-
-
-_kept: list[tuple[str, Path, Results, Sequence[str]]] = []
-"""What a process that draws was forked with."""
-
-
-def _keep(works: Sequence[tuple[str, Path]], parts: Sequence[Results], kinds: Sequence[str]) -> None:
-    _kept[:] = [(name, stem, part, kinds) for (name, stem), part in zip(works, parts, strict=True)]
-
-
-def _drawn_of(number: int) -> list[Path]:
-    return _drawn(*_kept[number])
 
 
 def _drawn(name: str, stem: Path, part: Results, kinds: Sequence[str]) -> list[Path]:
