@@ -6,8 +6,8 @@ import re
 SHARE = 0.25
 """Of the machine's memory, all workers together: networks, images and the rest of the machine need theirs."""
 
-MOST_BYTES = 2 << 30
-"""A worker's share on a large machine; beyond it there is little left to save."""
+MOST_BYTES = {"cpu": 2 << 30, "cuda": 16 << 30}
+"""A worker's share on a large machine; beyond it there is little left to save. A card is given more images at once."""
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -15,7 +15,7 @@ _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 def memory_for(n_workers: int, device: str = "cpu") -> int:
     """Bytes that each of so many workers may take on a device to keep golden runs, where nobody says otherwise."""
     total = _on_card() if device == "cuda" else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return min(MOST_BYTES, round(SHARE * total / n_workers))
+    return min(MOST_BYTES[device], round(SHARE * total / n_workers))
 
 
 def _on_card() -> int:

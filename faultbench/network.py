@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.utils.flop_counter import FlopCounterMode
 
+from faultbench.devices import placed
 from faultbench.elementwise import (
     BehindActivation,
     activation_of,
@@ -102,7 +103,7 @@ class Network:
         """Put a module at a site in place of what stands there."""
         target = _target(site.index)
         is_behind = isinstance(self.graph.get_submodule(target), BehindActivation)
-        self.graph.set_submodule(f"{target}.inner" if is_behind else target, activation.eval().to(self.device))
+        self.graph.set_submodule(f"{target}.inner" if is_behind else target, placed(activation.eval(), self.device))
 
     @property
     def device(self) -> torch.device:
@@ -110,9 +111,13 @@ class Network:
         return next(self.graph.parameters()).device
 
     def to(self, device: str) -> "Network":
-        """Move its parameters there, in place."""
-        self.graph.to(device)
+        """Move its parameters there, in place, laid out as that computes fast."""
+        placed(self.graph, device)
         return self
+
+    def on(self, device: str) -> "Network":
+        """This network if it is there, else a copy that is."""
+        return self if self.device.type == device else self.copy().to(device)
 
     def copy(self) -> "Network":
         """An independent network with equal parameters."""

@@ -11,6 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from faultbench.campaign import Subject
+from faultbench.devices import finish
 from faultbench.formats.codec import Codec
 from faultbench.network import Network
 from faultbench.parts import parts
@@ -27,8 +28,8 @@ def measured_overhead(subject: Subject, bench: Bench) -> Overhead:
     built, network, unprotected = parts(subject), bench.protected(subject), bench.network(subject)
     fitted, fit_s = bench.fitted(subject)
     words = memory(network, built.codec)
-    pixels = splits(subject.dataset).test.batches(built.batch(unprotected))[0].pixels
-    time_taken = latency(network, unprotected, pixels)
+    images = splits(subject.dataset).test.first(built.batch(unprotected, bench.device)).to(bench.device)
+    time_taken = latency(network.on(bench.device), unprotected.on(bench.device), images.pixels)
     return Overhead(
         subject=subject.key,
         parameters=words.n_parameters,
@@ -72,7 +73,7 @@ def memory(protected: Network, codec: Codec) -> Memory:
 
 @torch.inference_mode()
 def latency(protected: Callable[[Tensor], Tensor], unprotected: Callable[[Tensor], Tensor], pixels: Tensor) -> Latency:
-    """Time of the protected network over that of the unprotected one on a batch of images, on one thread.
+    """Time of the protected network over that of the unprotected one on a batch of images there, on one thread.
 
     The two take turns, so that a slow moment of the machine meets both; the median of the rounds' ratios.
     """
@@ -84,8 +85,10 @@ def latency(protected: Callable[[Tensor], Tensor], unprotected: Callable[[Tensor
 
 
 def _seconds(network: Callable[[Tensor], Tensor], pixels: Tensor) -> float:
+    finish(pixels.device)
     started = time.perf_counter()
     network(pixels)
+    finish(pixels.device)
     return time.perf_counter() - started
 
 

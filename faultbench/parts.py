@@ -1,6 +1,7 @@
 """The plug-ins that a subject names, put together: what can be known before anything is loaded, trained or fitted."""
 
 import fnmatch
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ from torch import nn
 from faultbench import pilot, registry
 from faultbench.campaign import Choice, Subject
 from faultbench.datasets import Dataset
+from faultbench.devices import Device
 from faultbench.errors import FaultbenchError
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
@@ -26,6 +28,10 @@ from faultbench.trial import fault_space
 BATCH = 64
 LARGE_BATCH = 256
 """Images a forward pass: activations of a small batch stay in the caches; large weights pay for more images."""
+
+CARD_MACS = 2e11
+CARD_BATCHES = (64, 2048)
+"""Multiply-accumulates of a forward pass that keep a card busy, and the fewest and most images of one."""
 
 HEAVY = 0.1
 """Weights for each multiply-accumulate of an image from which on a network takes the large batch."""
@@ -72,11 +78,15 @@ class Parts:
             raise FaultbenchError(f"{self.subject.model.label} keeps nothing of {wanted}")
         return space
 
-    def batch(self, network: Network) -> int:
-        """Images a forward pass; where the campaign leaves it open, a rule that holds on every machine."""
+    def batch(self, network: Network, device: Device = "cpu") -> int:
+        """Images a forward pass; where the campaign leaves it open, a rule that holds on every machine's device."""
         if self.subject.batch is not None:
             return self.subject.batch
-        return LARGE_BATCH if _n_weights(network) > HEAVY * network.macs(self.dataset.shape) else BATCH
+        macs = network.macs(self.dataset.shape)
+        if device == "cuda":
+            fewest, most = CARD_BATCHES
+            return min(max(1 << round(math.log2(CARD_MACS / macs)), fewest), most)
+        return LARGE_BATCH if _n_weights(network) > HEAVY * macs else BATCH
 
     def sample(self, space: FaultSpace, ber: float) -> list[FaultMap]:
         """Fault maps at a rate from which a run learns where first faults will be."""

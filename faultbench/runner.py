@@ -15,7 +15,7 @@ from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.chunks import Prepared, chunks, jobs, named, split
 from faultbench.datasets.downloads import told
 from faultbench.declared import check_accuracy
-from faultbench.devices import card, chosen
+from faultbench.devices import LAYOUTS, card, chosen, release
 from faultbench.digests import images_digest, tensors_digest
 from faultbench.engines.engine import Engine, n_alive
 from faultbench.errors import FaultbenchError
@@ -148,7 +148,7 @@ class Runner:
         if self._device == "cuda":
             execution["card"] = card()
         execution["memory_per_worker_bytes"] = self._memory_bytes
-        execution["memory_layout"] = "channels_last"
+        execution["memory_layout"] = LAYOUTS[self._device]
         write_manifest(self._folder, self._campaign, command=command, execution=execution, data=data)
 
     def prepare(self) -> list[Prepared]:
@@ -170,12 +170,13 @@ class Runner:
             if network not in found["stored weights"]:
                 stored = self._bench.network(subject)
                 found["stored weights"][network] = tensors_digest(dict(stored.graph.named_parameters()))
-                found["images a forward pass"][network] = parts(subject).batch(stored)
+                found["images a forward pass"][network] = parts(subject).batch(stored, self._device)
                 found["test images"][subject.dataset.label] = images_digest(splits(subject.dataset).test)
         return found
 
     def run_trials(self, prepared: Sequence[Prepared]) -> None:
         """Run what is wanted of each subject's trials until nothing more is."""
+        release(self._device)  # the workers want room for their golden runs
         n_rounds = 0
         while wanted := [chunk for one in prepared for chunk in self._wanted(one)]:
             self._run(wanted)

@@ -47,7 +47,7 @@ class Bench:
         self, artifacts: ArtifactStore, reporter: Reporter, *, memory_bytes: int = 0, device: Device = "cpu"
     ) -> None:
         compute_exactly(device)
-        self._artifacts, self._device = artifacts, device
+        self._artifacts, self.device = artifacts, device
         self._reporter = reporter
         self._memory_bytes = memory_bytes
         self._stored: tuple[str, Network] | None = None
@@ -77,15 +77,15 @@ class Bench:
 
     def evaluation(self, subject: Subject, bers: Sequence[float]) -> Evaluation:
         """The subject with its golden run done, ready for trials at these rates."""
-        built, network = parts(subject), self.protected(subject).to(self._device)
+        built, network = parts(subject), self.protected(subject).to(self.device)
         images = splits(subject.dataset).test.first(subject.images)
         space = built.fault_space(network)
         sample = [fault_map for ber in bers for fault_map in built.sample(space, ber)]
         return Evaluation(
             network,
             space,
-            images.to(self._device),
-            batch=built.batch(network),
+            images.to(self.device),
+            batch=built.batch(network, self.device),
             staging=Staging(self._memory_bytes, sample),
         )
 
@@ -107,7 +107,7 @@ class Bench:
         subject, recipe = built.subject, recipe_of(built.subject.training)
         generator = torch_generator(subject.seed, name)
         title = f"train {subject.model.label} on {subject.dataset.label}"
-        train = splits(subject.dataset).train.to(self._device)
+        train = splits(subject.dataset).train.to(self.device)
         n_threads = _n_threads(built.untrained, built, recipe.batch)
         epochs = KeptEpochs(self._artifacts, f"partial-{name}", title)
         with threads(n_threads), self._reporter.task(title, recipe.n_epochs, unit="epochs") as task:
@@ -122,13 +122,14 @@ class Bench:
         title = f"fit {subject.scheme.label} on {subject.model.label}, {subject.dataset.label}, {subject.format.label}"
         checkpoint = SiteCheckpoint(self._artifacts, f"partial-{name}", title)
         fitting = Fitting(
-            network=network if self._device == "cpu" else network.copy().to(self._device),
-            train=data.train.to(self._device),
-            calibration=data.calibration.to(self._device),
+            network=network.on(self.device),
+            train=data.train.to(self.device),
+            calibration=data.calibration.to(self.device),
             augment=built.dataset.augment,
             codec=built.codec,
-            batch=built.batch(network),
+            batch=built.batch(network, self.device),
             schedule=subject.training.schedule,
+            tf32=subject.training.tf32,
             seed=seed_of(subject.seed, name),
             memory_bytes=self._memory_bytes,
             title=title,
@@ -153,6 +154,7 @@ def recipe_of(training: Training) -> Recipe:
         n_epochs=training.epochs or recipe.n_epochs,
         batch=training.batch or recipe.batch,
         learning_rate=training.learning_rate or recipe.learning_rate,
+        tf32=training.tf32,
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultbench.datasets import Augment, Images
+from faultbench.devices import in_tf32, placed
 from faultbench.progress import Task
 
 
@@ -22,6 +24,7 @@ class Recipe:
     learning_rate: float
     n_flat_epochs: int = 5
     weight_decay: float = 5e-4
+    tf32: bool = False
 
 
 RECIPES = {
@@ -75,7 +78,7 @@ def train_classifier(
     initialise(model, generator)
     device = images.stored.device
     card = device if device.type == "cuda" else None
-    model.to(device)
+    placed(model, device)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() <= 1]
     groups = [
@@ -94,6 +97,7 @@ def train_classifier(
             n_epochs=recipe.n_epochs,
             n_flat_epochs=recipe.n_flat_epochs,
             n_done=epochs.n_done,
+            tf32=recipe.tf32,
             task=task,
             after_epoch=lambda: epochs.remember(model, optimiser, generator),
         )
@@ -108,23 +112,26 @@ def descend(
     n_epochs: int,
     n_flat_epochs: int,
     n_done: int = 0,
+    tf32: bool = False,
     task: Task,
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
     """Minimise loss(pixels, labels) over epochs of batches; flat learning rate first, then cosine to zero.
 
-    The peak learning rates are the optimiser's defaults. n_done epochs count as done already.
+    The peak learning rates are the optimiser's defaults. n_done epochs count as done already. With tf32 a card may
+    multiply in it during a step, and not in after_epoch.
     """
     if n_done:
         task.advance(n_done)
     for epoch in range(n_done, n_epochs):
         for group in optimiser.param_groups:
             group["lr"] = optimiser.defaults["lr"] * rate(epoch, n_epochs, n_flat_epochs)
-        for pixels, labels in batches():
-            optimiser.zero_grad()
-            value = loss(pixels, labels)
-            value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimiser.step()
+        with in_tf32() if tf32 else nullcontext():
+            for pixels, labels in batches():
+                optimiser.zero_grad()
+                value = loss(pixels, labels)
+                value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                optimiser.step()
         task.advance(note=f"loss {value.item():.3f}")
         after_epoch()
 

@@ -153,7 +153,7 @@ def test_an_alpha_that_is_computed_leaves_no_floor() -> None:
 GATES = [nn.Sigmoid(), nn.Hardsigmoid(), nn.Tanh(), nn.Hardtanh(), nn.Softsign(), torch.sigmoid, F.hardsigmoid]
 
 
-@pytest.mark.parametrize("gate", GATES, ids=str)
+@pytest.mark.parametrize("gate", GATES, ids=lambda gate: getattr(gate, "__name__", str(gate)))
 def test_gates_whose_own_range_is_bounded_are_no_sites(gate: Callable[[Tensor], Tensor]) -> None:
     class Gated(nn.Module):
         def __init__(self) -> None:

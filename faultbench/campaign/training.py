@@ -18,11 +18,15 @@ class Training(BaseModel):
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = Field(
         default=None, description="peak learning rate of networks; by the schedule"
     )
+    tf32: bool = Field(
+        default=False,
+        description="let a CUDA card train networks and bounds in TF32, which is faster; trials never use it",
+    )
 
     @model_serializer(mode="wrap")
     def _given(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # What is left open stays unwritten: results folders from before there was a choice go on.
-        return {key: value for key, value in written(self).items() if value is not None}
+        return {key: value for key, value in written(self).items() if value is not None and value is not False}
 
     @property
     def record(self) -> dict[str, Any]:

@@ -101,13 +101,13 @@ def _add_patches(stored: Sequence[StoredTensor], hits: Sequence[_Hit], found: Se
     tensors = [stored[hit.tensor].tensor for hit in hits]
     codec, device = stored[hits[0].tensor].codec, tensors[0].device
     memories = [_memory(tensor) for tensor in tensors]
-    places = [
-        torch.from_numpy(_positions(tensor, hit.words)).to(device) for tensor, hit in zip(tensors, hits, strict=True)
-    ]
+    positions = [_positions(tensor, hit.words) for tensor, hit in zip(tensors, hits, strict=True)]
+    n_words = [len(hit.words) for hit in hits]
+    places = torch.split(torch.from_numpy(np.concatenate(positions)).to(device), n_words)  # to a card at once
     before = [memory.index_select(0, where) for memory, where in zip(memories, places, strict=True)]
     masks = torch.from_numpy(np.concatenate([hit.masks for hit in hits])).to(device)
     words = codec.encode(torch.cat(before).view(torch.float32)) ^ masks
-    after = torch.split(codec.decode(words).to(torch.float32).view(torch.int32), [len(hit.words) for hit in hits])
+    after = torch.split(codec.decode(words).to(torch.float32).view(torch.int32), n_words)
     for hit, memory, where, old, new in zip(hits, memories, places, before, after, strict=True):
         for owner, rows in _runs(hit.owners):
             found[owner][hit.tensor] = Patch(memory, where[rows], old[rows], new[rows])

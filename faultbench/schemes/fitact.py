@@ -77,6 +77,7 @@ class FitAct:
                 batches=lambda: shuffled(train, recipe.batch, fitting.augment, generator),
                 n_epochs=recipe.n_epochs,
                 n_flat_epochs=0,
+                tf32=fitting.tf32,
                 task=task,
                 after_epoch=affordable.look,
             )

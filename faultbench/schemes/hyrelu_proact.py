@@ -142,6 +142,7 @@ class Progressive:
             batches=lambda: shuffled(self._fitting.train, self._recipe.batch, self._fitting.augment, generator),
             n_epochs=n_epochs,
             n_flat_epochs=min(N_FLAT_EPOCHS, n_epochs // 3),
+            tf32=self._fitting.tf32,
             task=LadderStep(self._tell, n_epochs),
         )
         self.n_epochs += n_epochs

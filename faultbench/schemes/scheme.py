@@ -75,6 +75,8 @@ class Fitting:
     reporter: Reporter
     memory_bytes: int = 0
     """What values kept of golden runs may take."""
+    tf32: bool = False
+    """Whether a card may train bounds in TF32."""
     checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
 
     def generator(self, purpose: str) -> torch.Generator:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from faultbench.datasets import Images
-from faultbench.devices import finish
+from faultbench.devices import finish, layout
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.injection import Patch, patches
 from faultbench.faults.space import FaultSpace
@@ -322,4 +322,4 @@ class GoldenRun:
 
 def _input(images: Images) -> Tensor:
     """The pixels of a batch, decoded where it is needed: in float32 they would take four times the room."""
-    return images.pixels.contiguous(memory_format=torch.channels_last)
+    return images.pixels.contiguous(memory_format=layout(images.stored.device))
