@@ -219,6 +219,13 @@ class TestOnACard:
         whole = run(campaign(), tmp_path, engine=Serial(1), reporter=Silent(), terms=terms)
         assert read_journal(whole / "journal").trials == read_journal(folders["cuda"] / "journal").trials
 
+    @pytest.mark.parametrize("images", ["200", "auto", "{per_trial: 8}"])
+    def test_every_scheme_is_fitted_and_runs_there(self, tmp_path: Path, images: str) -> None:
+        schemes = "[relu, clip_act, ranger, ft_clipact, fitact, hyrelu_proact]"
+        text = CAMPAIGN.replace("[relu, clip_act]", schemes).replace("training:", f"images: {images}\ntraining:")
+        found = read_journal(ran(tmp_path, "cuda", text) / "journal")
+        assert (len(found.trials), len(found.quarantined), len(found.goldens)) == (36, 0, 6)
+
     def test_a_network_learns_there(self, tmp_path: Path) -> None:
         folder = ran(tmp_path, "cuda", CAMPAIGN.replace("epochs: 1", "epochs: 8"))
         assert min(golden.n_correct for golden in read_journal(folder / "journal").goldens.values()) > 450

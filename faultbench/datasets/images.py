@@ -54,8 +54,8 @@ class Images:
         return Images(self.stored[:n_images], self.labels[:n_images])
 
     def chosen(self, indices: Tensor) -> "Images":
-        """The images at these indices, in their order."""
-        return Images(self.stored[indices], self.labels[indices])
+        """The images at these indices, in their order, wherever the indices are."""
+        return Images(self.stored[indices.to(self.stored.device)], self.labels[indices.to(self.labels.device)])
 
     def batches(self, batch: int) -> list["Images"]:
         """Consecutive batches; the last may be smaller."""
