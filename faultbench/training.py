@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultbench.datasets import Augment, Images
-from faultbench.devices import in_tf32, placed
+from faultbench.devices import fused, in_tf32, placed
 from faultbench.progress import Task
 
 
@@ -78,14 +78,14 @@ def train_classifier(
     initialise(model, generator)
     device = images.stored.device
     card = device if device.type == "cuda" else None
-    placed(model, device)
+    placed(model, device, tf32=recipe.tf32)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() <= 1]
     groups = [
         {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    optimiser = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+    optimiser = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True, fused=fused(device))
     model.train()
     with torch.random.fork_rng(devices=[card] if card else []):
         torch.manual_seed(generator.initial_seed())  # dropout takes no generator; the fork puts torch's own back

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultbench.activations import ClipToZero, Granularity, Smooth
+from faultbench.devices import fused
 from faultbench.network import Site
 from faultbench.registry import scheme
 from faultbench.schemes.bound_training import STEEPNESS, Student, mean_square
@@ -65,7 +66,13 @@ class FitAct:
         trained = student.train_only(student.bounds)
         # Adam divides by the gradient's size: ζ and the coupled decay count only against its eps, which is
         # therefore part of the method.
-        optimiser = torch.optim.Adam(trained, lr=self.learning_rate, eps=1e-8, weight_decay=self.weight_decay)
+        optimiser = torch.optim.Adam(
+            trained,
+            lr=self.learning_rate,
+            eps=1e-8,
+            weight_decay=self.weight_decay,
+            fused=fused(fitting.network.device),
+        )
         generator, train = fitting.generator("fitact"), fitting.train.first(self.train_images)
         affordable = Affordable(student, fitting, self.max_accuracy_drop)
         with fitting.reporter.task(fitting.title, recipe.n_epochs, unit="epochs") as task:

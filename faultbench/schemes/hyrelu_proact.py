@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultbench.activations import ClipToZero, Granularity, Smooth
+from faultbench.devices import fused
 from faultbench.network import Site
 from faultbench.progress import Task
 from faultbench.registry import scheme
@@ -138,7 +139,7 @@ class Progressive:
         generator = self._fitting.generator(purpose)
         descend(
             lambda pixels, labels: self._loss(pixels, labels, trained),
-            torch.optim.AdamW(trained, lr=learning_rate, weight_decay=decay),
+            torch.optim.AdamW(trained, lr=learning_rate, weight_decay=decay, fused=fused(bounds.device)),
             batches=lambda: shuffled(self._fitting.train, self._recipe.batch, self._fitting.augment, generator),
             n_epochs=n_epochs,
             n_flat_epochs=min(N_FLAT_EPOCHS, n_epochs // 3),
