@@ -22,6 +22,8 @@ _VECTOR_UNITS = frozenset({"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16
 def check_same_campaign(folder: Path, campaign: Campaign) -> None:
     """FaultbenchError unless the folder is new, empty, of a run that was killed at once, or of this campaign.
 
+    It may hold artifacts alone: networks and bounds made elsewhere, on a card say, that trials here start from.
+
     Axes and trial counts may have grown since; what every cell shares may not have changed.
     """
     path = folder / "manifest.json"
@@ -41,10 +43,10 @@ def check_same_campaign(folder: Path, campaign: Campaign) -> None:
 
 
 def _is_of_a_start(path: Path) -> bool:
-    """Whether a run makes such an entry before it has written its manifest."""
+    """Whether a run finds such an entry, or makes it, before it has written its manifest."""
     if path.name == "journal":
         return path.is_dir() and not any(file.stat().st_size for file in path.iterdir())
-    return path.name.startswith((".lock", ".manifest.json."))
+    return path.name == "artifacts" or path.name.startswith((".lock", ".manifest.json."))
 
 
 def write_manifest(

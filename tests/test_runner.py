@@ -250,14 +250,23 @@ def test_a_run_killed_before_its_first_word_does_not_stand_in_the_way(tmp_path: 
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     left = {path.name for path in (tmp_path / "small").iterdir()}
     assert left == {".lock", "journal"}
-    (tmp_path / "small" / "artifacts").mkdir()  # no run gets so far without a manifest
+    (tmp_path / "small" / "tables").mkdir()  # no run gets so far without a manifest
     with pytest.raises(FaultbenchError, match="holds no faultbench results"):
         run(again, tmp_path, engine=Serial(1), reporter=Silent())
-    (tmp_path / "small" / "artifacts").rmdir()
+    (tmp_path / "small" / "tables").rmdir()
     check_same_campaign(tmp_path / "small", again)
     (tmp_path / "small" / "journal" / "other.jsonl").write_text("{}")
     with pytest.raises(FaultbenchError, match="holds no faultbench results"):
         check_same_campaign(tmp_path / "small", again)
+
+
+def test_artifacts_alone_are_where_a_run_may_begin(trained: Path, tmp_path: Path) -> None:
+    again = campaign(tmp_path)
+    kept = shutil.copytree(trained / "artifacts", tmp_path / "small" / "artifacts")
+    made = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
+    folder = run(again, tmp_path, engine=Serial(1), reporter=Silent())
+    assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == made  # nothing was trained or fitted again
+    assert read_journal(folder / "journal").trials == read_journal(trained / "journal").trials
 
 
 def test_another_campaign_of_the_same_name_is_refused_and_nothing_is_written(trained: Path, root: Path) -> None:
