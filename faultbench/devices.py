@@ -36,6 +36,11 @@ def chosen(wanted: str, recorded: str | None = None) -> Device:
     return "cuda" if found == "cuda" else "cpu"
 
 
+def nearest(recorded: str | None) -> Device:
+    """Where results are looked at again: on the device that they are from, or the processor if there is no such one."""
+    return "cuda" if recorded == "cuda" and torch.cuda.is_available() else "cpu"
+
+
 def card() -> str:
     """What the card calls itself."""
     return torch.cuda.get_device_name()

@@ -80,6 +80,14 @@ class Trial(Recorded):
     n_due_critical: int | None = None
     stratum: int | None = None
 
+    def images_apart(self, other: "Trial") -> int | None:
+        """The most images that any count of another run of this trial differs by; None where its flips differ."""
+        if (self.cell, self.trial, self.flips_digest) != (other.cell, other.trial, other.flips_digest):
+            return None
+        names = (name for name in self.__match_args__ if name.startswith("n_"))
+        counts: list[tuple[int, int]] = [(getattr(self, name) or 0, getattr(other, name) or 0) for name in names]
+        return max(abs(one - another) for one, another in counts)
+
     def __post_init__(self) -> None:
         check_text(self, "cell", "flips_digest")
         check_counts(self, "trial", "n_flips", "n_images", "n_correct", "n_masked", "n_sdc", "n_sdc_critical", "n_due")

@@ -376,3 +376,28 @@ def test_weights_that_changed_since_are_told(lab: Path, tmp_path: Path, capsys: 
 def test_bounds_are_taken_from_the_artifacts(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("faultbench.subjects.bounds_to_maxima", lambda *_, **__: pytest.fail("it was fitted again"))
     assert again_of(lab, "drawn", "clip_act@1e-5", 0).differences == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a CUDA card")
+@pytest.mark.parametrize(("n_otherwise", "flips", "code"), [(0, None, 0), (1, None, 0), (2, None, 1), (1, "0" * 16, 1)])
+def test_a_row_from_a_card_may_differ_by_a_hundredth_of_its_images(
+    n_otherwise: int, flips: str | None, code: int, lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(journal: Journal, kept: Path) -> None:
+        known = read_journal(kept)
+        for golden in known.goldens.values():
+            journal.append(golden.to_record())
+        for trial in known.trials.values():
+            more = n_otherwise if trial.n_masked >= n_otherwise else -n_otherwise
+            other = replace(trial, n_masked=trial.n_masked - more, n_due=trial.n_due + more)
+            journal.append(replace(other, flips_digest=flips or trial.flips_digest).to_record())
+
+    moved = copied(lab, tmp_path, change)
+    manifest = moved / "results" / "drawn" / "manifest.json"
+    written = json.loads(manifest.read_text())
+    written["execution"]["device"] = "cuda"
+    manifest.write_text(json.dumps(written))
+    assert replayed(moved, "drawn", "relu@1e-5", "0") == code
+    out, error = capsys.readouterr()
+    assert ("as last bits may do" in out, "not as it was stored" in out) == (code == 0 and n_otherwise > 0, code == 1)
+    assert error.count("differs: ") == 2 * bool(n_otherwise) + (flips is not None)
