@@ -3,7 +3,8 @@
     python docs/refresh_results.py results/cifar10_resnet20 … [--replay 20]
 
 Results folders are copied only if they are complete, and if a random sample of their trials, run again here, gives
-equal rows. Without folders the page alone is made again, from the tables that lie in docs/results/.
+equal rows, or rows as `faultbench replay` lets pass where they are from a card that is not here. Without folders the
+page alone is made again, from the tables that lie in docs/results/.
 """
 
 import argparse
@@ -22,13 +23,15 @@ import pandas as pd
 
 from faultbench.artifacts import ArtifactStore
 from faultbench.comparison import compare_schemes
+from faultbench.devices import nearest
+from faultbench.manifest import recorded_device
 from faultbench.markdown import markdown
 from faultbench.memory import memory_for
 from faultbench.parts import parts
 from faultbench.plots import write_plots
 from faultbench.progress import reporter
 from faultbench.records import Trial
-from faultbench.replay.again import recorded_campaign
+from faultbench.replay.again import APART, recorded_campaign
 from faultbench.results_folder import ResultsFolder, read_folder
 from faultbench.subjects import Bench
 from faultbench.tables import read_results
@@ -54,7 +57,7 @@ def keep(path: Path, *, n_replayed: int) -> None:
     results, folder = read_results(path), read_folder(path)
     if results.cells.limited.any():
         raise SystemExit(f"{path} is not complete; run its campaign again")
-    replay(folder, n_replayed)
+    again = replay(folder, n_replayed)
     into = KEPT / path.name
     into.mkdir(parents=True, exist_ok=True)
     list(write_plots(results, path / "plots"))
@@ -66,19 +69,25 @@ def keep(path: Path, *, n_replayed: int) -> None:
     _pairs(folder).to_csv(into / "pairs.csv", index=False, lineterminator="\n")
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     made_on = {key: manifest[key] for key in ("faultbench", "environment", "execution", "data")}
-    text = json.dumps({**made_on, "trials run again": n_replayed}, indent=1)
+    text = json.dumps({**made_on, **again}, indent=1)
     (into / "made_on.json").write_text(text + "\n", encoding="utf-8")
     (into / "table.md").write_text(markdown(results).split("\n", 1)[1].strip() + "\n", encoding="utf-8")
 
 
-def replay(folder: ResultsFolder, n_trials: int) -> None:
-    """Run a random sample of the trials again; SystemExit names the first whose row differs."""
+def replay(folder: ResultsFolder, n_trials: int) -> dict[str, int]:
+    """Run a random sample of the trials again: how many there were, and by how many images they differ.
+
+    SystemExit names the first whose row differs, or differs too much where it is from a card that is not here.
+    """
+    recorded = recorded_device(folder.path)
+    device, apart = nearest(recorded), []
     moved = KEPT.parent.parent / "campaigns" / f"{folder.path.name}.yaml"
     campaign = recorded_campaign(folder.path, moved, allow_outside=True)
     cells = {cell.key: cell for cell in campaign.cells}
     stored = [trial for trials in folder.trials.values() for trial in trials]
     chosen = random.Random(0).sample(stored, n_trials)
-    bench = Bench(ArtifactStore(folder.path / "artifacts"), reporter(is_terminal=False), memory_bytes=memory_for(1))
+    store, memory_bytes = ArtifactStore(folder.path / "artifacts"), memory_for(1, device)
+    bench = Bench(store, reporter(is_terminal=False), memory_bytes=memory_bytes, device=device)
     chosen.sort(key=lambda trial: (cells[trial.cell].subject.key, trial.cell, trial.trial))
     for _, group in itertools.groupby(chosen, key=lambda trial: cells[trial.cell].subject.key):
         trials = list(group)
@@ -86,8 +95,10 @@ def replay(folder: ResultsFolder, n_trials: int) -> None:
         evaluation = bench.evaluation(subject, [cells[trial.cell].ber for trial in trials])
         for trial in trials:
             again = run_job(evaluation, parts(subject).fault, subject.seed, _job(trial, cells[trial.cell].ber))
-            if again != trial:
+            apart.append(trial.images_apart(again))
+            if again != trial and (recorded == device or apart[-1] is None or apart[-1] > APART * trial.n_images):
                 raise SystemExit(f"{folder.path}: cell {trial.cell} trial {trial.trial} comes out otherwise: {again}")
+    return {"trials run again": n_trials, "of them equal": apart.count(0), "images apart at most": max(apart)}
 
 
 def page() -> str:
@@ -125,8 +136,8 @@ def _functions() -> dict[str, Callable[..., str]]:
         rates = [cell(scheme, ber, **where) for scheme in (first, second)]
         return f"{(1 - rates[0].masked_rate) / (1 - rates[1].masked_rate):.1f}×"
 
-    def cost(scheme: str, column: str, digits: int) -> str:
-        return f"{row('cifar10_resnet20', 'overhead', scheme=scheme)[column]:,.{digits}f}"
+    def cost(scheme: str, column: str, digits: int, *, of: str = "cifar10_resnet20") -> str:
+        return f"{row(of, 'overhead', scheme=scheme)[column]:,.{digits}f}"
 
     def table(campaign: str) -> str:
         return (KEPT / campaign / "table.md").read_text(encoding="utf-8").strip()
@@ -134,10 +145,14 @@ def _functions() -> dict[str, Callable[..., str]]:
     def machine(campaign: str) -> str:
         made_on = json.loads((KEPT / campaign / "made_on.json").read_text(encoding="utf-8"))
         environment, execution = made_on["environment"], made_on["execution"]
-        n_again = made_on["trials run again"]
+        n_again, n_apart = made_on["trials run again"], made_on.get("images apart at most", 0)
+        found = "gave equal rows"
+        if n_apart:
+            found = f"on a processor met the same flips: {made_on['of them equal']} equal rows, the others "
+            found += f"{n_apart} images apart at most"
         return (
-            f"{environment['processor']}, torch {environment['torch']}, {execution['workers']} worker(s) on the "
-            f"{execution['device']}; {n_again} random trials run again gave equal rows"
+            f"{execution.get('card', environment['processor'])}, torch {environment['torch']}, "
+            f"{execution['workers']} worker(s) on the {execution['device']}; {n_again} random trials run again {found}"
         )
 
     names = (accuracy, golden, difference, fewer_wrong, cost, table, machine)

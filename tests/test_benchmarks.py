@@ -88,3 +88,18 @@ def test_sampled_trials_are_held_against_whole_ones(tmp_path: Path) -> None:
     (row,) = table(tmp_path / "sampling.csv")
     assert int(row["images_sampled"]) <= 32 * 16 < int(row["images_all"]) == 20 * 100
     assert "1 cells: images 1/" in printed
+
+
+def test_a_card_that_is_not_there_is_said() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("says what happens without a CUDA card")
+    command = [sys.executable, str(ROOT / "benchmarks" / "card.py")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "torch finds no CUDA card here; `faultbench doctor` says what it finds\n",
+    )

@@ -153,6 +153,7 @@ def test_what_changes_no_meaning_changes_no_key(same: dict[str, str]) -> None:
         {"training": "{epochs: 3}"},
         {"training": "{batch: 3}"},
         {"training": "{learning_rate: 0.5}"},
+        {"training": "{tf32: true}"},
     ],
 )
 def test_what_changes_the_meaning_changes_every_key(different: dict[str, str]) -> None:
@@ -185,6 +186,7 @@ def test_a_campaign_is_another_with_another_seed_images_batch_or_training(other:
 def test_training_that_is_left_open_is_not_written_so_that_older_folders_go_on() -> None:
     assert campaign().spec["training"] == {"schedule": "fast"}
     assert campaign(training="{epochs: 3}").spec["training"] == {"schedule": "fast", "epochs": 3}
+    assert keys(campaign(training="{tf32: false}")) == keys(campaign())
 
 
 def test_a_changed_law_changes_every_key(monkeypatch: pytest.MonkeyPatch) -> None:

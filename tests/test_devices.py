@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from joblib import cpu_count
 from made_networks import SHAPE, Residual
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from faultbench.activations import ClipToZero, Saturate, Smooth
 from faultbench.campaign import Campaign, parse_campaign
 from faultbench.datasets import Images
 from faultbench.datasets.images import mirrored, shifted
-from faultbench.devices import chosen
+from faultbench.devices import chosen, in_tf32, n_workers_on, placed
 from faultbench.engines.serial import Serial
 from faultbench.errors import EngineError, FaultbenchError
 from faultbench.faults.injection import Patch, _add_patches, _Hit, written
@@ -25,6 +27,7 @@ from faultbench.formats.ieee import Float32, bfloat16, float16
 from faultbench.journal import read_journal
 from faultbench.manifest import read_manifest, recorded_device, save_manifest
 from faultbench.network import trace
+from faultbench.parts import parts
 from faultbench.progress import Silent
 from faultbench.records import Golden
 from faultbench.runner import run
@@ -147,6 +150,44 @@ def test_what_is_installed_in_a_network_on_a_card_goes_there() -> None:
             network.install(site, activation)
         assert network(torch.empty(4, *SHAPE, device="cuda")).device.type == "cuda"
         assert {parameter.tensor.device.type for parameter in network.parameters()} == {"cuda"}
+
+
+@pytest.mark.usefixtures("_replacing_parameters")
+@pytest.mark.parametrize(("tf32", "is_last"), [(False, False), (True, True)])
+def test_filters_lie_as_the_device_computes_fast(tf32: bool, is_last: bool) -> None:
+    def lies_last(module: nn.Module) -> bool:
+        (filters,) = {p.is_contiguous(memory_format=torch.channels_last) for p in module.parameters() if p.dim() == 4}
+        return filters
+
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    assert lies_last(placed(module, "cpu", tf32=tf32))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert lies_last(placed(module, "cuda", tf32=tf32)) == is_last
+
+
+def test_tf32_is_for_the_block_alone() -> None:
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    with in_tf32():
+        assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (True, True)
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "images"),
+    [("digits_cnn", 2048), ("resnet20", 2048), ("alexnet", 2048), ("vgg16", 512), ("resnet50", 128)],
+)
+def test_a_card_is_given_as_many_images_as_keep_it_busy(model: str, images: int) -> None:
+    text = CAMPAIGN.replace("[digits]", "[cifar10]").replace("digits_cnn", model)
+    built = parts(campaign(text).subjects[0])
+    assert built.batch(built.untrained, "cuda") == images
+    assert built.batch(built.untrained) == (256 if model == "alexnet" else 64)
+    fixed = parts(campaign(text + "batch: 50\n").subjects[0])
+    assert fixed.batch(fixed.untrained, "cuda") == fixed.batch(fixed.untrained) == 50
+
+
+def test_processes_take_turns_on_a_card_so_two_are_enough() -> None:
+    assert n_workers_on("cuda") == min(2, n_workers_on("cpu"))
+    assert n_workers_on("cpu") == cpu_count()
 
 
 def test_profiles_of_a_network_on_a_card_are_the_processors() -> None:

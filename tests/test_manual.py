@@ -44,6 +44,7 @@ def test_every_command_of_a_page_runs(page: Path, tmp_path: Path):
 
 def test_the_pages_with_commands_are_those_meant():
     assert [page.stem for page in PAGES] == [
+        "card",
         "ci",
         "cluster",
         "own_data",

@@ -97,6 +97,7 @@ def command(
     shown = reporter(progress, is_terminal=sys.stderr.isatty())
 
     from faultbench.checking import Running, check, update
+    from faultbench.devices import n_workers_on
     from faultbench.gate.judging import read_demands
     from faultbench.halting import Stop
     from faultbench.supervisor import STALL_LIMIT_S
@@ -107,7 +108,7 @@ def command(
     stop = Stop()
     how = Terms(stall_limit_s=stall_limit or STALL_LIMIT_S, stop=stop, memory_bytes=memory_bytes)
     with resumable(), stop.listening(time_limit):
-        chosen = chosen_engine(engine, n_workers, address)
+        chosen = chosen_engine(engine, n_workers or n_workers_on(how.device), address)
         running = Running(root, chosen, shown, how, fresh, sys.argv)
         if updates and baseline:
             judgement = update(campaign, running, demands, baseline)

@@ -55,7 +55,9 @@ def _trial_options(verb: Any) -> Any:
 @output_option
 @data_option
 @click.option("--engine", type=click.Choice(list(catalogue("engine"))), default="local", show_default=True)
-@click.option("--workers", "n_workers", type=click.IntRange(min=1), help="Worker processes; default: one a core.")
+@click.option(
+    "--workers", "n_workers", type=click.IntRange(min=1), help="Worker processes; default: one a core, two on a card."
+)
 @memory_option
 @click.option("--address", help="Of a running dask scheduler (tcp://…) or ray cluster; default: one of our own.")
 @_trial_options
@@ -87,27 +89,28 @@ def command(
         raise FaultbenchError("--shard with trials.until: where a cell ends hangs on all its trials; give one of them")
 
     from faultbench.chunks import Shard
+    from faultbench.devices import chosen as chosen_device
+    from faultbench.devices import n_workers_on
     from faultbench.halting import Stop
+    from faultbench.manifest import recorded_device
     from faultbench.runner import run
     from faultbench.supervisor import STALL_LIMIT_S
     from faultbench.terms import Terms
 
-    stop = Stop()
-    terms = Terms(limit, Shard(*shard), retry_quarantined, stall_limit or STALL_LIMIT_S, stop, memory_bytes, device)
+    stop, there = Stop(), chosen_device(device, None if fresh else recorded_device(root / campaign.name))
+    terms = Terms(limit, Shard(*shard), retry_quarantined, stall_limit or STALL_LIMIT_S, stop, memory_bytes, there)
     with resumable(), stop.listening(time_limit):
-        chosen = chosen_engine(engine, n_workers, address)
+        chosen = chosen_engine(engine, n_workers or n_workers_on(there), address)
         folder = run(campaign, root, engine=chosen, reporter=shown, terms=terms, fresh=fresh, command=sys.argv)
     _show(folder)
     return _quarantined(folder, shown)
 
 
-def chosen_engine(name: str, n_workers: int | None, address: str | None) -> Any:
-    from joblib import cpu_count
-
+def chosen_engine(name: str, n_workers: int, address: str | None) -> Any:
     options = {} if address is None else {"address": address}
     if options and "address" not in catalogue("engine")[name].options:
         raise FaultbenchError(f"--address {address}: the engine {name} has no address; give --engine dask or ray")
-    return build("engine", name, options, n_workers=n_workers or cpu_count())
+    return build("engine", name, options, n_workers=n_workers)
 
 
 @contextmanager
