@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from joblib import cpu_count
 from made_networks import SHAPE, Residual
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from faultbench import devices
 from faultbench.activations import ClipToZero, Saturate, Smooth
 from faultbench.campaign import Campaign, parse_campaign
 from faultbench.datasets import Images
@@ -185,9 +185,10 @@ def test_a_card_is_given_as_many_images_as_keep_it_busy(model: str, images: int)
     assert fixed.batch(fixed.untrained, "cuda") == fixed.batch(fixed.untrained) == 50
 
 
-def test_processes_take_turns_on_a_card_so_two_are_enough() -> None:
-    assert n_workers_on("cuda") == min(2, n_workers_on("cpu"))
-    assert n_workers_on("cpu") == cpu_count()
+@pytest.mark.parametrize("n_cores", [1, 2, 16])
+def test_processes_take_turns_on_a_card_so_two_are_enough(n_cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "cpu_count", lambda: n_cores)
+    assert (n_workers_on("cpu"), n_workers_on("cuda")) == (n_cores, min(n_cores, 2))
 
 
 def test_profiles_of_a_network_on_a_card_are_the_processors() -> None:
