@@ -76,6 +76,11 @@ class Manifest(BaseModel):
         asked = self.spec.trials
         return Rule.read(asked if isinstance(asked, AdaptiveTrials) else self.trials, self.spec.images)
 
+    @cached_property
+    def sorted_cells(self) -> list[CellEntry]:
+        """The cells in the order of tables."""
+        return sorted(self.cells, key=lambda entry: (entry.labels, entry.ber, entry.cell))
+
     @property
     def scheme_names(self) -> dict[str, str]:
         """The name of the scheme behind each label, in the order of the cells."""

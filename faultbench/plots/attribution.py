@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
 from faultbench.attribution import CERTAIN, EXCLUDED
@@ -28,6 +29,8 @@ _SHADES, _ABOVE_0 = _COLOURS.with_extremes(under="#ECECEC"), Normalize(1e-9, 100
 """A harm of 0 is one that is excluded, and grey."""
 _MOST_VECTORS = 20_000
 """Cells of a figure beyond which they are pixels in its PDF and SVG."""
+_PIXELS = 4
+"""Of a side of such a cell in these: where a reader's program smooths pixels, it is the edges of a cell alone."""
 _MANY_ROWS = 30
 _LEAST_IN = 0.5
 """Of a panel: what the colour bar and its title take."""
@@ -80,14 +83,23 @@ def _draw_band(
         # A line is left free for the block's name, which is wider than a panel.
         axes.set_title("\n" * names_block + plain(one.line.label), pad=4, y=1, fontsize=_title_pt(one, row))
         _draw_map(axes, block, one, has_vectors=has_vectors)
-        size = 7.5 if len(block.rows) <= _MANY_ROWS else 5
-        labels = [plain(row_text(row)) for row in block.rows] if number == 0 else []
-        axes.set_yticks(np.arange(len(labels)) + 0.5, labels, fontsize=size)
         axes.set_xlabel("Bit")
+        if number == 0:
+            _name_rows(axes, block)
     for axes in row[len(maps) :]:
         axes.set_visible(False)
     if names_block:
         row[0].annotate(plain(block.block.name), (0, 1), (0, 16), "axes fraction", "offset points").set_in_layout(False)
+
+
+def _name_rows(axes: Axes, block: BlockMap) -> None:
+    """The rows' names left of the map, as texts: labels of ticks would take longer than the maps themselves."""
+    labels = [plain(row_text(row)) for row in block.rows]
+    beside = offset_copy(axes.get_yaxis_transform(), axes.get_figure(root=True), x=-3.5, units="points")
+    look: dict[str, Any] = {"ha": "right", "va": "center_baseline", "transform": beside}
+    size = 7.5 if len(labels) <= _MANY_ROWS else 5
+    for place, label in enumerate(labels):
+        axes.text(0, place + 0.5, label, fontsize=size, **look)
 
 
 def _title_pt(one: LineMap, row: NDArray[np.object_]) -> float:
@@ -106,14 +118,16 @@ def _draw_map(axes: Axes, block: BlockMap, one: LineMap, *, has_vectors: bool) -
     if has_vectors:
         axes.pcolormesh(np.arange(n_bits + 1), np.arange(2 * n_rows + 1) / 2, halves, **looks)
     else:
-        axes.imshow(halves, **looks, extent=(0, n_bits, n_rows, 0), aspect="auto", interpolation="nearest")
+        shades = _SHADES(_ABOVE_0(halves), bytes=True)
+        pixels = np.asarray(shades).repeat(_PIXELS, axis=0).repeat(_PIXELS, axis=1)
+        axes.imshow(pixels, zorder=2, extent=(0, n_bits, n_rows, 0), aspect="auto", interpolation="none")
     borders = [[(0, border), (n_bits, border)] for border in range(1, n_rows)]
     axes.add_collection(LineCollection(borders, colors="white", linewidths=1.2, zorder=3), autolim=False)
     axes.set_xlim(0, n_bits)
     axes.set_ylim(n_rows, 0)
     ticks = [bit for bit in range(n_bits - 1, -1, -1) if bit % 8 == 0 or bit == n_bits - 1]
     axes.set_xticks([n_bits - bit - 0.5 for bit in ticks], [str(bit) for bit in ticks])
-    axes.tick_params(axis="y", length=0)
+    axes.set_yticks([])
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
 
