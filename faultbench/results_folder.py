@@ -76,9 +76,10 @@ class Manifest(BaseModel):
         asked = self.spec.trials
         return Rule.read(asked if isinstance(asked, AdaptiveTrials) else self.trials, self.spec.images)
 
-    @cached_property
+    @property
     def sorted_cells(self) -> list[CellEntry]:
         """The cells in the order of tables."""
+        # Not cached: a copy with other cells would keep these.
         return sorted(self.cells, key=lambda entry: (entry.labels, entry.ber, entry.cell))
 
     @property
