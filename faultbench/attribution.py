@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from faultbench import stats
 from faultbench.flip_counts import FAILING_DROP, FOLDER, PARTS, FlipCounts, Outcomes, load
 from faultbench.measures import Measured
-from faultbench.results_folder import LABELS
+from faultbench.results_folder import LABELS, CellEntry
 
 CERTAIN = 0.99
 """Confidence of the intervals of harms: a map has hundreds of them, and few shall be told by chance."""
@@ -78,13 +78,13 @@ class Attributable(Measured, Protocol):
         """What `counted` gives, read once."""
 
 
-def attributions(results: Attributable) -> pd.DataFrame:
-    """A row for each kind of flip that occurred in each cell; its columns are `COLUMNS`.
+def attributions(results: Attributable, entries: Sequence[CellEntry] | None = None) -> pd.DataFrame:
+    """A row for each kind of flip that occurred in each cell, or in those of entries; its columns are `COLUMNS`.
 
     trials is how many of the cell's trials are counted: `faultbench run` counts those that it finds recorded. position
     is the layer's and kind's place in the order of execution, from 0.
     """
-    rows = results.counted
+    rows = results.counted if entries is None else counted(results, entries)
     if rows.empty:
         return pd.DataFrame(columns=list(COLUMNS))
     found = with_rates(rows, results.manifest.rule.confidence_a_look)[list(COLUMNS)]
@@ -106,17 +106,17 @@ def with_rates(rows: pd.DataFrame, confidence: float) -> pd.DataFrame:
     return rows.assign(**columns, confidence=confidence)
 
 
-def counted(results: Attributable) -> pd.DataFrame:
+def counted(results: Attributable, entries: Sequence[CellEntry] | None = None) -> pd.DataFrame:
     """The same rows with the columns `COUNTED` alone: counts and what follows from them without a statistic.
 
     Texts are categories: of a quarter of a million rows none is compared letter by letter.
     """
-    subjects = {entry.subject for entry in results.manifest.cells}
-    found = load(results.folder / FOLDER, subjects, _outcomes(results))
+    chosen = results.manifest.sorted_cells if entries is None else entries
+    found = load(results.folder / FOLDER, {entry.subject for entry in chosen}, _outcomes(results, chosen))
     images = results.trials.groupby("cell").n_images.mean().to_dict()
     cells = [
         CountedCell({**dict(zip(LABELS, entry.labels, strict=True)), "ber": entry.ber}, counts, images[entry.cell])
-        for entry in sorted(results.manifest.cells, key=lambda entry: (entry.labels, entry.ber, entry.cell))
+        for entry in chosen
         if (counts := found.get(entry.cell))
     ]
     return counted_rows(cells)
@@ -154,16 +154,15 @@ def _pass_shares(pooled: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.
     return low / usual, high / usual
 
 
-def _outcomes(results: Attributable) -> Mapping[str, Outcomes]:
+def _outcomes(results: Attributable, entries: Sequence[CellEntry]) -> Mapping[str, Outcomes]:
     """Cell → number → whether the trial failed, as `flip_counts.fails` has it."""
     known = results.cells.set_index([*LABELS, "ber"]).golden_accuracy.to_dict()
-    golden = {entry.cell: known[(*entry.labels, entry.ber)] for entry in results.manifest.cells}
-    lost = results.trials.cell.map(golden).astype(np.float64) - results.trials.accuracy
+    golden = {entry.cell: known[(*entry.labels, entry.ber)] for entry in entries}
+    trials = results.trials[results.trials.cell.isin(list(golden))]
+    lost = trials.cell.map(golden).astype(np.float64) - trials.accuracy
     failed = (lost.round(12) >= FAILING_DROP).tolist()
     found: dict[str, dict[int, bool]] = {cell: {} for cell in golden}
-    for cell, trial, has_failed in zip(
-        results.trials.cell.tolist(), results.trials.trial.tolist(), failed, strict=True
-    ):
+    for cell, trial, has_failed in zip(trials.cell.tolist(), trials.trial.tolist(), failed, strict=True):
         found[cell][trial] = has_failed
     return found
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faultbench.frames import NETWORK
 from faultbench.results_folder import CellEntry, varying
-from faultbench.tables import NETWORK, Results
+from faultbench.tables import Results
 
 BLOCK = ("dataset", "model", "format", "fault")
 LINE = ("scheme", "guard")

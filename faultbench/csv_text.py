@@ -17,11 +17,12 @@ _FORMULA = re.compile(r"^[=+@\t\r-]")
 """How a text begins that spreadsheets calculate."""
 
 
-def csv_text(frame: pd.DataFrame, labels: Sequence[str]) -> str:
+def csv_text(frame: pd.DataFrame, labels: Sequence[str], *, has_header: bool = True) -> str:
     """The frame without its index, with a quote before those labels that a spreadsheet would take for formulas."""
     columns = [_fields(column, is_label=name in labels) for name, column in frame.items()]
-    lines = [",".join(map(_quoted, frame.columns)), *map(",".join, zip(*columns, strict=True))]
-    return "\n".join(lines) + "\n"
+    header = [",".join(map(_quoted, frame.columns))] if has_header else []
+    # A newline ends the last line too.
+    return "\n".join([*header, *map(",".join, zip(*columns, strict=True)), ""])
 
 
 def _fields(column: pd.Series, *, is_label: bool) -> list[str]:

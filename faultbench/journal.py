@@ -33,7 +33,9 @@ K = TypeVar("K")
 R = TypeVar("R", Trial, Golden, Hazards, Strata)
 
 _WRITER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_KINDS: tuple[type[AnyRecord], ...] = (Trial, Golden, Overhead, Quarantine, Hazards, Strata)
+_KINDS: dict[str, type[AnyRecord]] = {
+    kind.KIND: kind for kind in (Trial, Golden, Overhead, Quarantine, Hazards, Strata)
+}
 
 
 class Journal:
@@ -132,12 +134,7 @@ def read_journals(folders: Sequence[Path]) -> JournalContents:
     hazards: dict[str, Hazards] = {}
     strata: dict[str, Strata] = {}
     n_damaged = 0
-    for path, text in (found for folder in folders for found in _lines(folder)):
-        try:
-            record = _parse(text)
-        except (ValueError, RecursionError):  # the latter for brackets in brackets without end
-            n_damaged += 1
-            continue
+    for path, record in (found for folder in folders for found in _records(folder)):
         match record:
             case Trial():
                 _merge(trials, (record.cell, record.trial), record, path)
@@ -151,6 +148,8 @@ def read_journals(folders: Sequence[Path]) -> JournalContents:
                 _merge(hazards, record.subject, record, path)
             case Strata():
                 _merge(strata, record.cell, record, path)
+            case None:
+                n_damaged += 1
     still = {name: record for name, record in quarantined.items() if name not in trials}
     return JournalContents(goldens, trials, overheads, still, n_damaged, hazards, strata)
 
@@ -161,36 +160,67 @@ def line(record: Record) -> bytes:
     return b"%s\t%08x\n" % (text, zlib.crc32(text))
 
 
-def _lines(folder: Path) -> Iterator[tuple[Path, bytes]]:
+def _records(folder: Path) -> Iterator[tuple[Path, AnyRecord | None]]:
+    """What the lines of a folder's files hold, in order; None for one that is torn, altered or of no known kind."""
     for path in sorted(folder.glob("*.jsonl")):
         try:
             data = path.read_bytes()
         except OSError as error:
             raise FaultbenchError(f"{path}: cannot be read: {error.strerror}") from error
         # An empty line is what a writer leaves that met a full disk before its first byte.
-        yield from ((path, text) for text in data.split(b"\n") if text)
+        lines = [text for text in data.split(b"\n") if text]
+        for start in range(0, len(lines), _N_TOGETHER):
+            yield from ((path, _record(found)) for found in _parsed(lines[start : start + _N_TOGETHER]))
 
+
+_N_TOGETHER = 500
+"""Lines that are decoded at once, in two thirds of the time that they take one by one."""
 
 _DECODER = json.JSONDecoder()
 
 
+def _parsed(lines: Sequence[bytes]) -> Iterator[Any]:
+    """The JSON of each line; None for one that is torn or altered."""
+    try:
+        together = _DECODER.decode((b"[%s]" % b",".join(map(_checked, lines))).decode())
+        if len(together) == len(lines):
+            return iter(together)
+    except (ValueError, RecursionError):  # the latter for brackets in brackets without end
+        pass
+    return map(_parsed_alone, lines)
+
+
+def _parsed_alone(whole: bytes) -> Any:
+    try:
+        return parsed(whole)
+    except (ValueError, RecursionError):
+        return None
+
+
 def parsed(whole: bytes) -> Any:
     """The JSON of a line without its newline; ValueError when it is torn or altered."""
-    text, _, digits = whole.rpartition(b"\t")
-    if digits != b"%08x" % zlib.crc32(text):
-        raise ValueError("the line's CRC-32 is wrong")
-    record, end = _DECODER.raw_decode(decoded := text.decode())  # half the time of loads, which allows for blanks
+    decoded = _checked(whole).decode()
+    record, end = _DECODER.raw_decode(decoded)  # half the time of decode, which allows for blanks
     if end != len(decoded):
         raise ValueError("more than a record in a line")
     return record
 
 
-def _parse(whole: bytes) -> AnyRecord:
-    record = parsed(whole)
-    for kind in _KINDS if isinstance(record, dict) else ():
-        if record.get("kind") == kind.KIND:
-            return kind.from_record(record)
-    raise ValueError("no record of a known kind")
+def _checked(whole: bytes) -> bytes:
+    """The JSON of a line as it is written; ValueError unless its CRC-32 is right."""
+    text, _, digits = whole.rpartition(b"\t")
+    if digits != b"%08x" % zlib.crc32(text):
+        raise ValueError("the line's CRC-32 is wrong")
+    return text
+
+
+def _record(found: Any) -> AnyRecord | None:
+    name = found.get("kind") if isinstance(found, dict) else None
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    try:
+        return kind.from_record(found) if kind else None
+    except ValueError:
+        return None
 
 
 def _merge(known: dict[K, R], name: K, record: R, path: Path) -> None:

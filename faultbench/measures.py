@@ -7,7 +7,7 @@ trials that would come out worse than `accuracy_min`, the worst of these.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,10 +17,10 @@ from faultbench import stats
 from faultbench.errors import FaultbenchError
 from faultbench.records import Golden, Trial
 from faultbench.results_folder import LABELS, Manifest
-from faultbench.sampled import accuracy
+from faultbench.sampled import is_sampled
 from faultbench.stopping import Rule
 from faultbench.strata import Strata
-from faultbench.weighing import accuracies, said, within_variances
+from faultbench.weighing import Said, accuracies, said, within_variances
 
 OUTCOMES = {
     "sdc_rate": "n_sdc",
@@ -105,16 +105,11 @@ def measured(
         **_images(trials, golden),
         "accuracy_mean": of_accuracy.mean,
         **_ends("accuracy", of_accuracy.interval(rule)),
-        **({} if is_split or is_sampled(trials) else _of_single_trials([accuracy(t, golden) for t in trials], rule)),
+        **({} if is_split or is_sampled(trials) else _of_single_trials(of_accuracy.values, rule)),
         **_rates(trials, golden, rule, strata),
-        **_variances(trials, golden, strata),
+        **_variances(of_accuracy, trials, within_variances(trials, golden, strata)),
         **({} if is_split else {"flips_mean": stats.mean([trial.n_flips for trial in trials])}),
     }
-
-
-def is_sampled(trials: Iterable[Trial]) -> bool:
-    """Whether some of the trials looked at some of the images only."""
-    return any(trial.n_golden_correct is not None for trial in trials)
 
 
 def _images(trials: Sequence[Trial], golden: Golden | None) -> dict[str, float]:
@@ -127,17 +122,16 @@ def _images(trials: Sequence[Trial], golden: Golden | None) -> dict[str, float]:
     return {"images": looked[0], "images_per_trial": looked[0]}
 
 
-def _of_single_trials(accuracies: Sequence[float], rule: Rule) -> dict[str, float]:
+def _of_single_trials(accuracies: stats.Values, rule: Rule) -> dict[str, float]:
     n_below = stats.below_worst(len(accuracies), confidence=rule.confidence_a_look)
     return {**_quantiles(accuracies, rule), "accuracy_min": min(accuracies), "below_min_ci_high": n_below}
 
 
-def _variances(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None) -> dict[str, float]:
+def _variances(of_accuracy: Said, trials: Sequence[Trial], within: Sequence[float]) -> dict[str, float]:
     """Of what trials say of the mean, and of one image within a trial: the latter only where trials looked at a few."""
     if len(trials) < 2:
         return {}
-    within = within_variances(trials, golden, strata)
-    between = max(0.0, float(np.var(accuracies(trials, golden, strata).unscaled, ddof=1)) - stats.mean(within))
+    between = max(0.0, float(np.var(of_accuracy.unscaled, ddof=1)) - stats.mean(within))
     of_one = [variance * trial.n_images for variance, trial in zip(within, trials, strict=True)]
     return {"variance_trials": between, **({"variance_images": stats.mean(of_one)} if is_sampled(trials) else {})}
 
@@ -147,7 +141,7 @@ def mean_interval(fractions: Sequence[float], rule: Rule) -> stats.Interval:
     return stats.mean_interval(fractions, confidence=rule.confidence, anytime=rule.until is not None)
 
 
-def _quantiles(accuracies: Sequence[float], rule: Rule) -> dict[str, float]:
+def _quantiles(accuracies: stats.Values, rule: Rule) -> dict[str, float]:
     columns = {}
     for name, q in QUANTILES.items():
         columns[name] = stats.quantile(accuracies, q)

@@ -20,8 +20,9 @@ from faultbench.terms import Terms
 
 @dataclass(frozen=True)
 class Found:
-    """What a check came to: the tables to show, and whether it failed."""
+    """What a check came to: in a line, as the tables to show, and whether it failed."""
 
+    summary: str
     text: str
     failed: bool
 
@@ -47,11 +48,13 @@ def check_model(
     demands = read_demands(loaded, baseline=compared, max_drop=max_drop, fail_if=fail_if, is_strict=is_strict)
     running = Running(folder / "results", Serial(n_workers=1), Silent(), Terms())
     found = update(loaded, running, demands, baseline) if updates else check(loaded, running, demands)
-    return Found(table_text(found), found.exit_code != 0)
+    return Found(found.summary, table_text(found), found.exit_code != 0)
 
 
 def _with_weights(path: Path, model: nn.Module, folder: Path) -> Campaign:
     """The campaign with the weights of the model, kept in the folder, in place of those that it names or trains."""
+    if not isinstance(model, nn.Module):
+        raise FaultbenchError(f"model: a trained torch.nn.Module is needed, or None; given a {type(model).__name__}")
     entries = load_campaign(path).spec["models"]
     if len(entries) != 1:
         raise FaultbenchError(

@@ -41,13 +41,16 @@ def assert_resilient(request: pytest.FixtureRequest) -> Callable[..., None]:
         from faultbench.model_check import check_model
 
         asked = {"max_drop": max_drop, "fail_if": fail_if, "is_strict": strict, "updates": updates}
+        mistake = None
         with tempfile.TemporaryDirectory(prefix="faultbench-") as folder:
             try:
                 found = check_model(model, Path(campaign), Path(baseline), Path(folder), **asked)  # type: ignore[arg-type]  # each is of its own type
             except FaultbenchError as error:
-                pytest.fail(str(error), pytrace=False)
+                mistake = str(error).replace("--update-baseline", UPDATE)
+        if mistake:  # out here, so that pytest does not print it once more for each error that it came of
+            pytest.fail(mistake, pytrace=False)
         print(found.text)  # pytest shows it with -s, and under a test that fails for another reason
         if found.failed:
-            pytest.fail(found.text, pytrace=False)
+            pytest.fail(f"{found.summary}\n{found.text}", pytrace=False)
 
     return check

@@ -77,6 +77,12 @@ class Manifest(BaseModel):
         return Rule.read(asked if isinstance(asked, AdaptiveTrials) else self.trials, self.spec.images)
 
     @property
+    def sorted_cells(self) -> list[CellEntry]:
+        """The cells in the order of tables."""
+        # Not cached: a copy with other cells would keep these.
+        return sorted(self.cells, key=lambda entry: (entry.labels, entry.ber, entry.cell))
+
+    @property
     def scheme_names(self) -> dict[str, str]:
         """The name of the scheme behind each label, in the order of the cells."""
         names = {entry.label: entry.name for entry in self.spec.schemes}

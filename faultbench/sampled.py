@@ -13,6 +13,9 @@ which is unbiased, lies in 0..1, and is exact where n_r = N_r and n_w = N_w (str
 over the strata of two images or more (section 5.6); from one image there is no telling.
 """
 
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+
 from faultbench.records import Golden, Trial
 
 Ends = tuple[int, int]
@@ -33,11 +36,24 @@ def fraction(trial: Trial, golden: Golden | None, count: str) -> float:
     return min(1.0, sum(weight * ends / n for weight, ends, n in strata if n))
 
 
+def fractions(trials: Sequence[Trial], golden: Golden | None, count: str) -> list[float]:
+    """The same of every trial."""
+    if is_sampled(trials):
+        return [fraction(trial, golden, count) for trial in trials]
+    counted = attrgetter(count, "n_images")  # a tenth of the time
+    return [n_ended / n_images for n_ended, n_images in map(counted, trials)]
+
+
 def wrong_rate(trial: Trial, golden: Golden | None) -> float:
     """The fraction of all images that the trial puts otherwise than the golden run: SDC and DUE."""
     if trial.n_golden_correct is None:
         return (trial.n_sdc + trial.n_due) / trial.n_images
     return min(1.0, fraction(trial, golden, "n_sdc") + fraction(trial, golden, "n_due"))
+
+
+def is_sampled(trials: Iterable[Trial]) -> bool:
+    """Whether some of the trials looked at some of the images only."""
+    return any(trial.n_golden_correct is not None for trial in trials)
 
 
 def within_variance(trial: Trial, golden: Golden | None) -> float:

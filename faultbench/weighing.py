@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from faultbench import stats
 from faultbench.records import Golden, Trial
-from faultbench.sampled import fraction, within_variance
+from faultbench.sampled import fractions, within_variance
 from faultbench.stopping import Rule
 from faultbench.strata import Strata
 
@@ -73,10 +73,10 @@ def said(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None =
 
     golden may be None where trials looked at all images and are plain ones.
     """
-    fractions = [fraction(trial, golden, count) for trial in trials]
+    found = fractions(trials, golden, count)
     if strata is None or not strata.is_split:
-        return Said(fractions)
-    return _weighed(fractions, trials, strata, *_expected(strata, golden, count))
+        return Said(found)
+    return _weighed(found, trials, strata, *_expected(strata, golden, count))
 
 
 def accuracies(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None = None) -> Said:
@@ -92,17 +92,17 @@ def within_variances(trials: Sequence[Trial], golden: Golden | None, strata: Str
 
 
 def _weighed(
-    fractions: Sequence[float], trials: Sequence[Trial], strata: Strata, without: float, expected: Sequence[float]
+    found: Sequence[float], trials: Sequence[Trial], strata: Strata, without: float, expected: Sequence[float]
 ) -> Said:
     weights = strata.weights
     centre = (1 - sum(strata.share)) * without + float(np.dot(strata.share, expected))
     low = centre + min(-w * x for w, x in zip(weights, expected, strict=True))
     high = centre + max(w * (1 - x) for w, x in zip(weights, expected, strict=True))
     values = []
-    for found, trial in zip(fractions, trials, strict=True):
+    for one, trial in zip(found, trials, strict=True):
         if trial.stratum is None:
             raise ValueError(f"cell {trial.cell}: trial {trial.trial} was drawn in no stratum; the cell has strata")
-        y = centre + weights[trial.stratum] * (found - expected[trial.stratum])
+        y = centre + weights[trial.stratum] * (one - expected[trial.stratum])
         values.append(min(1.0, max(0.0, (y - low) / (high - low))))  # at the ends it may be off by the last bit
     return Said(values, low, high - low)
 

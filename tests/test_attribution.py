@@ -21,6 +21,7 @@ from faultbench.attributing import Memory, count
 from faultbench.attribution import COLUMNS, CountedCell, counted, counted_rows, harms
 from faultbench.campaign import load_campaign
 from faultbench.chunks import Shard
+from faultbench.csv_text import csv_text
 from faultbench.engines.serial import Serial
 from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.fault_map import FaultMap
@@ -37,7 +38,7 @@ from faultbench.report import write_report
 from faultbench.report.harm import harm_charts, worst_flips
 from faultbench.runner import run
 from faultbench.schemes.scheme import store
-from faultbench.tables import read_results, write_parquet, write_tables
+from faultbench.tables import TEXTS, read_results, write_parquet, write_tables
 from faultbench.terms import Terms
 from faultbench.trial import fault_space
 
@@ -320,7 +321,7 @@ def test_the_plot_has_a_panel_a_scheme_with_the_highest_bit_on_the_left(finished
         figure = plot.draw(results)
     panels = [axes for axes in figure.axes if axes.get_title() in ("relu", "clip_act")]
     assert len(panels) == 2
-    assert [label.get_text() for label in panels[0].get_yticklabels()] == [row_text(row) for row in block.rows]
+    assert [text.get_text() for text in panels[0].texts] == [row_text(row) for row in block.rows]
     shown = panels[1].collections[0].get_array().reshape(-1, 32)
     expected = 100 * block.maps[1].told[:, :, ::-1].reshape(-1, 32)
     assert np.array_equal(shown.filled(np.nan), expected, equal_nan=True)
@@ -399,6 +400,16 @@ def test_pointing_at_a_cell_of_the_map_shows_its_counts(finished: Path):
     for half in range(2):
         n_failed, n_with = one.n_failed[row, half, bit], one.n_with[row, half, bit]
         assert f"{n_failed} of {n_with} trials with it fail" in shown
+
+
+@pytest.mark.parametrize("n_cores", [1, 3, 100])
+def test_the_table_is_the_same_in_however_many_parts_it_is_made(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_cores: int
+):
+    results = read_results(finished)
+    monkeypatch.setattr("faultbench.forks.os.cpu_count", lambda: n_cores)
+    path = next(p for p in write_tables(results, tmp_path) if p.name == "attribution.csv")
+    assert path.read_text() == csv_text(results.attribution, TEXTS)
 
 
 def test_reading_attributions_imports_no_torch(finished: Path):

@@ -42,6 +42,11 @@ def test_the_table_has_a_row_a_cell_and_ends_with_the_verdict(judgement: Judgeme
     assert last == f"check of made against base.json: FAILED: {counts}"
 
 
+def test_limits_are_counted_as_people_count(judgement: Judgement):
+    twice = replace(judgement, verdicts=[], limits=[*judgement.limits, *judgement.limits])
+    assert twice.summary.endswith("FAILED: 2 limits kept, 2 limits broken")
+
+
 def test_undecided_cells_are_loud_where_nothing_fails():
     verdicts = judged(a_baseline(), a_run(weights={}), 0.005)
     text = table_text(Judgement("made", Path("base.json"), verdicts, [], []))

@@ -105,6 +105,17 @@ def test_a_record_that_makes_no_sense_is_counted_as_damaged(tmp_path: Path, text
     assert list(contents.trials.values()) == [TRIALS[1]]
 
 
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"1,2", b'{"kind":"trial"},{"kind":"trial"}', b"]", b"[" * 100_000, b"\xff"]
+)
+def test_a_line_that_is_no_record_takes_no_other_line_along(tmp_path: Path, text: bytes):
+    sound = [json.dumps(trial.to_record()).encode() for trial in TRIALS]
+    (tmp_path / "one.jsonl").write_bytes(lines_with_good_crc(sound[0], text, *sound[1:]))
+    contents = read_journal(tmp_path)
+    assert sorted(contents.trials) == sorted((trial.cell, trial.trial) for trial in TRIALS)
+    assert contents.n_damaged == 1
+
+
 def test_equal_records_of_several_files_merge(tmp_path: Path):
     write_journal(tmp_path, "one", [a_golden(), *TRIALS[:2]])
     write_journal(tmp_path, "two", [a_golden(), *TRIALS[1:]])

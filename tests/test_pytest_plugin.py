@@ -65,6 +65,10 @@ def test_two_models(assert_resilient, network):
     assert_resilient(network, "two.yaml", "fixture.json")
 
 
+def test_no_network(assert_resilient):
+    assert_resilient("trained.safetensors", "fixture.yaml", "fixture.json")
+
+
 def test_no_baseline(assert_resilient, network):
     assert_resilient(network, "fixture.yaml", "none.json")
 """
@@ -105,6 +109,9 @@ def test_a_network_passes_or_fails_with_the_table_and_mistakes_are_one_line(fold
     assert "golden_accuracy < 0.9" in failed
     assert "not the weights of this network" in failed
     assert "two.yaml: models: 2 entries; a model given in memory takes the place of the weights of one" in failed
-    assert "none.json: no such baseline" in failed
+    assert "model: a trained torch.nn.Module is needed, or None; given a str" in failed
+    assert "none.json: no such baseline; add --update-resilience to write it" in failed
+    assert "During handling" not in failed
+    assert "FAILED test_mine.py::test_ruined - Failed: check of fixture against" in done.stdout
     assert "Traceback" not in done.stdout
     assert {path.name for path in folder.iterdir()} - {"__pycache__"} == files - {"__pycache__"}

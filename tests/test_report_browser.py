@@ -202,3 +202,10 @@ def test_on_paper_every_table_is_open_and_nothing_to_click_is_left(page):
     assert page.locator("#flips-table").is_visible()
     assert page.locator(".matrix:visible").count() == 6
     assert page.locator("nav, #theme, .filter:visible").locator("visible=true").count() == 0
+
+
+def test_on_paper_a_map_of_many_rows_fits_the_page(page):
+    page.emulate_media(media="print")
+    tall = '<figure class="chart"><svg class="harm" viewBox="0 0 400 4000"></svg></figure>'
+    page.locator(".charts").first.evaluate("(charts, tall) => charts.insertAdjacentHTML('beforeend', tall)", tall)
+    assert 0 < page.locator("svg.harm").last.bounding_box()["height"] < 900

@@ -1,5 +1,6 @@
 """What a trial over some of the images says is right in the mean, and exact over all of them."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from made_results import a_golden, a_trial
 
 from faultbench.records import Golden, Trial
-from faultbench.sampled import accuracy, fraction, within_variance
+from faultbench.sampled import accuracy, fraction, fractions, within_variance
 from faultbench.subsets import shares
 
 ENDS = ("kept", "critical", "due", "wrong as before", "mended", "wrong otherwise", "due of wrong")
@@ -94,3 +95,11 @@ def test_a_trial_over_all_images_needs_no_golden_run():
 def test_a_sample_without_its_golden_run_means_nothing():
     with pytest.raises(ValueError, match="golden run"):
         accuracy(trial_of(IMAGES), None)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_together_trials_say_what_each_says_alone(count: str):
+    golden, sampled = golden_of(IMAGES), every_sample(IMAGES, 5)[:20]
+    plain = [replace(trial, n_golden_correct=None, n_due_critical=None) for trial in sampled]
+    for trials in (sampled, plain, [*plain, *sampled]):
+        assert fractions(trials, golden, count) == [fraction(trial, golden, count) for trial in trials]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from campaign_texts import problems, small
+from made_runs import begun, finished
 from test_runner import Counting, campaign, tables
 
 from faultbench.engines.engine import Engine
@@ -19,7 +20,7 @@ from faultbench.progress import Silent
 from faultbench.records import Trial
 from faultbench.replay.again import recorded_campaign, run_again
 from faultbench.results_folder import read_folder
-from faultbench.runner import opened, run
+from faultbench.runner import run
 from faultbench.stopping import N_PILOT
 from faultbench.tables import read_results
 from faultbench.terms import Terms
@@ -33,18 +34,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole test set in every trial, and artifacts for the other runs."""
     root = tmp_path_factory.mktemp("all")
     return run(campaign(root, "trials=60", "bers=[1e-6, 1e-4]", SCHEMES), root, engine=Serial(1), reporter=Silent())
-
-
-def begun(trained: Path, root: Path, *overrides: str) -> Path:
-    """A results folder with its manifest and the networks that were trained, but no trial yet."""
-    with opened(campaign(root, *overrides), root / "small", Serial(1), Silent(), ()):
-        shutil.copytree(trained / "artifacts", root / "small" / "artifacts")
-    return root
-
-
-def finished(root: Path, *overrides: str, engine: Engine | None = None, terms: Terms | None = None) -> Path:
-    engine = Serial(1) if engine is None else engine
-    return run(campaign(root, *overrides), root, engine=engine, reporter=Silent(), terms=terms)
 
 
 @pytest.fixture(scope="module")

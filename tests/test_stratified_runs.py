@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from campaign_texts import problems, small
+from made_runs import begun, finished
 from test_runner import Counting, campaign, tables
 
 from faultbench.chunks import Shard
 from faultbench.comparison import compare_schemes
-from faultbench.engines.engine import Engine
 from faultbench.engines.local import Local
 from faultbench.engines.serial import Serial
 from faultbench.errors import FaultbenchError
@@ -25,7 +25,7 @@ from faultbench.plots.style import styled
 from faultbench.progress import Silent
 from faultbench.replay.again import recorded_campaign, run_again
 from faultbench.results_folder import read_folder
-from faultbench.runner import opened, run
+from faultbench.runner import run
 from faultbench.stats import mean_interval
 from faultbench.stopping import N_PILOT
 from faultbench.tables import STRATIFIED, read_results, write_tables
@@ -41,19 +41,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Plain trials, and artifacts for the other runs."""
     root = tmp_path_factory.mktemp("plain")
     return run(campaign(root, "trials=120", *GRID), root, engine=Serial(1), reporter=Silent())
-
-
-def begun(plain: Path, root: Path, *overrides: str) -> Path:
-    """A results folder with its manifest and the networks that were trained, but no trial yet."""
-    root.mkdir(exist_ok=True)
-    with opened(campaign(root, *overrides), root / "small", Serial(1), Silent(), ()):
-        shutil.copytree(plain / "artifacts", root / "small" / "artifacts")
-    return root
-
-
-def finished(root: Path, *overrides: str, engine: Engine | None = None, terms: Terms | None = None) -> Path:
-    engine = Serial(1) if engine is None else engine
-    return run(campaign(root, *overrides), root, engine=engine, reporter=Silent(), terms=terms)
 
 
 @pytest.fixture(scope="module")

@@ -323,11 +323,11 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monke
     folder = Made().write(tmp_path)
     before = written(folder)
 
-    def full_disk(path: Path, _: bytes) -> None:
+    def full_disk(path: Path) -> None:
         path.write_text("campaign,data")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr("faultbench.disk._sync", full_disk)
     with pytest.raises(EngineError, match=r"tables.*\.csv.*No space left"):
         written(folder)
     assert {path.stem: path.read_bytes() for path in (folder / "tables").iterdir()} == before

@@ -59,7 +59,7 @@ class Judgement:
         if not findings:
             return f"check of {self.campaign}: nothing was compared"
         states = dict.fromkeys(finding.state for finding in findings)
-        counts = [f"{sum(finding.state == state for finding in findings)} {state}" for state in states]
+        counts = [_counted(sum(finding.state == state for finding in findings), state) for state in states]
         held = f" against {self.baseline}" if self.baseline else ""
         end = "FAILED" if self.exit_code else "passed"
         undecided = "; UNDECIDED cells did not prove themselves" if "undecided" in states and not self.exit_code else ""
@@ -74,3 +74,8 @@ def _of_limit(verdict: LimitVerdict) -> Finding:
     name = f"{verdict.limit.text.strip()} in {place_text(verdict.place)}"
     state = "limit broken" if verdict.is_broken else "limit kept"
     return Finding("limit", name, state, verdict.reason, verdict.is_broken)
+
+
+def _counted(count: int, state: str) -> str:
+    """What a summary says of the findings of a state: "1 limit kept", "2 limits kept", "3 identical"."""
+    return f"{count} {state.replace('limit', 'limits') if count > 1 else state}"

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from faultbench.errors import FaultbenchError
+from faultbench.frames import CELL_TYPES
 from faultbench.gate.baseline import Place
 from faultbench.registry import suggest
 from faultbench.results_folder import LABELS
-from faultbench.tables import CELL_TYPES
 
 _HEAD = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*([^\s@<>=]+)\s*(?:@(.*))?", re.DOTALL)
 _SELECTOR = re.compile(r'\s*(\w+)\s*=\s*(?:"([^"]*)"|([^",]*))\s*(,|$)')

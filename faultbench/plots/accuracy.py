@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from faultbench.blocks import images_text, shared_count
 from faultbench.critical import SHOWN_DROP, SHOWN_PROBABILITY
+from faultbench.harm_map import only
 from faultbench.looks import Look
 from faultbench.measures import interval_text
 from faultbench.plots.ber_axis import draw_ber_axis, golden_places, side_by_side
@@ -33,8 +34,8 @@ def draw(results: Results) -> Figure:
 
 def _mark_critical_ber(axes: Axes, cells: pd.DataFrame, critical: pd.DataFrame, look: Look, *, shift: float) -> None:
     """A triangle at the bottom; one that points on where the highest BER tried is still held."""
-    shown = critical[(critical["drop"] == SHOWN_DROP) & (critical.probability == SHOWN_PROBABILITY)]
-    for ber in shown.merge(cells.head(1)[[*LABELS]]).critical_ber:
+    own = {name: str(cells[name].iloc[0]) for name in LABELS}
+    for ber in only(critical, {"drop": SHOWN_DROP, "probability": SHOWN_PROBABILITY, **own}).critical_ber:
         marker = ">" if ber == cells.ber.max() else "^"
         if ber > 0:
             axes.scatter(

@@ -12,12 +12,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
 from faultbench.attribution import CERTAIN, EXCLUDED
 from faultbench.blocks import images_text
 from faultbench.flip_counts import FAILING_DROP
 from faultbench.harm_map import BlockMap, LineMap, harm_maps, row_text, span
+from faultbench.plots.map_grid import MapGrid
 from faultbench.plots.panels import CAPTION_ROW_IN, add_caption, wrapped
 from faultbench.plots.style import COLUMN_IN, PAGE_IN, plain, width_in
 from faultbench.tables import Results
@@ -28,9 +30,13 @@ _SHADES, _ABOVE_0 = _COLOURS.with_extremes(under="#ECECEC"), Normalize(1e-9, 100
 """A harm of 0 is one that is excluded, and grey."""
 _MOST_VECTORS = 20_000
 """Cells of a figure beyond which they are pixels in its PDF and SVG."""
+_PIXELS = 4
+"""Of a side of such a cell in these: where a reader's program smooths pixels, it is the edges of a cell alone."""
 _MANY_ROWS = 30
+_PAD_PT = 3.5
+"""Between a row's name and the map, as between a tick's label and the tick."""
 _LEAST_IN = 0.5
-"""Of a panel: what the colour bar and its title take."""
+"""Of a panel: what the colour bar takes."""
 
 
 def draw(results: Results) -> Figure | None:
@@ -46,17 +52,22 @@ def draw_maps(found: Sequence[BlockMap], caption: str) -> Figure:
     width = COLUMN_IN if len(panels) == 1 else PAGE_IN
     text = wrapped(caption, width)
     bands = list(chain.from_iterable(_bands(block, n_columns) for block in found))
-    heights = [_height(block) for block, _ in bands]
-    figure = Figure(figsize=(width, sum(heights) + (text.count("\n") + 1) * CAPTION_ROW_IN + 0.2))
-    grid = figure.subplots(len(bands), n_columns, squeeze=False, gridspec_kw={"height_ratios": heights})
+    grid = MapGrid(
+        width,
+        [_height(block) for block, _ in bands],
+        n_columns,
+        names=max(_names_in(block) for block in found),
+        below=(text.count("\n") + 1) * CAPTION_ROW_IN + 0.1,
+        names_blocks=len(found) > 1,
+    )
+    figure = Figure(figsize=(width, grid.height))
     has_vectors = sum(one.told.size for _, one in panels) <= _MOST_VECTORS
-    for (block, maps), row in zip(bands, grid, strict=True):
-        _draw_band(block, maps, row, names_block=len(found) > 1, has_vectors=has_vectors)
-    harm = ScalarMappable(Normalize(0, 100), _COLOURS)
-    bar = figure.colorbar(harm, ax=grid.ravel().tolist(), shrink=0.6 if len(bands) > 1 else 0.9, aspect=24, pad=0.015)
+    for (block, maps), row in zip(bands, grid.axes(figure), strict=True):
+        _draw_band(block, maps, row, names_block=grid.names_blocks, has_vectors=has_vectors)
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 100), _COLOURS), cax=grid.bar(figure))
     bar.ax.set_title("Harm\n(%)", pad=5, y=1, fontsize=7.5)
     bar.outline.set_visible(False)
-    add_caption(figure, text)
+    add_caption(figure, text).set_y(0.04 / grid.height)
     return figure
 
 
@@ -70,27 +81,44 @@ def _row_in(block: BlockMap) -> float:
 
 
 def _height(block: BlockMap) -> float:
-    return max(_LEAST_IN, len(block.rows) * _row_in(block)) + 0.65
+    return max(_LEAST_IN, len(block.rows) * _row_in(block))
+
+
+def _names_pt(block: BlockMap) -> float:
+    return 7.5 if len(block.rows) <= _MANY_ROWS else 5
+
+
+def _names_in(block: BlockMap) -> float:
+    """What the rows' names take, left of the maps."""
+    return max(width_in(row_text(row), _names_pt(block)) for row in block.rows) + _PAD_PT / 72
 
 
 def _draw_band(
-    block: BlockMap, maps: Sequence[LineMap], row: NDArray[np.object_], *, names_block: bool, has_vectors: bool
+    block: BlockMap, maps: Sequence[LineMap], row: Sequence[Axes], *, names_block: bool, has_vectors: bool
 ) -> None:
     for number, (one, axes) in enumerate(zip(maps, row, strict=False)):
         # A line is left free for the block's name, which is wider than a panel.
         axes.set_title("\n" * names_block + plain(one.line.label), pad=4, y=1, fontsize=_title_pt(one, row))
         _draw_map(axes, block, one, has_vectors=has_vectors)
-        size = 7.5 if len(block.rows) <= _MANY_ROWS else 5
-        labels = [plain(row_text(row)) for row in block.rows] if number == 0 else []
-        axes.set_yticks(np.arange(len(labels)) + 0.5, labels, fontsize=size)
         axes.set_xlabel("Bit")
+        if number == 0:
+            _name_rows(axes, block)
     for axes in row[len(maps) :]:
         axes.set_visible(False)
     if names_block:
         row[0].annotate(plain(block.block.name), (0, 1), (0, 16), "axes fraction", "offset points").set_in_layout(False)
 
 
-def _title_pt(one: LineMap, row: NDArray[np.object_]) -> float:
+def _name_rows(axes: Axes, block: BlockMap) -> None:
+    """The rows' names left of the map, as texts: labels of ticks would take longer than the maps themselves."""
+    labels = [plain(row_text(row)) for row in block.rows]
+    beside = offset_copy(axes.get_yaxis_transform(), axes.get_figure(root=True), x=-_PAD_PT, units="points")
+    look: dict[str, Any] = {"ha": "right", "va": "center_baseline", "transform": beside}
+    for place, label in enumerate(labels):
+        axes.text(0, place + 0.5, label, fontsize=_names_pt(block), **look)
+
+
+def _title_pt(one: LineMap, row: Sequence[Axes]) -> float:
     """The usual size, or as much less as keeps a long label clear of its neighbours."""
     return min(8.0, 8.0 * 0.9 * PAGE_IN / len(row) / width_in(one.line.label, 8))
 
@@ -106,14 +134,16 @@ def _draw_map(axes: Axes, block: BlockMap, one: LineMap, *, has_vectors: bool) -
     if has_vectors:
         axes.pcolormesh(np.arange(n_bits + 1), np.arange(2 * n_rows + 1) / 2, halves, **looks)
     else:
-        axes.imshow(halves, **looks, extent=(0, n_bits, n_rows, 0), aspect="auto", interpolation="nearest")
+        shades = _SHADES(_ABOVE_0(halves), bytes=True)
+        pixels = np.asarray(shades).repeat(_PIXELS, axis=0).repeat(_PIXELS, axis=1)
+        axes.imshow(pixels, zorder=2, extent=(0, n_bits, n_rows, 0), aspect="auto", interpolation="none")
     borders = [[(0, border), (n_bits, border)] for border in range(1, n_rows)]
     axes.add_collection(LineCollection(borders, colors="white", linewidths=1.2, zorder=3), autolim=False)
     axes.set_xlim(0, n_bits)
     axes.set_ylim(n_rows, 0)
     ticks = [bit for bit in range(n_bits - 1, -1, -1) if bit % 8 == 0 or bit == n_bits - 1]
     axes.set_xticks([n_bits - bit - 0.5 for bit in ticks], [str(bit) for bit in ticks])
-    axes.tick_params(axis="y", length=0)
+    axes.set_yticks([])
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from faultbench.blocks import Block, Line, blocks
 from faultbench.looks import GREY, Look, looks
@@ -74,9 +75,9 @@ def wrapped(caption: str, width: float) -> str:
     return "\n".join(" ".join(words) for words in lines)
 
 
-def add_caption(figure: Figure, text: str) -> None:
+def add_caption(figure: Figure, text: str) -> Text:
     """Small grey lines at the bottom, for which the layout keeps room."""
-    figure.supxlabel(text, fontsize=SMALL_PT, color=GREY, x=0.01, ha="left", linespacing=1.25)
+    return figure.supxlabel(text, fontsize=SMALL_PT, color=GREY, x=0.01, ha="left", linespacing=1.25)
 
 
 def _line_looks(found: Sequence[Block], results: Results) -> dict[str, Look]:

@@ -7,13 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from faultbench.blocks import images_text, shared_count
+from faultbench.frames import NETWORK
 from faultbench.looks import Look
 from faultbench.measures import interval_text
 from faultbench.plots.overhead_axis import overhead_axis
 from faultbench.plots.panels import panels
 from faultbench.resilience import resiliences
 from faultbench.results_folder import LABELS, ber_text
-from faultbench.tables import NETWORK, Results
+from faultbench.tables import Results
 
 
 def draw(results: Results) -> Figure | None:

@@ -100,7 +100,8 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("pdf", "svg", "png"
             "pil_kwargs": {"compress_level": 3},  # half the time of the usual 6 for a tenth more bytes
         },
     }
-    ConstrainedLayoutEngine().execute(figure)  # once, for all of them
+    if any(axes.get_subplotspec() for axes in figure.axes):  # others are placed already
+        ConstrainedLayoutEngine().execute(figure)  # once, for all of them
     _pin_axis_labels(figure)
     paths = []
     for kind in kinds:

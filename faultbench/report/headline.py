@@ -10,8 +10,9 @@ import pandas as pd
 from faultbench.accuracy_table import UNKNOWN, Entry, Row, Style, marked, percent, rows
 from faultbench.blocks import Block, Line, blocks, overhead_text, ratio_texts
 from faultbench.critical import critical_text
+from faultbench.frames import NETWORK
 from faultbench.results_folder import LABELS, ber_text, varying
-from faultbench.tables import NETWORK, Results
+from faultbench.tables import Results
 
 DROP, PROBABILITY = 0.05, 0.9
 """Of the critical BERs shown."""

@@ -4,7 +4,7 @@ A trial is one draw: its images share its flips, so n trials of m images are n o
 """
 
 from faultbench.stats.margins import MarginTest, margin_test, n_to_decide
-from faultbench.stats.means import Interval, log_capital, mean, mean_interval
+from faultbench.stats.means import Interval, Values, log_capital, mean, mean_interval
 from faultbench.stats.paired import Difference, difference, holm
 from faultbench.stats.rates import difference_intervals, rate_ends, rate_intervals
 from faultbench.stats.tails import below_worst, quantile, quantile_interval
@@ -15,6 +15,7 @@ __all__ = [
     "Difference",
     "Interval",
     "MarginTest",
+    "Values",
     "below_worst",
     "difference",
     "difference_intervals",
