@@ -58,6 +58,7 @@ class Prepared:
     hazards: Hazards | None = None
     strata: Mapping[float, Strata] = field(default_factory=dict)
     """By BER, where trials are drawn in strata."""
+    paranoid: bool = False
 
 
 def jobs(cell: Cell, trials: Sequence[int], n_images: int | None = None) -> list[Job]:
@@ -78,6 +79,7 @@ def chunks(prepared: Prepared, wanted: Sequence[Job]) -> Iterator[Chunk]:
             jobs=tuple(wanted[start : start + size]),
             hazards=prepared.hazards,
             strata=prepared.strata,
+            paranoid=prepared.paranoid,
         )
 
 

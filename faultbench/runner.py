@@ -299,4 +299,5 @@ class Runner:
         hazards, strata = self._stratifying.prepare(subject, evaluation, cells)
         task.advance()
         folder, memory_bytes, cost = self._artifacts.folder, self._memory_bytes, built.trial_in_images
-        return Prepared(subject, golden, trial_s, folder, memory_bytes, cost, self._device, hazards, strata)
+        device, paranoid = self._device, self._terms.paranoid
+        return Prepared(subject, golden, trial_s, folder, memory_bytes, cost, device, hazards, strata, paranoid)
