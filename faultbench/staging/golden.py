@@ -181,12 +181,9 @@ class GoldenRun:
 
     @torch.inference_mode()
     def _run(self, kept: tuple[str, ...]) -> tuple[list[dict[str, Any]], list[Tensor]]:
-        all_values, all_logits = [], []
-        for images in self._batches:
-            logits, values = self._staged.resume(0, {self._staged.input: decoded(images)}, kept)
-            all_values.append(values)
-            all_logits.append(logits)
-        return all_values, all_logits
+        inputs = ({self._staged.input: decoded(images)} for images in self._batches)
+        found = [self._staged.resume(0, values, kept) for values in inputs]
+        return [values for _, values in found], [logits for logits, _ in found]
 
     def _part(self, rows: Tensor) -> Part:
         images, gathered = self._images.chosen(rows), Rows(self._values, self.logits, rows, self._batch_size)
@@ -204,21 +201,41 @@ class GoldenRun:
         return frozenset(same) | (self._kept & {self._staged.input})
 
     def _of(self, part: Part, faults: Sequence[Faulted]) -> Tensor:
-        for place, fault in enumerate(faults):
-            begin, made = part.begin[fault.step], self._staged.steps[fault.step].name
-            if begin < fault.step or made not in part.kept:
-                return self._resumed(part, begin)
-            later = faults[place + 1 :]
-            reached = self._reached(part, fault, min([len(self._staged.steps), *(f.step for f in later[:1])]))
-            if reached is not None:
-                return self._behind(part, reached, later)
+        reached, later = self._first_felt(part, faults, compares=True)
+        if reached is not None:
+            return self._behind(part, reached, later)
         return self._resumed(part, part.begin[faults[0].step]) if part.logits is None else part.logits
 
-    def _reached(self, part: Part, fault: Faulted, last: int) -> Reached | None:
+    def _before_site(self, part: Part, faults: Sequence[Faulted]) -> Values:
+        """The values that the changing site's step reads when faults lie before it alone."""
+        assert self._changing is not None
+        reached, _ = self._first_felt(part, faults, compares=False)
+        if reached is None:
+            return self._at(part, self._changing)
+        return self._staged.until(self._changing, reached.step, reached.values)
+
+    def _first_felt(
+        self, part: Part, faults: Sequence[Faulted], *, compares: bool
+    ) -> tuple[Reached | None, Sequence[Faulted]]:
+        """How far the first fault that is felt comes, None where none is, and the faults after it.
+
+        Where its step's output is not kept, that is to where a run begins. compares says whether to look which images
+        feel it at the next layer.
+        """
+        for place, fault in enumerate(faults):
+            begin, later = part.begin[fault.step], faults[place + 1 :]
+            if begin < fault.step or self._staged.steps[fault.step].name not in part.kept:
+                return Reached(begin, self._at(part, begin), None), ()
+            last = later[0].step if later else len(self._staged.steps)
+            if (reached := self._reached(part, fault, last, compares=compares)) is not None:
+                return reached, later
+        return None, ()
+
+    def _reached(self, part: Part, fault: Faulted, last: int, *, compares: bool) -> Reached | None:
         """How far a fault comes before the next layer or the last step given; None where no image feels it there."""
         values, made = self._at(part, fault.step), self._staged.steps[fault.step].name
         golden, cut = part.values[made], min(self._next_layers[fault.step + 1], last)
-        channels, comparable = self._first.channels(fault, values, golden), self._comparable(part, cut)
+        channels, comparable = self._first.channels(fault, values, golden), compares and self._comparable(part, cut)
         if channels is not None and not len(channels.where):
             return None
         if comparable and channels is not None and (past := self._first.past(fault, channels, cut)):
@@ -269,21 +286,6 @@ class GoldenRun:
         kept, logits = part.kept & self._exact[len(rows)], None if part.logits is None else rows_at(part.logits, rows)
         begin, images = beginnings(self._staged.needed, kept), part.images.chosen(rows)
         return Part(images, kept, begin, Picked(part.values, rows), logits)
-
-    def _before_site(self, part: Part, faults: Sequence[Faulted]) -> Values:
-        """The values that the changing site's step reads when faults lie before it alone."""
-        assert self._changing is not None
-        for fault in faults:
-            begin, made = part.begin[fault.step], self._staged.steps[fault.step].name
-            if begin < fault.step or made not in part.kept:
-                return self._staged.until(self._changing, begin, self._at(part, begin))
-            golden = part.values[made]
-            values = self._at(part, fault.step)
-            output = self._first.output(fault, values, golden, self._first.channels(fault, values, golden))
-            if output is not golden:
-                behind = {**self._at(part, fault.step + 1, but=made), made: output}
-                return self._staged.until(self._changing, fault.step + 1, behind)
-        return self._at(part, self._changing)
 
     def _resumed(self, part: Part, step: int) -> Tensor:
         """The logits of a part when it is run from a step on that its kept values reach."""
