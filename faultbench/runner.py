@@ -24,9 +24,8 @@ from faultbench.journal import Journal, read_journal, writer_name
 from faultbench.locks import in_turn, locked
 from faultbench.manifest import check_same_campaign, recorded_device, write_manifest
 from faultbench.memory import memory_for
-from faultbench.models.weights import load_weights
 from faultbench.overhead import measured_overhead
-from faultbench.parts import Parts, parts
+from faultbench.parts import check, parts
 from faultbench.pilot import PILOT_IMAGES, images_a_trial
 from faultbench.progress import Reporter, Task
 from faultbench.records import Quarantine, Trial
@@ -39,19 +38,6 @@ from faultbench.worker import Chunk, golden_record, run_chunk
 
 LONGEST_REASON = 200
 """Characters of an error that a quarantined trial is recorded with."""
-
-
-def check(campaign: Campaign) -> dict[str, Parts]:
-    """Find all that can be wrong with a campaign before an image is loaded; subject key → its parts.
-
-    Every network is built and traced, every given weights file read.
-    """
-    found = {subject.key: parts(subject) for subject in campaign.subjects}
-    for built in found.values():
-        _ = built.untrained
-        if (given := built.subject.weights) is not None:
-            load_weights(built.model(), given.path, given.keys)
-    return found
 
 
 def run(
