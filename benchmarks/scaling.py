@@ -2,8 +2,10 @@
 
     python benchmarks/scaling.py [--parts …] [--rounds N] [--trials N] [--output DIR]
 
-workers  trials a second of a campaign on digits, on 1 and on 2 worker processes by turns. The workers are started, and
-         have their networks, before the clock starts: it is the pace of a long campaign.
+workers  trials a second of a campaign on digits, on 1 and on 2 worker processes by turns. All workers are started, and
+         have their networks, before the clock starts: it is the pace of a long campaign, with its golden run and the
+         counting of its flips. Beside it, in the same rounds, what 1 and 2 processes reach that do nothing but pure
+         inference: more than the machine gives these, no campaign can have.
 flips    time to draw, put in and take out the flips of alexnet, for some hundred to some hundred thousand of them.
 images   time of a trial of resnet20 at BER 1e-5, for 32 to 256 images in batches of 32.
 memory   the most memory that a process ever had that ran trials of alexnet, each figure of a process of its own.
@@ -18,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from bench import DOCS, SHAPE, machine, model, pixels, seconds, space, write_csv
 from faultbench import registry
 from faultbench.campaign import parse_campaign
 from faultbench.datasets import Images
+from faultbench.engines.local import Local
 from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.injection import injected
 from faultbench.network import trace
@@ -41,9 +44,13 @@ name: scaling
 datasets: [digits]
 models: [digits_cnn]
 schemes: [relu]
-bers: [1e-5]
+bers: [1.0e-5, 1.1e-5, 1.2e-5, 1.3e-5]
 trials: {n_trials}
 """
+"""Cells enough that the first trial of each starts every worker: a chunk is of one cell."""
+
+N_CELLS = 4
+PURE_S = 2.0
 
 Rows = Iterator[dict[str, Any]]
 
@@ -51,25 +58,69 @@ BATCH = 32
 """Larger ones are slower where they no longer fit into the cache, and would pass for growth."""
 
 
+class Standing(Local):
+    """The local engine, whose workers outlive a run."""
+
+    def close(self) -> None:
+        """Leave them as they are."""
+
+    def end(self) -> None:
+        """Now let them go."""
+        super().close()
+
+
 def workers(n_rounds: int, n_trials: int) -> Rows:
-    """Trials a second with 1 and 2 workers, and the median over rounds of their ratio."""
+    """Trials a second with 1 and 2 workers, runs a second of pure inference, and medians over rounds of the ratios."""
     rates: dict[int, list[float]] = {1: [], 2: []}
+    pure: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(n_rounds):
-        for n_workers, found in rates.items():
-            found.append(_rate(n_workers, n_trials))
-    for n_workers, found in rates.items():
-        yield _row("workers", "trials a second", n_workers, median(found))
-    ratio = median(two / one for one, two in zip(rates[1], rates[2], strict=True))
-    yield _row("workers", "trials a second, 2 workers to 1; asked 1.85", 2, ratio)
+        for n_workers in rates:
+            pure[n_workers].append(_pure_rate(n_workers))
+            rates[n_workers].append(_rate(n_workers, n_trials))
+    for n_workers in rates:
+        yield _row("workers", "trials a second", n_workers, median(rates[n_workers]))
+        yield _row("workers", "pure inferences a second", n_workers, median(pure[n_workers]))
+    yield _row("workers", "trials a second, 2 workers to 1; asked 1.85", 2, _doubling(rates))
+    yield _row("workers", "pure inferences a second, 2 processes to 1", 2, _doubling(pure))
+
+
+def _doubling(rates: Mapping[int, Sequence[float]]) -> float:
+    return median(two / one for one, two in zip(rates[1], rates[2], strict=True))
 
 
 def _rate(n_workers: int, n_trials: int) -> float:
-    n_warm = 4 * n_workers
+    engine = Standing(n_workers)
     with TemporaryDirectory() as folder:
-        campaign = parse_campaign(CAMPAIGN.format(n_trials=n_trials + n_warm), Path(folder) / "scaling.yaml")
-        engine = registry.build("engine", "local", {}, n_workers=n_workers)
-        run(campaign, Path(folder), engine=engine, reporter=Silent(), terms=Terms(limit=n_warm))
-        return n_trials / seconds(lambda: run(campaign, Path(folder), engine=engine, reporter=Silent()))
+        campaign = parse_campaign(CAMPAIGN.format(n_trials=1 + n_trials // N_CELLS), Path(folder) / "scaling.yaml")
+        run(campaign, Path(folder), engine=engine, reporter=Silent(), terms=Terms(limit=1))
+        taken_s = seconds(lambda: run(campaign, Path(folder), engine=engine, reporter=Silent()))
+    engine.end()
+    return n_trials // N_CELLS * N_CELLS / taken_s
+
+
+def _pure_rate(n_processes: int) -> float:
+    """Runs a second of all test images through the campaign's network, by so many processes at once."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(n_processes) as pool:
+        pool.map(_pure, [0.1] * n_processes, chunksize=1)  # they start
+        return sum(pool.map(_pure, [PURE_S] * n_processes, chunksize=1))
+
+
+@torch.inference_mode()
+def _pure(duration_s: float) -> float:
+    torch.set_num_threads(1)
+    digits = registry.build("dataset", "digits", {})
+    network = trace(
+        registry.build("model", "digits_cnn", {}, shape=digits.shape, n_classes=digits.n_classes), digits.shape
+    )
+    network.graph.to(memory_format=torch.channels_last)
+    batches = digits.load().test.batches(64)
+    started_s, n_runs = perf_counter(), 0
+    while perf_counter() - started_s < duration_s:
+        for batch in batches:
+            network(batch.pixels.contiguous(memory_format=torch.channels_last))
+        n_runs += 1
+    return n_runs / (perf_counter() - started_s)
 
 
 def flips(n_rounds: int) -> Rows:
@@ -143,7 +194,7 @@ def _slope(times: Mapping[int, float]) -> float:
 
 
 def _row(part: str, what: str, at: float, value: float) -> dict[str, Any]:
-    print(f"{part:<9}{what:<46}{at:>12g}{value:>12.4g}", flush=True)
+    print(f"{part:<9}{what:<48}{at:>12g}{value:>12.4g}", flush=True)
     return {"part": part, "what": what, "at": at, "value": float(value)}
 
 

@@ -2,29 +2,28 @@
 
     python benchmarks/search.py [--images N] [--maps N] [--output FOLDER]
 
-One thread, processor time. Both searches meet the same faults and evaluate the same thresholds, and must find the
-same areas, bit for bit; they take turns. Weights are untrained: what a run costs does not depend on them.
+One thread, processor time. The search is the scheme's own, from the profiled maximum of each site down. Both searches
+meet the same faults and must find the same areas, bit for bit; they take turns. Weights are untrained: what a run costs
+does not depend on them.
 """
 
 import argparse
-import csv
+from collections.abc import Iterator
 from pathlib import Path
 from time import thread_time
 
-import numpy as np
 import torch
-from bench import SHAPE, machine, model
+from bench import DOCS, SHAPE, machine, model, write_csv
 
 from faultbench.datasets import Images
 from faultbench.formats.fixed import FixedPoint
 from faultbench.network import Network, Site, trace
 from faultbench.progress import Silent
 from faultbench.schemes.ft_clipact import FtClipAct, Resilience
-from faultbench.schemes.scheme import Fitting, store
+from faultbench.schemes.profile import profiled_bounds
+from faultbench.schemes.scheme import Fitting, granularities, store
 
 MEMORY_BYTES = 1 << 30
-N_POINTS = 4
-"""Thresholds of a narrowing step, from 0 to the highest."""
 
 
 def fitting(network: Network, images: Images, *, memory_bytes: int) -> Fitting:
@@ -44,42 +43,54 @@ def fitting(network: Network, images: Images, *, memory_bytes: int) -> Fitting:
     )
 
 
-def searched(network: Network, images: Images, site: Site, n_maps: int, memory_bytes: int) -> tuple[list[float], float]:
-    """The areas of one narrowing step at a site, and the seconds that they took with all that came before."""
-    started = thread_time()
-    given = fitting(network, images, memory_bytes=memory_bytes)
-    resilience = Resilience(given, site, FtClipAct().rates, n_maps)
-    areas = [resilience(threshold) for threshold in np.linspace(0, 1, N_POINTS).tolist()]
+def searched(given: Fitting, site: Site, n_maps: int, highest: float) -> tuple[list[float], float]:
+    """The areas that the search at a site asks for, and the seconds that they took with all that came before."""
+    started, scheme, areas = thread_time(), FtClipAct(), list[float]()
+    resilience = Resilience(given, site, scheme.rates, n_maps)
+
+    def area(threshold: float) -> float:
+        areas.append(resilience(threshold))
+        return areas[-1]
+
+    scheme.search(highest, area)
     return areas, thread_time() - started
+
+
+def rows(network: Network, images: Images, n_maps: int) -> Iterator[dict[str, str | int | float]]:
+    """A row a site, and one of the sums."""
+    given = [fitting(network, images, memory_bytes=memory_bytes) for memory_bytes in (0, MEMORY_BYTES)]
+    maxima = profiled_bounds(given[0], granularities(network, FtClipAct()))
+    total_s = [0.0, 0.0]
+    for site in network.sites:
+        (areas, whole_s), (same, staged_s) = (searched(one, site, n_maps, float(maxima[site.name])) for one in given)
+        assert areas == same, f"{site.name}: {areas} with whole runs, {same} staged"
+        total_s = [total_s[0] + whole_s, total_s[1] + staged_s]
+        yield _row(site.name, len(set(areas)), whole_s, staged_s)
+    yield _row("all", 0, *total_s)
+
+
+def _row(site: str, n_areas: int, whole_s: float, staged_s: float) -> dict[str, str | int | float]:
+    ratio = whole_s / staged_s
+    print(f"{site:<14}{n_areas:>4}{whole_s:>10.2f}{staged_s:>10.2f}{ratio:>8.2f}", flush=True)
+    return {"site": site, "areas": n_areas or "", "whole_s": whole_s, "staged_s": staged_s, "ratio": ratio}
 
 
 def main() -> None:
     """Print and write a row a site, and the ratio of the sums."""
     parser = argparse.ArgumentParser(description="FT-ClipAct's search, staged against whole runs.")
-    parser.add_argument("--images", type=int, default=256, help="calibration images (default 256)")
-    parser.add_argument("--maps", type=int, default=4, help="fault maps a rate (default 4)")
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="folder for search.csv")
+    parser.add_argument("--images", type=int, default=128, help="calibration images (default 128)")
+    parser.add_argument("--maps", type=int, default=2, help="fault maps a rate (default 2)")
+    parser.add_argument("--output", type=Path, default=DOCS, help="folder for search.csv")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     network = trace(model("alexnet").to(memory_format=torch.channels_last), SHAPE)
     store(network, FixedPoint(15, 16))
-    images = Images(torch.rand(arguments.images, *SHAPE), torch.randint(10, (arguments.images,)))
-    print(machine())
-    rows = [("site", "whole_s", "staged_s", "ratio")]
-    total = np.zeros(2)
-    for site in network.sites:
-        (areas, whole_s), (same, staged_s) = (
-            searched(network, images, site, arguments.maps, memory_bytes) for memory_bytes in (0, MEMORY_BYTES)
-        )
-        assert areas == same, f"{site.name}: {areas} with whole runs, {same} staged"
-        total += (whole_s, staged_s)
-        rows.append((site.name, f"{whole_s:.2f}", f"{staged_s:.2f}", f"{whole_s / staged_s:.2f}"))
-        print(*rows[-1], flush=True)
-    rows.append(("all", f"{total[0]:.2f}", f"{total[1]:.2f}", f"{total[0] / total[1]:.2f}"))
-    print(*rows[-1])
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    with (arguments.output / "search.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([*rows, (machine(), "", "", "")])
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(10, (arguments.images,), generator=generator)
+    images = Images(torch.rand(arguments.images, *SHAPE, generator=generator), labels)
+    note = f"{machine()}; processor time, {arguments.images} images, {arguments.maps} maps a rate"
+    print(note)
+    write_csv(arguments.output / "search.csv", rows(network, images, arguments.maps), note)
 
 
 if __name__ == "__main__":

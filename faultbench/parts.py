@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from faultbench import pilot, registry
-from faultbench.campaign import Choice, Subject
+from faultbench.campaign import Campaign, Choice, Subject
 from faultbench.datasets import Dataset
 from faultbench.devices import Device
 from faultbench.errors import FaultbenchError
@@ -20,6 +20,7 @@ from faultbench.faults.space import FaultSpace
 from faultbench.faults.targets import FaultModel
 from faultbench.formats.codec import Codec
 from faultbench.given import require_channels
+from faultbench.models.weights import load_weights
 from faultbench.network import Network, trace
 from faultbench.registry import suggest
 from faultbench.schemes.scheme import Scheme, equal_bounds, protected
@@ -173,3 +174,16 @@ def parts(subject: Subject) -> Parts:
         )
     require_channels(subject.weights, built.dataset.shape, f"{subject.model.label} on {subject.dataset.label}")
     return built
+
+
+def check(campaign: Campaign) -> dict[str, Parts]:
+    """Find all that can be wrong with a campaign before an image is loaded; subject key → its parts.
+
+    Every network is built and traced, every given weights file read.
+    """
+    found = {subject.key: parts(subject) for subject in campaign.subjects}
+    for built in found.values():
+        _ = built.untrained
+        if (given := built.subject.weights) is not None:
+            load_weights(built.model(), given.path, given.keys)
+    return found

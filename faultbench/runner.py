@@ -12,7 +12,7 @@ from faultbench.artifacts import ArtifactStore
 from faultbench.aside import put_aside
 from faultbench.attributing import Work, attribute
 from faultbench.campaign import Campaign, Cell, Subject
-from faultbench.chunks import Prepared, chunks, jobs, named, split
+from faultbench.chunks import Prepared, chunks, jobs, named, split, tapered
 from faultbench.datasets.downloads import told
 from faultbench.declared import check_accuracy
 from faultbench.devices import LAYOUTS, card, chosen, release
@@ -24,9 +24,8 @@ from faultbench.journal import Journal, read_journal, writer_name
 from faultbench.locks import in_turn, locked
 from faultbench.manifest import check_same_campaign, recorded_device, write_manifest
 from faultbench.memory import memory_for
-from faultbench.models.weights import load_weights
 from faultbench.overhead import measured_overhead
-from faultbench.parts import Parts, parts
+from faultbench.parts import check, parts
 from faultbench.pilot import PILOT_IMAGES, images_a_trial
 from faultbench.progress import Reporter, Task
 from faultbench.records import Quarantine, Trial
@@ -39,19 +38,6 @@ from faultbench.worker import Chunk, golden_record, run_chunk
 
 LONGEST_REASON = 200
 """Characters of an error that a quarantined trial is recorded with."""
-
-
-def check(campaign: Campaign) -> dict[str, Parts]:
-    """Find all that can be wrong with a campaign before an image is loaded; subject key → its parts.
-
-    Every network is built and traced, every given weights file read.
-    """
-    found = {subject.key: parts(subject) for subject in campaign.subjects}
-    for built in found.values():
-        _ = built.untrained
-        if (given := built.subject.weights) is not None:
-            load_weights(built.model(), given.path, given.keys)
-    return found
 
 
 def run(
@@ -197,7 +183,7 @@ class Runner:
         )
         n_trials = sum(len(chunk.jobs) for chunk in wanted)
         with self._reporter.task("run trials", n_trials, unit="trials", facts=self._watch.now) as task:
-            for end in supervisor.run(wanted):
+            for end in supervisor.run(tapered(wanted, self._engine.n_workers)):
                 if isinstance(end, SetAside):
                     self._quarantine(end, task)
                 else:
@@ -300,4 +286,5 @@ class Runner:
         hazards, strata = self._stratifying.prepare(subject, evaluation, cells)
         task.advance()
         folder, memory_bytes, cost = self._artifacts.folder, self._memory_bytes, built.trial_in_images
-        return Prepared(subject, golden, trial_s, folder, memory_bytes, cost, self._device, hazards, strata)
+        device, paranoid = self._device, self._terms.paranoid
+        return Prepared(subject, golden, trial_s, folder, memory_bytes, cost, device, hazards, strata, paranoid)

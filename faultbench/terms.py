@@ -23,3 +23,5 @@ class Terms:
     memory_bytes: int | None = None
     device: str = "cpu"
     """auto, cpu or cuda: where networks are trained, fitted and run. Rows of two devices differ in last bits."""
+    paranoid: bool = False
+    """Whether a sample of the trials is run a second time, whole, and compared bit for bit."""

@@ -1,7 +1,8 @@
 """The golden run of a network, and one trial: inject, run the images, count, undo."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
@@ -17,6 +18,9 @@ from faultbench.faults.space import FaultSpace, StoredTensor
 from faultbench.formats.codec import Codec
 from faultbench.network import Network, Site
 from faultbench.staging.golden import WHOLE_RUNS, GoldenRun, Staging
+
+Seen = Callable[[Tensor], None]
+"""Is called with the logits of a run."""
 
 SHARED_IMAGES = 64
 """Images that trials run together, at most: 128 and 256 were no faster on the digits."""
@@ -57,6 +61,7 @@ class Evaluation:
         changing: Site | None = None,
     ) -> None:
         self.network, self.space = network, space
+        self.images, self.batch = images, batch
         self._labels = images.labels
         self._run = GoldenRun(network, space, images, batch, staging, changing=changing)
         self._judge()
@@ -95,10 +100,13 @@ class Evaluation:
         self._run.changed()
         self._judge()
 
-    def outcome(self, fault_map: FaultMap, chosen: NDArray[np.int64] | None = None) -> Outcome:
+    def outcome(
+        self, fault_map: FaultMap, chosen: NDArray[np.int64] | None = None, *, seen: Seen | None = None
+    ) -> Outcome:
         """Run the images with these flips in memory; without flips the outcome is the golden run's.
 
-        chosen, if given, are the indices of the images to look at, ascending.
+        chosen, if given, are the indices of the images to look at, ascending. seen is called with the logits of what
+        is run.
         """
         rows = None if chosen is None else torch.from_numpy(chosen)
         if not len(fault_map):
@@ -106,16 +114,31 @@ class Evaluation:
         parts = self._run.parts(rows)
         with injected(self.space, fault_map):
             logits = self._run.faulted(fault_map, parts)
+        if seen is not None:
+            seen(torch.cat(logits))
         return self._compare(*_top1(logits), rows)
 
-    def outcomes(self, fault_maps: Sequence[FaultMap], chosen: Sequence[NDArray[np.int64]]) -> list[Outcome]:
-        """The outcome of each of these trials over chosen images: as `outcome` has it, sooner where they are many."""
+    def judged(self, logits: Tensor, chosen: NDArray[np.int64] | None = None) -> Outcome:
+        """The outcome of a run of all images, or of those at these indices, that gave these logits."""
+        return self._compare(*_top1([logits]), None if chosen is None else torch.from_numpy(chosen))
+
+    def outcomes(
+        self,
+        fault_maps: Sequence[FaultMap],
+        chosen: Sequence[NDArray[np.int64]],
+        *,
+        seen: Callable[[int, Tensor], None] | None = None,
+    ) -> list[Outcome]:
+        """The outcome of each of these trials over chosen images: as `outcome` has it, sooner where they are many.
+
+        seen is called with the place of each trial that is run, and its logits.
+        """
         found: dict[int, Outcome] = {}
         for n_images in {len(rows) for rows in chosen}:
             alike = [number for number, rows in enumerate(chosen) if len(rows) == n_images]
             found |= self._without_flips([number for number in alike if not len(fault_maps[number])], chosen)
             for group in _groups([number for number in alike if len(fault_maps[number])], fault_maps, n_images):
-                found |= self._of_group(group, fault_maps, chosen)
+                found |= self._of_group(group, fault_maps, chosen, seen)
         return [found[number] for number in range(len(chosen))]
 
     def _without_flips(self, numbers: Sequence[int], chosen: Sequence[NDArray[np.int64]]) -> dict[int, Outcome]:
@@ -126,12 +149,20 @@ class Evaluation:
         return dict(zip(numbers, ends, strict=True))
 
     def _of_group(
-        self, group: Sequence[int], fault_maps: Sequence[FaultMap], chosen: Sequence[NDArray[np.int64]]
+        self,
+        group: Sequence[int],
+        fault_maps: Sequence[FaultMap],
+        chosen: Sequence[NDArray[np.int64]],
+        seen: Callable[[int, Tensor], None] | None,
     ) -> dict[int, Outcome]:
         rows = torch.from_numpy(np.concatenate([chosen[number] for number in group]))
         logits = self._run.shared([fault_maps[number] for number in group], rows) if len(group) > 1 else None
         if logits is None:
-            return {number: self.outcome(fault_maps[number], chosen[number]) for number in dict.fromkeys(group)}
+            alone = {number: partial(seen, number) if seen else None for number in group}
+            return {n: self.outcome(fault_maps[n], chosen[n], seen=told) for n, told in alone.items()}
+        if seen is not None:
+            for number, own in zip(group, torch.split(logits, len(rows) // len(group)), strict=True):
+                seen(number, own)
         return dict(zip(group, self._compared(*_top1([logits]), rows, len(group)), strict=True))
 
     def _judge(self) -> None:

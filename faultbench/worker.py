@@ -2,14 +2,16 @@
 
 import socket
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Subject
@@ -20,6 +22,7 @@ from faultbench.flip_kinds import Memory
 from faultbench.parts import build
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
+from faultbench.second_runs import SecondRuns, is_sampled
 from faultbench.strata import Hazards, Strata
 from faultbench.stratified import Stratified
 from faultbench.subjects import Bench
@@ -56,6 +59,8 @@ class Chunk:
     hazards: Hazards | None = None
     strata: Mapping[float, Strata] = field(default_factory=dict)
     """By BER, where trials are drawn in strata."""
+    paranoid: bool = False
+    """Whether a sample of the trials is run a second time, whole, and compared."""
 
 
 Chosen = NDArray[np.int64] | None
@@ -70,7 +75,8 @@ def run_chunk(chunk: Chunk) -> list[Trial]:
     torch.set_num_threads(1)
     evaluation = _evaluation(chunk)
     fault_model, seed = drawing(chunk, evaluation), chunk.subject.seed
-    trials = run_jobs(evaluation, fault_model, seed, chunk.jobs)
+    second = SecondRuns(_sampled(chunk)) if chunk.paranoid else None
+    trials = run_jobs(evaluation, fault_model, seed, chunk.jobs, second)
     return [in_stratum(trial, fault_model, seed, job) for trial, job in zip(trials, chunk.jobs, strict=True)]
 
 
@@ -99,14 +105,35 @@ def in_stratum(trial: Trial, fault_model: Any, seed: int, job: Job) -> Trial:
     return replace(trial, stratum=fault_model.stratum(ber=job.ber, seed=seed, trial=job.trial))
 
 
-def run_jobs(evaluation: Evaluation, fault_model: Any, seed: int, jobs: Sequence[Job]) -> list[Trial]:
-    """These trials as `run_job` runs each, those over some of the images together."""
-    if len(jobs) == 1 or any(job.n_images is None for job in jobs):
-        return [run_job(evaluation, fault_model, seed, job) for job in jobs]
+def run_jobs(
+    evaluation: Evaluation, fault_model: Any, seed: int, jobs: Sequence[Job], second: SecondRuns | None = None
+) -> list[Trial]:
+    """These trials as `run_job` runs each, those over some of the images together; second doubts some of them."""
     drawn = [_drawn(evaluation, fault_model, seed, job) for job in jobs]
-    fault_maps, chosen = [fault_map for fault_map, _ in drawn], [rows for _, rows in drawn if rows is not None]
-    outcomes = evaluation.outcomes(fault_maps, chosen)
-    return [_trial(evaluation, *each) for each in zip(jobs, fault_maps, chosen, outcomes, strict=True)]
+    outcomes = _outcomes(evaluation, drawn, None if second is None else second.see)
+    if second is not None:
+        second.compare(evaluation, drawn, outcomes)
+    return [_trial(evaluation, job, *each, end) for job, each, end in zip(jobs, drawn, outcomes, strict=True)]
+
+
+def _outcomes(
+    evaluation: Evaluation, drawn: Sequence[tuple[FaultMap, Chosen]], seen: Callable[[int, Tensor], None] | None
+) -> list[Outcome]:
+    chosen = [rows for _, rows in drawn if rows is not None]
+    if 1 < len(chosen) == len(drawn):
+        return evaluation.outcomes([fault_map for fault_map, _ in drawn], chosen, seen=seen)
+    told = [None if seen is None else partial(seen, number) for number in range(len(drawn))]
+    return [evaluation.outcome(*each, seen=see) for each, see in zip(drawn, told, strict=True)]
+
+
+def _sampled(chunk: Chunk) -> dict[int, str]:
+    """Places and names of the jobs that are run a second time."""
+    network = f"{chunk.subject.model.label}/{chunk.subject.scheme.label}"
+    return {
+        place: f"{network}, cell {job.cell}, trial {job.trial}"
+        for place, job in enumerate(chunk.jobs)
+        if is_sampled(job.cell, job.trial)
+    }
 
 
 def run_job(evaluation: Evaluation, fault_model: Any, seed: int, job: Job) -> Trial:

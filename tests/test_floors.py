@@ -38,7 +38,7 @@ FLOORS = (
     ("hazard_table",),
     ("tables", "merging", "trial", "training", "activations"),
     ("blocks", "comparison", "gate", "schemes", "guards", "hazard_pilot"),
-    ("protecting", "injecting"),
+    ("protecting", "injecting", "second_runs"),
     ("checkpoints", "epochs", "given", "accuracy_table", "latex_text", "harm_map"),
     ("latex", "markdown", "hazard_map"),
     ("plots",),

@@ -12,8 +12,8 @@ from crashes import Lab
 from faultbench.campaign import load_campaign
 from faultbench.estimate import missing_s, trial_s
 from faultbench.journal import JournalContents
+from faultbench.parts import check
 from faultbench.records import Quarantine
-from faultbench.runner import check
 
 CAMPAIGN = """
 name: sized

@@ -22,7 +22,7 @@ from faultbench.formats.ieee import Float32
 from faultbench.network import Network, trace
 from faultbench.staging.costs import writes_in_place
 from faultbench.staging.golden import GoldenRun, Staging
-from faultbench.staging.splicing import BLOCK, Splicer, channels_of, spliceable
+from faultbench.staging.splicing import BLOCK, Splicer, channels_at, channels_of, spliceable
 from faultbench.staging.steps import StagedNetwork
 from faultbench.symbolic import symbolic
 from faultbench.trial import fault_space
@@ -291,6 +291,18 @@ def test_nothing_is_spliced_where_channels_that_were_not_hit_come_out_otherwise(
     splicer = Splicer()
     assert splicer.output(layer, x, golden, np.array([2])) is None
     assert splicer.output(layer, x, layer(x), np.array([2])) is None  # it is not tried again
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3, 5, 4, 2), (3, 5, 1, 1), (1, 1, 4, 4)])
+@pytest.mark.parametrize("is_last", [False, True])
+def test_channels_of_a_value_are_the_same_however_it_lies_and_lie_as_it_does(shape: tuple[int, ...], is_last: bool):
+    value = torch.arange(float(np.prod(shape))).view(shape)
+    if is_last and value.dim() == 4:
+        value = value.contiguous(memory_format=torch.channels_last)
+    where = torch.tensor([0, 3] if shape[1] > 3 else [0])
+    found = channels_at(value, where)
+    assert torch.equal(found, value.index_select(1, where))
+    assert found.dim() < 4 or not is_last or found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_channels_are_those_of_the_words_hit() -> None:

@@ -63,7 +63,7 @@ class Costs:
 
 def _costs(campaign: Campaign) -> Costs:
     from faultbench.estimate import disk_bytes, trial_s
-    from faultbench.runner import check
+    from faultbench.parts import check
 
     parts = check(campaign)
     n_bits = {key: built.n_bits for key, built in parts.items()}

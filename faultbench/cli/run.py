@@ -39,6 +39,9 @@ def _trial_options(verb: Any) -> Any:
             default="auto",
             help="Where networks run; auto: as the results before, else on a CUDA card if there is one.",
         ),
+        click.option(
+            "--paranoid", is_flag=True, help="Run one trial in 20 a second time, whole, and compare all bits."
+        ),
         click.option("--retry-quarantined", is_flag=True, help="Give trials that were given up another chance."),
         click.option("--stall-limit", type=DURATION, help="End when nothing gets done for so long; default: 10m."),
         click.option("--time-limit", type=DURATION, help="Finish what is in flight after so long, and exit with 75."),
@@ -78,6 +81,7 @@ def command(
     stall_limit: float | None,
     retry_quarantined: bool,
     device: str,
+    paranoid: bool,
     fresh: bool,
     shown: Reporter,
 ) -> int:
@@ -98,7 +102,8 @@ def command(
     from faultbench.terms import Terms
 
     stop, there = Stop(), chosen_device(device, None if fresh else recorded_device(root / campaign.name))
-    terms = Terms(limit, Shard(*shard), retry_quarantined, stall_limit or STALL_LIMIT_S, stop, memory_bytes, there)
+    patience_s = stall_limit or STALL_LIMIT_S
+    terms = Terms(limit, Shard(*shard), retry_quarantined, patience_s, stop, memory_bytes, there, paranoid)
     with resumable(), stop.listening(time_limit):
         chosen = chosen_engine(engine, n_workers or n_workers_on(there), address)
         folder = run(campaign, root, engine=chosen, reporter=shown, terms=terms, fresh=fresh, command=sys.argv)

@@ -46,7 +46,7 @@ def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Pa
     from faultbench.estimate import missing_s
     from faultbench.journal import read_journal
     from faultbench.manifest import check_same_campaign
-    from faultbench.runner import check
+    from faultbench.parts import check
 
     folder = root / campaign.name
     parts = check(campaign)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
 from faultbench.staging.costs import Costs
-from faultbench.staging.splicing import Splicer, channels_of, n_blocks, same_bits, spliceable
+from faultbench.staging.splicing import Splicer, channels_at, channels_of, n_blocks, same_bits, spliceable
 from faultbench.staging.steps import StagedNetwork, Values
 
 WORTHWHILE = 0.9
@@ -37,7 +37,7 @@ class Channels:
 
     def of(self, golden: Tensor) -> Tensor:
         """The same channels of another value."""
-        return golden.index_select(1, self.where)
+        return channels_at(golden, self.where)
 
     def put_into(self, golden: Tensor) -> Tensor:
         """A copy of another value with these channels put in."""

@@ -10,19 +10,17 @@ import torch
 from torch import Tensor
 
 from faultbench.datasets import Images
-from faultbench.devices import finish, layout
+from faultbench.devices import finish
 from faultbench.faults.fault_map import FaultMap
-from faultbench.faults.injection import Patch, patches
 from faultbench.faults.space import FaultSpace
 from faultbench.network import Network, Site
 from faultbench.staging.costs import N_TIMINGS, Costs, measured_costs, storages, writes_in_place
 from faultbench.staging.cuts import beginnings, expected_s, kept_values
 from faultbench.staging.first_fault import Channels, Faulted, FirstFault
-from faultbench.staging.parts import Part, Reached
+from faultbench.staging.parts import Part, Reached, decoded
 from faultbench.staging.replaced import Replaced
 from faultbench.staging.rows import LEAST, LOGITS, Picked, Rows, alike, have_rows, rows_at, sizes_apart, together
-from faultbench.staging.shared import walked
-from faultbench.staging.sharing import Sharing, found_out
+from faultbench.staging.shared import SharedWalks, walked
 from faultbench.staging.steps import StagedNetwork, Values
 
 N_PARTS = 8
@@ -72,16 +70,15 @@ class GoldenRun:
         self._staged, self._batches = StagedNetwork(network), images.batches(batch)
         self._images, self._batch_size = images, batch
         self._exact: dict[int, frozenset[str]] = {}
-        self._space = space
-        self._all_read = all(item.tensor.data_ptr() in self._staged.readers for item in space.stored)
-        self._shares: dict[tuple[int, int], Sharing | None] = {}
         self._costs: Costs | None = None
-        first = _input(self._batches[0])
+        first = decoded(self._batches[0])
         if staging.memory_bytes and not writes_in_place(self._staged, first):
             n_timings = N_TIMINGS if changing is None else 1  # a search meets many networks, each of them briefly
             self._costs = measured_costs(self._staged, network, first, n_images=len(images), n_timings=n_timings)
         self._first = FirstFault(self._staged, space, self._costs, len(self._batches[0]))
         self._changing = None if changing is None else self._staged.step_of(network.slot(changing))
+        can_share = self._costs is not None and changing is None
+        self._walks = SharedWalks(self._staged, space, self._first.readers) if can_share else None
         self._kept = self._chosen(staging)
         self._begin = beginnings(self._staged.needed, self._kept)
         started = perf_counter()
@@ -135,11 +132,11 @@ class GoldenRun:
         such a network, of so many images or so many together share nothing: each is then for `faulted`.
         """
         images, n_images = self._images.chosen(rows), len(rows) // len(fault_maps)
-        sharing = self._sharing(images, n_images)
-        if sharing is None:
+        sharing = None if self._walks is None else self._walks.sharing(images, n_images)
+        if self._walks is None or sharing is None:
             return None
         exact = self._part(rows[:n_images]).kept
-        begin, faults = beginnings(self._staged.needed, exact), self._faults_by_step(fault_maps)
+        begin, faults = beginnings(self._staged.needed, exact), self._walks.faults(fault_maps)
         gathered = Rows(self._values, self.logits, rows, self._batch_size)
         part = Part(images, exact, begin, gathered, None)
         first = begin[min(min(steps) for steps in faults)]
@@ -174,25 +171,6 @@ class GoldenRun:
         for n_rows in {n for images in self._batches for n in sizes_apart(len(images), N_PARTS)}:
             self._part(torch.arange(n_images - n_rows, n_images))
 
-    def _sharing(self, images: Images, n_images: int) -> Sharing | None:
-        """How trials of n_images each share a walk over so many images; the first time it finds out on these."""
-        shape = (len(images), n_images)
-        if shape not in self._shares:
-            faulted = {step for steps in self._first.readers for step in steps}
-            can = self._costs is not None and self._changing is None and self._all_read
-            can = can and images.stored.device.type == "cpu"  # on a card nothing of it is measured
-            found = found_out(self._staged, _input(images), n_images=n_images, faulted=faulted) if can else None
-            self._shares[shape] = found if found and found.pays else None
-        return self._shares[shape]
-
-    def _faults_by_step(self, fault_maps: Sequence[FaultMap]) -> list[dict[int, list[Patch]]]:
-        found: list[dict[int, list[Patch]]] = [{} for _ in fault_maps]
-        for of_map, of_tensors in zip(found, patches(self._space, fault_maps), strict=True):
-            for index, patch in of_tensors.items():
-                for step in self._first.readers[index]:
-                    of_map.setdefault(step, []).append(patch)
-        return found
-
     def _chosen(self, staging: Staging) -> frozenset[str]:
         if self._costs is None:
             return frozenset()
@@ -203,12 +181,9 @@ class GoldenRun:
 
     @torch.inference_mode()
     def _run(self, kept: tuple[str, ...]) -> tuple[list[dict[str, Any]], list[Tensor]]:
-        all_values, all_logits = [], []
-        for images in self._batches:
-            logits, values = self._staged.resume(0, {self._staged.input: _input(images)}, kept)
-            all_values.append(values)
-            all_logits.append(logits)
-        return all_values, all_logits
+        inputs = ({self._staged.input: decoded(images)} for images in self._batches)
+        found = [self._staged.resume(0, values, kept) for values in inputs]
+        return [values for _, values in found], [logits for logits, _ in found]
 
     def _part(self, rows: Tensor) -> Part:
         images, gathered = self._images.chosen(rows), Rows(self._values, self.logits, rows, self._batch_size)
@@ -221,26 +196,46 @@ class GoldenRun:
     def _same_as_alone(self, images: Images, gathered: Rows) -> frozenset[str]:
         """Those of the kept values that a golden run of these images gives too, bit for bit."""
         names = tuple(sorted(self._kept - {self._staged.input}))
-        logits, values = self._staged.resume(0, {self._staged.input: _input(images)}, names)
+        logits, values = self._staged.resume(0, {self._staged.input: decoded(images)}, names)
         same = {name for name, value in {**values, LOGITS: logits}.items() if gathered.is_alike(name, value)}
         return frozenset(same) | (self._kept & {self._staged.input})
 
     def _of(self, part: Part, faults: Sequence[Faulted]) -> Tensor:
-        for place, fault in enumerate(faults):
-            begin, made = part.begin[fault.step], self._staged.steps[fault.step].name
-            if begin < fault.step or made not in part.kept:
-                return self._resumed(part, begin)
-            later = faults[place + 1 :]
-            reached = self._reached(part, fault, min([len(self._staged.steps), *(f.step for f in later[:1])]))
-            if reached is not None:
-                return self._behind(part, reached, later)
+        reached, later = self._first_felt(part, faults, compares=True)
+        if reached is not None:
+            return self._behind(part, reached, later)
         return self._resumed(part, part.begin[faults[0].step]) if part.logits is None else part.logits
 
-    def _reached(self, part: Part, fault: Faulted, last: int) -> Reached | None:
+    def _before_site(self, part: Part, faults: Sequence[Faulted]) -> Values:
+        """The values that the changing site's step reads when faults lie before it alone."""
+        assert self._changing is not None
+        reached, _ = self._first_felt(part, faults, compares=False)
+        if reached is None:
+            return self._at(part, self._changing)
+        return self._staged.until(self._changing, reached.step, reached.values)
+
+    def _first_felt(
+        self, part: Part, faults: Sequence[Faulted], *, compares: bool
+    ) -> tuple[Reached | None, Sequence[Faulted]]:
+        """How far the first fault that is felt comes, None where none is, and the faults after it.
+
+        Where its step's output is not kept, that is to where a run begins. compares says whether to look which images
+        feel it at the next layer.
+        """
+        for place, fault in enumerate(faults):
+            begin, later = part.begin[fault.step], faults[place + 1 :]
+            if begin < fault.step or self._staged.steps[fault.step].name not in part.kept:
+                return Reached(begin, self._at(part, begin), None), ()
+            last = later[0].step if later else len(self._staged.steps)
+            if (reached := self._reached(part, fault, last, compares=compares)) is not None:
+                return reached, later
+        return None, ()
+
+    def _reached(self, part: Part, fault: Faulted, last: int, *, compares: bool) -> Reached | None:
         """How far a fault comes before the next layer or the last step given; None where no image feels it there."""
         values, made = self._at(part, fault.step), self._staged.steps[fault.step].name
         golden, cut = part.values[made], min(self._next_layers[fault.step + 1], last)
-        channels, comparable = self._first.channels(fault, values, golden), self._comparable(part, cut)
+        channels, comparable = self._first.channels(fault, values, golden), compares and self._comparable(part, cut)
         if channels is not None and not len(channels.where):
             return None
         if comparable and channels is not None and (past := self._first.past(fault, channels, cut)):
@@ -292,21 +287,6 @@ class GoldenRun:
         begin, images = beginnings(self._staged.needed, kept), part.images.chosen(rows)
         return Part(images, kept, begin, Picked(part.values, rows), logits)
 
-    def _before_site(self, part: Part, faults: Sequence[Faulted]) -> Values:
-        """The values that the changing site's step reads when faults lie before it alone."""
-        assert self._changing is not None
-        for fault in faults:
-            begin, made = part.begin[fault.step], self._staged.steps[fault.step].name
-            if begin < fault.step or made not in part.kept:
-                return self._staged.until(self._changing, begin, self._at(part, begin))
-            golden = part.values[made]
-            values = self._at(part, fault.step)
-            output = self._first.output(fault, values, golden, self._first.channels(fault, values, golden))
-            if output is not golden:
-                behind = {**self._at(part, fault.step + 1, but=made), made: output}
-                return self._staged.until(self._changing, fault.step + 1, behind)
-        return self._at(part, self._changing)
-
     def _resumed(self, part: Part, step: int) -> Tensor:
         """The logits of a part when it is run from a step on that its kept values reach."""
         return self._staged.resume(step, self._at(part, step))[0]
@@ -316,10 +296,5 @@ class GoldenRun:
         names = [name for name in self._staged.needed[step] if name not in (self._staged.input, but)]
         values = {name: part.values[name] for name in names}
         if self._staged.input in self._staged.needed[step]:
-            values[self._staged.input] = _input(part.images)
+            values[self._staged.input] = decoded(part.images)
         return values
-
-
-def _input(images: Images) -> Tensor:
-    """The pixels of a batch, decoded where it is needed: in float32 they would take four times the room."""
-    return images.pixels.contiguous(memory_format=layout(images.stored.device))

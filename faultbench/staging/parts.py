@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from faultbench.datasets import Images
+from faultbench.devices import layout
 from faultbench.staging.steps import Values
 
 
@@ -27,3 +28,8 @@ class Reached:
     step: int
     values: Values
     felt: Tensor | None
+
+
+def decoded(images: Images) -> Tensor:
+    """The pixels of a batch, decoded where it is needed: in float32 they would take four times the room."""
+    return images.pixels.contiguous(memory_format=layout(images.stored.device))

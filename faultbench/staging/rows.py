@@ -130,13 +130,8 @@ class Rows(Mapping[str, Any]):
         return self._logits[batch] if name == LOGITS else self._values[batch][name]
 
     def _gather(self, of_batches: Sequence[Tensor]) -> Tensor:
-        is_last = of_batches[0].dim() == 4 and of_batches[0].is_contiguous(memory_format=torch.channels_last)
-        # Selecting gives channels first; the same memory seen with channels last stays as it is.
-        seen = [of.movedim(1, -1) for of in of_batches] if is_last else of_batches
-        found = torch.cat([seen[batch].index_select(0, rows.to(seen[batch].device)) for batch, rows in self._places])
-        if self._back is not None:
-            found = found.index_select(0, self._back.to(found.device))
-        return found.movedim(-1, 1) if is_last else found
+        found = torch.cat([rows_at(of_batches[batch], rows) for batch, rows in self._places])
+        return found if self._back is None else rows_at(found, self._back)
 
     @cached_property
     def _places(self) -> list[tuple[int, Tensor]]:

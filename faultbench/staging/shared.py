@@ -10,12 +10,44 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faultbench.faults.injection import Patch, written
-from faultbench.staging.sharing import Sharing, taken
+from faultbench.datasets import Images
+from faultbench.faults.fault_map import FaultMap
+from faultbench.faults.injection import Patch, patches, written
+from faultbench.faults.space import FaultSpace
+from faultbench.staging.parts import decoded
+from faultbench.staging.sharing import Sharing, found_out, taken
 from faultbench.staging.steps import StagedNetwork, Values
 
 Faults = Mapping[int, Sequence[Patch]]
 """What a trial's flips make of the memory that a step reads, by step."""
+
+
+class SharedWalks:
+    """How trials of a network share walks, found out once for each size of a group; readers are steps, by tensor."""
+
+    def __init__(self, staged: StagedNetwork, space: FaultSpace, readers: Sequence[Sequence[int]]) -> None:
+        self._staged, self._space, self._readers = staged, space, readers
+        self._all_read = all(item.tensor.data_ptr() in staged.readers for item in space.stored)
+        self._known: dict[tuple[int, int], Sharing | None] = {}
+
+    def sharing(self, images: Images, n_images: int) -> Sharing | None:
+        """How trials of n_images each share a walk over so many images; the first time it finds out on these."""
+        shape = (len(images), n_images)
+        if shape not in self._known:
+            faulted = {step for steps in self._readers for step in steps}
+            can = self._all_read and images.stored.device.type == "cpu"  # on a card nothing of it is measured
+            found = found_out(self._staged, decoded(images), n_images=n_images, faulted=faulted) if can else None
+            self._known[shape] = found if found and found.pays else None
+        return self._known[shape]
+
+    def faults(self, fault_maps: Sequence[FaultMap]) -> list[dict[int, list[Patch]]]:
+        """What the flips of each trial make of the memory that a step reads, by step."""
+        found: list[dict[int, list[Patch]]] = [{} for _ in fault_maps]
+        for of_map, of_tensors in zip(found, patches(self._space, fault_maps), strict=True):
+            for index, patch in of_tensors.items():
+                for step in self._readers[index]:
+                    of_map.setdefault(step, []).append(patch)
+        return found
 
 
 def walked(staged: StagedNetwork, sharing: Sharing, begin: int, values: Values, trials: Sequence[Faults]) -> Tensor:

@@ -52,11 +52,11 @@ class Splicer:
             return None
         fresh, where = _some_channels(layer, x, chosen), chosen[: len(hit)]
         if key not in self._exact:
-            others = golden.index_select(1, chosen[len(hit) :])
+            others = channels_at(golden, chosen[len(hit) :])
             self._exact[key] = same_bits(fresh[:, len(hit) :], others)
             return self.channels(layer, x, golden, hit)
         fresh = fresh[:, : len(hit)]
-        return (fresh[:, :0], where[:0]) if same_bits(fresh, golden.index_select(1, where)) else (fresh, where)
+        return (fresh[:, :0], where[:0]) if same_bits(fresh, channels_at(golden, where)) else (fresh, where)
 
 
 def spliceable(layer: nn.Module | None) -> TypeGuard[nn.Conv2d | nn.Linear]:
@@ -70,6 +70,14 @@ def spliceable(layer: nn.Module | None) -> TypeGuard[nn.Conv2d | nn.Linear]:
 def channels_of(tensor: Tensor, words: NDArray[np.int64]) -> Channels:
     """The output channels that words of a weight or a bias belong to, ascending."""
     return np.unique(words // (tensor.numel() // len(tensor)))
+
+
+def channels_at(value: Tensor, where: Tensor) -> Tensor:
+    """Some channels of a value, lying in memory as it does."""
+    # Along the second of four axes torch goes element by element: nine times as long where channels lie last.
+    if value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last):
+        return value.movedim(1, -1).index_select(-1, where).movedim(-1, 1)
+    return value.index_select(1, where)
 
 
 def n_blocks(n_hit: int) -> int:
