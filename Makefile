@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PROGRAMS := chromium fonts-dejavu-core texlive-latex-base texlive-latex-recommended
 
-.PHONY: demo test check lint programs clean
+.PHONY: demo test card check lint programs clean
 
 demo: $(VENV)/installed
 	$(BIN)/faultbench run campaigns/quickstart.yaml
@@ -12,6 +12,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+card: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m gpu
 
 check: lint
 	$(MAKE) test

@@ -11,6 +11,7 @@ from torch import Tensor
 from faultbench.errors import EngineError
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.injection import injected
+from faultbench.staging.parts import decoded
 from faultbench.trial import Evaluation, Outcome
 
 ONE_IN = 20
@@ -28,12 +29,7 @@ def whole_logits(evaluation: Evaluation, fault_map: FaultMap, chosen: NDArray[np
     """The logits of a trial by calling the network on all its images: nothing kept, spliced, shared or dropped."""
     images = evaluation.images if chosen is None else evaluation.images.chosen(torch.from_numpy(chosen))
     with injected(evaluation.space, fault_map):
-        return torch.cat(
-            [
-                evaluation.network(batch.pixels.contiguous(memory_format=torch.channels_last))
-                for batch in images.batches(evaluation.batch)
-            ]
-        )
+        return torch.cat([evaluation.network(decoded(batch)) for batch in images.batches(evaluation.batch)])
 
 
 class SecondRuns:

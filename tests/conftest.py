@@ -1,5 +1,7 @@
 """What many tests share: one torch thread, the digits, and a network trained on them."""
 
+import os
+
 import pytest
 import torch
 from hypothesis import settings
@@ -15,6 +17,12 @@ from faultbench.training import RECIPES, train_classifier
 
 settings.register_profile("unhurried", deadline=None)  # a time limit would test the machine
 settings.load_profile("unhurried")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests run on the processor, whose rows they compare, wherever there is a card; `pytest -m gpu` is for the card."""
+    if "gpu" not in config.option.markexpr:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(scope="session", autouse=True)
