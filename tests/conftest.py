@@ -20,7 +20,7 @@ settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Run on the processor, whose rows most tests compare, wherever there is a card; `pytest -m gpu` is for the card."""
+    """Run on the processor, whose rows most tests compare, even where there is a card; `pytest -m gpu` is for that."""
     if "gpu" not in config.option.markexpr:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
