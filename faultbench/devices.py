@@ -72,13 +72,13 @@ def layout(device: torch.device) -> torch.memory_format:
 
 
 def placed(module: nn.Module, device: torch.device | str, *, tf32: bool = False) -> nn.Module:
-    """The module moved to a device, in place, its parameters laid out as that computes fast, in TF32 if so told."""
+    """The module moved to a device, in place; on a card laid out as that computes fast, in TF32 if so told."""
     module.to(device)
     for parameter in module.parameters():
-        if parameter.device.type == "cuda" and not tf32:
-            parameter.data = parameter.data.contiguous()
-        elif parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        if parameter.device.type == "cuda":
+            is_last = tf32 and parameter.dim() == 4
+            layout = torch.channels_last if is_last else torch.contiguous_format
+            parameter.data = parameter.data.contiguous(memory_format=layout)
     return module
 
 

@@ -160,6 +160,8 @@ def test_filters_lie_as_the_device_computes_fast(tf32: bool, is_last: bool) -> N
         return filters
 
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    assert not lies_last(placed(module, "cpu", tf32=tf32))  # as it was
+    module.to(memory_format=torch.channels_last)
     assert lies_last(placed(module, "cpu", tf32=tf32))
     with FakeTensorMode(allow_non_fake_inputs=True):
         assert lies_last(placed(module, "cuda", tf32=tf32)) == is_last

@@ -379,8 +379,8 @@ def test_bounds_are_taken_from_the_artifacts(lab: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a CUDA card")
-@pytest.mark.parametrize(("n_otherwise", "flips", "code"), [(0, None, 0), (1, None, 0), (2, None, 1), (1, "0" * 16, 1)])
-def test_a_row_from_a_card_may_differ_by_a_hundredth_of_its_images(
+@pytest.mark.parametrize(("n_otherwise", "flips", "code"), [(0, None, 0), (2, None, 0), (3, None, 1), (1, "0" * 16, 1)])
+def test_a_row_from_a_card_may_differ_by_two_hundredths_of_its_images(
     n_otherwise: int, flips: str | None, code: int, lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def change(journal: Journal, kept: Path) -> None:

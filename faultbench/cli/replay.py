@@ -61,7 +61,7 @@ def command(
     """Run a stored trial again, check that it comes out equal, and show what its flips do.
 
     CELL is the start of a cell's key, or labels and a BER: relu@1e-6, resnet20/relu@1e-6. Exit code 1 when the row
-    differs from the stored one; a row from a card that is not here may differ by a hundredth of its images.
+    differs from the stored one; a row from a card that is not here may differ by two hundredths of its images.
     --minimise calls a set of flips failing when it turns or ruins at least half as many images as the whole trial; with
     --fails-at, when it costs so many points of accuracy.
     """
