@@ -51,8 +51,10 @@ def test_an_equals_sign_may_stand_in_the_value() -> None:
         ("schemes=[relu, relu]", "schemes[1]: repeats schemes[0], 'relu'; leave one out"),
         (
             "training.schedul=fast",
-            "training: unknown key 'schedul'; did you mean 'schedule'? "
-            "(known: schedule, epochs, batch, learning_rate, tf32)",
+            (
+                "training: unknown key 'schedul'; did you mean 'schedule'? "
+                "(known: schedule, epochs, batch, learning_rate, tf32)"
+            ),
         ),
         ("training.schedule=slow", "training.schedule: must be 'paper' or 'fast'; given 'slow'"),
         ("seed.of=1", "seed: must be a whole number; given a mapping"),
