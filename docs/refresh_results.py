@@ -152,7 +152,8 @@ def _functions() -> dict[str, Callable[..., str]]:
             found += f"{n_apart} images apart at most"
         return (
             f"{execution.get('card', environment['processor'])}, torch {environment['torch']}, "
-            f"{execution['workers']} worker(s) on the {execution['device']}; {n_again} random trials run again {found}"
+            f"{execution['workers']} worker(s) on the {'card' if 'card' in execution else execution['device']}; "
+            f"{n_again} random trials run again {found}"
         )
 
     names = (accuracy, golden, difference, fewer_wrong, cost, table, machine)
