@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from faultbench.devices import placed
@@ -132,7 +133,8 @@ class Network:
         fast = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)  # one fused operation, which the counter takes for free
         try:
-            with FlopCounterMode(display=False) as counter:
+            # Fused kernels of attention are not counted by every version of torch; matrix products are.
+            with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
                 self(torch.zeros(1, *shape, device=self.device))
         finally:
             torch.backends.mha.set_fastpath_enabled(fast)
