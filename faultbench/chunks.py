@@ -17,9 +17,6 @@ CHUNK_S = 1.0
 
 MAX_CHUNK = 64
 
-N_LAST, N_PARTS = 2, 4
-"""So many chunks a worker, the last ones of a run, are cut into so many parts, at least one for every worker."""
-
 
 @dataclass(frozen=True)
 class Shard:
@@ -96,20 +93,6 @@ def _trial_s(prepared: Prepared, job: Job) -> float:
     if job.n_images is None:
         return whole
     return whole * (job.n_images + prepared.trial_in_images) / prepared.golden.n_images
-
-
-def tapered(wanted: Sequence[Chunk], n_workers: int) -> list[Chunk]:
-    """These chunks, the last ones cut smaller: with whole ones some workers would wait for another's last second."""
-    n_whole = max(len(wanted) - N_LAST * n_workers, 0)
-    parts = (part for chunk in wanted[n_whole:] for part in _parts(chunk, max(N_PARTS, n_workers)))
-    return [*wanted[:n_whole], *parts]
-
-
-def _parts(chunk: Chunk, n_parts: int) -> Iterator[Chunk]:
-    n_parts = min(n_parts, len(chunk.jobs))
-    for part in range(n_parts):
-        start, end = (len(chunk.jobs) * number // n_parts for number in (part, part + 1))
-        yield replace(chunk, jobs=chunk.jobs[start:end])
 
 
 def split(chunk: Chunk) -> list[Chunk]:

@@ -12,7 +12,7 @@ from faultbench.artifacts import ArtifactStore
 from faultbench.aside import put_aside
 from faultbench.attributing import Work, attribute
 from faultbench.campaign import Campaign, Cell, Subject
-from faultbench.chunks import Prepared, chunks, jobs, named, split, tapered
+from faultbench.chunks import Prepared, chunks, jobs, named, split
 from faultbench.datasets.downloads import told
 from faultbench.declared import check_accuracy
 from faultbench.devices import LAYOUTS, card, chosen, release
@@ -183,7 +183,7 @@ class Runner:
         )
         n_trials = sum(len(chunk.jobs) for chunk in wanted)
         with self._reporter.task("run trials", n_trials, unit="trials", facts=self._watch.now) as task:
-            for end in supervisor.run(tapered(wanted, self._engine.n_workers)):
+            for end in supervisor.run(wanted):
                 if isinstance(end, SetAside):
                     self._quarantine(end, task)
                 else:

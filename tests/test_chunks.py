@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faultbench.campaign import parse_campaign
-from faultbench.chunks import MAX_CHUNK, Prepared, Shard, chunks, jobs, named, split, tapered
+from faultbench.chunks import MAX_CHUNK, Prepared, Shard, chunks, jobs, named, split
 from faultbench.records import Golden
 
 CELL = parse_campaign(SMALL, SOURCE).cells[0]
@@ -26,18 +26,6 @@ def test_chunks_hold_every_job_once_and_no_more_than_about_a_second_of_work(n_tr
     assert [job for chunk in cut for job in chunk.jobs] == wanted
     assert all(1 <= len(chunk.jobs) <= MAX_CHUNK for chunk in cut)
     assert all(len(chunk.jobs) == 1 or len(chunk.jobs) * trial_s <= 1.5 for chunk in cut)
-
-
-@given(n_trials=st.integers(0, 500), n_workers=st.integers(1, 9))
-def test_the_last_chunks_are_small_and_there_is_one_for_every_worker(n_trials: int, n_workers: int) -> None:
-    wanted = jobs(CELL, range(n_trials))
-    whole = list(chunks(prepared(1e-9), wanted))
-    cut = tapered(whole, n_workers)
-    assert [job for chunk in cut for job in chunk.jobs] == wanted
-    n_whole = max(len(whole) - 2 * n_workers, 0)
-    assert cut[:n_whole] == whole[:n_whole]
-    assert all(len(chunk.jobs) <= MAX_CHUNK // 4 for chunk in cut[n_whole:])
-    assert len(cut) >= min(n_workers, n_trials)
 
 
 @given(count=st.integers(1, 9), trial=st.integers(0, 10**6), cell=st.text())
