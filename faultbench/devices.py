@@ -77,8 +77,8 @@ def placed(module: nn.Module, device: torch.device | str, *, tf32: bool = False)
     for parameter in module.parameters():
         if parameter.device.type == "cuda":
             is_last = tf32 and parameter.dim() == 4
-            layout = torch.channels_last if is_last else torch.contiguous_format
-            parameter.data = parameter.data.contiguous(memory_format=layout)
+            wanted = torch.channels_last if is_last else torch.contiguous_format
+            parameter.data = parameter.data.contiguous(memory_format=wanted)
     return module
 
 

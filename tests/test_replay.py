@@ -22,7 +22,7 @@ from faultbench.journal import Journal, read_journal
 from faultbench.models.digits_cnn import digits_cnn as build_digits_cnn
 from faultbench.network import Network
 from faultbench.progress import Silent
-from faultbench.records import Quarantine
+from faultbench.records import Quarantine, Trial
 from faultbench.replay.again import Again, recorded_campaign, run_again
 from faultbench.replay.damage import LOGITS, damage
 from faultbench.replay.flips import flips_of
@@ -307,19 +307,27 @@ def copied(lab: Path, target: Path, change: Callable[[Journal, Path], None]) -> 
     return target
 
 
-def test_a_row_that_does_not_come_out_as_stored_is_exit_code_1_and_says_what_differs(
-    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def altered(lab: Path, target: Path, other: Callable[[Trial], Trial]) -> Path:
+    """The lab with every trial of `drawn` put down otherwise."""
+
     def change(journal: Journal, kept: Path) -> None:
         known = read_journal(kept)
         for golden in known.goldens.values():
             journal.append(golden.to_record())
         for trial in known.trials.values():
-            up = 1 if trial.n_masked else -1
-            other = replace(trial, n_masked=trial.n_masked - up, n_due=trial.n_due + up, flips_digest="0" * 16)
-            journal.append(other.to_record())
+            journal.append(other(trial).to_record())
 
-    moved = copied(lab, tmp_path, change)
+    return copied(lab, target, change)
+
+
+def test_a_row_that_does_not_come_out_as_stored_is_exit_code_1_and_says_what_differs(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def other(trial: Trial) -> Trial:
+        up = 1 if trial.n_masked else -1
+        return replace(trial, n_masked=trial.n_masked - up, n_due=trial.n_due + up, flips_digest="0" * 16)
+
+    moved = altered(lab, tmp_path, other)
     assert replayed(moved, "drawn", "relu@1e-5", "0") == 1
     out, error = capsys.readouterr()
     assert "the row is not as it was stored" in out
@@ -383,16 +391,11 @@ def test_bounds_are_taken_from_the_artifacts(lab: Path, monkeypatch: pytest.Monk
 def test_a_row_from_a_card_may_differ_by_two_hundredths_of_its_images(
     n_otherwise: int, flips: str | None, code: int, lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def change(journal: Journal, kept: Path) -> None:
-        known = read_journal(kept)
-        for golden in known.goldens.values():
-            journal.append(golden.to_record())
-        for trial in known.trials.values():
-            more = n_otherwise if trial.n_masked >= n_otherwise else -n_otherwise
-            other = replace(trial, n_masked=trial.n_masked - more, n_due=trial.n_due + more)
-            journal.append(replace(other, flips_digest=flips or trial.flips_digest).to_record())
+    def other(trial: Trial) -> Trial:
+        more, digest = n_otherwise if trial.n_masked >= n_otherwise else -n_otherwise, flips or trial.flips_digest
+        return replace(trial, n_masked=trial.n_masked - more, n_due=trial.n_due + more, flips_digest=digest)
 
-    moved = copied(lab, tmp_path, change)
+    moved = altered(lab, tmp_path, other)
     manifest = moved / "results" / "drawn" / "manifest.json"
     written = json.loads(manifest.read_text())
     written["execution"]["device"] = "cuda"
