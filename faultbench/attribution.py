@@ -54,7 +54,8 @@ COLUMNS = (
     "confidence",
 )  # fmt: skip
 
-_LABELLED = (*LABELS, "layer", "kind", "direction")
+TEXTS = (*LABELS, "layer", "kind", "direction")
+"""Columns of texts."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,12 @@ def attributions(results: Attributable, entries: Sequence[CellEntry] | None = No
     """A row for each kind of flip that occurred in each cell, or in those of entries; its columns are `COLUMNS`.
 
     trials is how many of the cell's trials are counted: `faultbench run` counts those that it finds recorded. position
-    is the layer's and kind's place in the order of execution, from 0.
+    is the layer's and kind's place in the order of execution, from 0. Texts are categories, as in `counted`.
     """
     rows = results.counted if entries is None else counted(results, entries)
     if rows.empty:
         return pd.DataFrame(columns=list(COLUMNS))
-    found = with_rates(rows, results.manifest.rule.confidence_a_look)[list(COLUMNS)]
-    return found.astype(dict.fromkeys(_LABELLED, "str"))
+    return with_rates(rows, results.manifest.rule.confidence_a_look)[list(COLUMNS)]
 
 
 def with_rates(rows: pd.DataFrame, confidence: float) -> pd.DataFrame:

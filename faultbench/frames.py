@@ -78,9 +78,9 @@ OVERHEAD_TYPES = {
 }
 
 
-def cells_frame(folder: ResultsFolder) -> pd.DataFrame:
-    """A row for every cell of the manifest, sorted."""
-    return _frame(_cell_rows(folder), CELL_TYPES)
+def cells_frame(folder: ResultsFolder, entries: Sequence[CellEntry]) -> pd.DataFrame:
+    """A row for each of these cells of the manifest, in their order."""
+    return _frame(_cell_rows(folder, entries), CELL_TYPES)
 
 
 def trials_frame(folder: ResultsFolder) -> pd.DataFrame:
@@ -109,8 +109,8 @@ def _named(folder: ResultsFolder, entry: CellEntry) -> dict[str, Any]:
     return {"campaign": folder.manifest.campaign, **labels, "ber": entry.ber}
 
 
-def _cell_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
-    for entry in folder.manifest.sorted_cells:
+def _cell_rows(folder: ResultsFolder, entries: Sequence[CellEntry]) -> Iterable[dict[str, Any]]:
+    for entry in entries:
         trials = folder.trials[entry.cell]
         yield {
             **_named(folder, entry),

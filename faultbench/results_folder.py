@@ -4,9 +4,10 @@ Needs neither torch nor pandas, so that `status` answers at once.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -100,18 +101,22 @@ class ResultsFolder:
     @cached_property
     def trials(self) -> dict[str, list[Trial]]:
         """The trials of each cell of the manifest that mean something, in the order of their numbers."""
-        trials: dict[str, list[Trial]] = {entry.cell: [] for entry in self.manifest.cells}
-        for (cell, _), trial in sorted(self.journal.trials.items()):
-            if cell in trials and self._means_something(trial):
-                trials[cell].append(trial)
-        return trials
+        found: dict[str, list[Trial]] = {entry.cell: [] for entry in self.manifest.cells}
+        for trial in self.journal.trials.values():
+            if trial.cell in found:
+                found[trial.cell].append(trial)
+        return {
+            cell: sorted(filter(self._means_something(cell), trials), key=attrgetter("trial"))
+            for cell, trials in found.items()
+        }
 
-    def _means_something(self, trial: Trial) -> bool:
+    def _means_something(self, cell: str) -> Callable[[Trial], bool]:
         """Plain trials over all images always do; others with their golden run, and the strata of their cell."""
-        strata, golden = self.journal.strata.get(trial.cell), self._golden_of[trial.cell]
+        strata, golden = self.journal.strata.get(cell), self._golden_of[cell]
         if strata is not None and strata.is_split:
-            return golden is not None and trial.stratum is not None and trial.stratum < len(strata.first)
-        return trial.stratum is None and (trial.n_golden_correct is None or golden is not None)
+            n_strata = 0 if golden is None else len(strata.first)
+            return lambda trial: trial.stratum is not None and trial.stratum < n_strata
+        return lambda trial: trial.stratum is None and (trial.n_golden_correct is None or golden is not None)
 
     def golden(self, entry: CellEntry) -> Golden | None:
         """The golden run that the trials of a cell were judged against; None if it is not recorded."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from faultbench.attribution import TEXTS as FLIP_TEXTS
 from faultbench.attribution import attributions, counted, harms
 from faultbench.critical import critical_bers
 from faultbench.csv_text import csv_text
@@ -78,7 +79,7 @@ class Results:
     @cached_property
     def attribution(self) -> pd.DataFrame:
         """Which flips the trials held that failed: see `faultbench.attribution`."""
-        return attributions(self)
+        return attributions(self).astype(dict.fromkeys(FLIP_TEXTS, "str"))
 
     @cached_property
     def hazard(self) -> pd.DataFrame:
@@ -94,14 +95,17 @@ class Results:
 def read_results(path: str | Path) -> Results:
     """The results at path, which is results/<campaign> or a folder that holds exactly one such."""
     folder = read_folder(Path(path))
+    n_missing = sum(folder.n_missing(entry.cell) for entry in folder.manifest.cells)  # sorts trials, for all below
+    parts = [partial(cells_frame, folder, entries) for entries in shares(folder.manifest.sorted_cells)]
+    trials, *cells = side_by_side([partial(trials_frame, folder), *parts])
     return Results(
         folder.path,
         folder.manifest,
-        cells_frame(folder),
-        trials_frame(folder),
+        pd.concat(cells, ignore_index=True),
+        trials,
         overhead_frame(folder),
         tuple(folder.remarks),
-        sum(folder.n_missing(entry.cell) for entry in folder.manifest.cells),
+        n_missing,
         {cell: len(given_up) for cell, given_up in folder.quarantined.items() if given_up},
         folder.journal.hazards,
         folder.journal.strata,

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from faultbench.cli.options import collect_garbage_seldom
+from faultbench.cli.reading import read
 from faultbench.errors import FaultbenchError
 from faultbench.results_folder import find_results
 
@@ -39,13 +39,8 @@ def command(path: Path, kind: str, **rounding: Any) -> None:
         raise FaultbenchError(
             f"--{next(iter(given))} is for --format {' and '.join(PRINTED)}; {kind} holds every digit"
         )
-    folders = find_results(path)
-    collect_garbage_seldom()
-
-    from faultbench.tables import read_results
-
-    for folder in folders:
-        results = read_results(folder)
+    for folder in find_results(path):
+        results = read(folder)
         click.echo(_exported(results, kind, given))
         for remark in results.remarks:
             click.echo(remark, err=True)

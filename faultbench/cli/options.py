@@ -1,6 +1,5 @@
 """Arguments and options that several verbs share."""
 
-import gc
 import os
 import re
 import sys
@@ -183,8 +182,3 @@ def _bytes(_context: click.Context, _option: click.Parameter, text: str | None) 
         return None if text is None else n_bytes(text)
     except ValueError as error:
         raise FaultbenchError(f"--memory: {error}") from error
-
-
-def collect_garbage_seldom() -> None:
-    """For verbs that read results: rows and figures live until the end; looking for garbage as usual costs a sixth."""
-    gc.set_threshold(100_000)

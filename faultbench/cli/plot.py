@@ -5,8 +5,11 @@ from typing import Literal
 
 import click
 
-from faultbench.cli.options import collect_garbage_seldom
+from faultbench.cli.reading import read
 from faultbench.results_folder import find_results
+
+_NEEDED_LATER = ("matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg", "scipy.special")
+"""What drawing would load, each process for itself."""
 
 
 @click.command("plot")
@@ -21,14 +24,11 @@ from faultbench.results_folder import find_results
 )
 def command(path: Path, only: tuple[str, ...], style: Literal["screen", "paper"]) -> None:
     """PDF, SVG and PNG in plots/ of the results folder. RESULTS is results/<campaign>, or a folder of such."""
-    folders = find_results(path)
-    collect_garbage_seldom()
+    for folder in find_results(path):
+        results = read(folder, "faultbench.plots", *_NEEDED_LATER)
 
-    from faultbench.plots import write_plots
-    from faultbench.tables import read_results
+        from faultbench.plots import write_plots
 
-    for folder in folders:
-        results = read_results(folder)
         for written in write_plots(results, folder / "plots", only, style):
             click.echo(written)
         for remark in results.remarks:

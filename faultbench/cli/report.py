@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from faultbench.cli.options import collect_garbage_seldom
+from faultbench.cli.reading import read
 from faultbench.results_folder import find_results
 
 
@@ -16,14 +16,11 @@ def command(path: Path) -> None:
     The page holds tables, figures, comparisons and the commands to get them again; it loads nothing from anywhere,
     so it can be filed, mailed and printed. A half-finished folder makes one that says what is missing.
     """
-    folders = find_results(path)
-    collect_garbage_seldom()
+    for folder in find_results(path):
+        results = read(folder, "faultbench.report", "scipy.special")
 
-    from faultbench.report import write_report
-    from faultbench.tables import read_results
+        from faultbench.report import write_report
 
-    for folder in folders:
-        results = read_results(folder)
         click.echo(write_report(results))
         for remark in results.remarks:
             click.echo(remark, err=True)

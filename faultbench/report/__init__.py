@@ -5,8 +5,10 @@ prints, and says the same without it. It loads nothing from anywhere.
 """
 
 import re
+from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -14,6 +16,7 @@ from markupsafe import Markup, escape
 from faultbench import __version__
 from faultbench.blocks import blocks
 from faultbench.disk import replaced
+from faultbench.forks import side_by_side
 from faultbench.harm_map import harm_maps
 from faultbench.report.charts import chart
 from faultbench.report.colours import colours
@@ -40,32 +43,39 @@ def write_report(results: Results) -> Path:
 
 def render(results: Results) -> str:
     """The page."""
-    found = blocks(results)
-    looks, maps = colours(results), harm_maps(results)
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            campaign=results.manifest.campaign,
-            version=__version__,
-            progress=progress(results),
-            counts=counts(results),
-            sentences=sentences(results),
-            findings=findings(results),
-            cast=cast(results),
-            colours=looks,
-            headline=headline(results),
-            charts=[chart(block, looks, number, results.manifest.rule) for number, block in enumerate(found)],
-            matrices=matrices(results),
-            outcomes=outcome_rows(results),
-            harms=harm_charts(results, maps),
-            worst=worst_flips(results, maps),
-            shades=shades(),
-            failing=failing_text(),
-            flips=flip_rows(results),
-            origin=origin(results),
-        )
+    flips, others = side_by_side([partial(_on_flips, results), partial(_on_accuracies, results)])
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        campaign=results.manifest.campaign,
+        version=__version__,
+        progress=progress(results),
+        counts=counts(results),
+        sentences=sentences(results),
+        cast=cast(results),
+        colours=colours(results),
+        origin=origin(results),
+        shades=shades(),
+        failing=failing_text(),
+        **flips,
+        **others,
     )
+
+
+def _on_flips(results: Results) -> dict[str, Any]:
+    maps = harm_maps(results)
+    return {"harms": harm_charts(results, maps), "worst": worst_flips(results, maps)}
+
+
+def _on_accuracies(results: Results) -> dict[str, Any]:
+    found, looks, rule = blocks(results), colours(results), results.manifest.rule
+    return {
+        "findings": findings(results),
+        "headline": headline(results),
+        "charts": [chart(block, looks, number, rule) for number, block in enumerate(found)],
+        "matrices": matrices(results),
+        "outcomes": outcome_rows(results),
+        "flips": flip_rows(results),
+    }
 
 
 def _environment() -> Environment:

@@ -11,12 +11,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from faultbench import stats
-from faultbench.blocks import Block, blocks, by_block, images_text, shared_count
-from faultbench.results_folder import ber_text
+from faultbench.blocks import Block, blocks, images_text, shared_count
+from faultbench.results_folder import LABELS, ber_text
 from faultbench.tables import Results
 
 MAX_SCHEMES = 16
@@ -65,32 +67,42 @@ class Matrix:
 
 
 def matrices(results: Results) -> dict[str, list[Matrix]]:
-    """Block → a matrix a BER, in rising order; none of a block with fewer than two or more than MAX_SCHEMES lines."""
+    """Block → a matrix a BER, in rising order; none of a block with fewer than two or more than MAX_SCHEMES lines.
+
+    Nor is there one of a BER whose trials were all drawn in strata: these are no draws of a memory.
+    """
+    accuracies = _accuracies(results)
     found: dict[str, list[Matrix]] = {}
-    for block, part in zip(blocks(results), by_block(results).values(), strict=True):
+    for block in blocks(results):
         if 2 <= len(block.lines) <= MAX_SCHEMES:
-            accuracies = part.trials[part.trials.stratum.isna()]  # others are no draws of a memory
+            cells = pd.concat([line.cells for line in block.lines])
+            by_line = {ber: _by_line(block, accuracies, ber) for ber in sorted({*cells.ber})}
             found[block.name] = [
-                _matrix(block, ber, _by_line(block, accuracies[accuracies.ber == ber]))
-                for ber in sorted(set(part.cells.ber) - _only_in_strata(part.trials))
+                _matrix(block, ber, of_lines)
+                for ber, of_lines in by_line.items()
+                if any(map(len, of_lines.values())) or not cells[cells.ber == ber].trials.any()
             ]
     return found
 
 
 def difference(first: pd.Series, second: pd.Series, *, confidence: float) -> Difference | None:
-    """First minus second over the trial numbers of both; each is an accuracy by number, numbers rising."""
-    both = pd.concat([first, second], axis=1, join="inner", keys=["first", "second"]).sort_index()
-    if both.empty:
+    """First minus second over the trial numbers of both; each is an accuracy by number."""
+    numbers, *places = np.intersect1d(first.index, second.index, assume_unique=True, return_indices=True)
+    if not len(numbers):
         return None
-    halves = (both["first"] - both["second"] + 1).to_numpy() / 2
+    row, column = (series.to_numpy()[place] for series, place in zip((first, second), places, strict=True))
+    halves = (row - column + 1) / 2
     interval = stats.mean_interval(halves.clip(0, 1), confidence=confidence)
     low, mean, high = (100 * (2 * share - 1) for share in (interval.low, stats.mean(halves), interval.high))
-    return Difference(mean, low, high, len(both))
+    return Difference(mean, low, high, len(numbers))
 
 
-def _only_in_strata(trials: pd.DataFrame) -> set[float]:
-    """BERs at which no scheme has a plain trial, but some have others."""
-    return set(trials.ber) - set(trials[trials.stratum.isna()].ber)
+def _accuracies(results: Results) -> dict[tuple[Any, ...], pd.Series]:
+    """Labels and BER → of every cell that has plain trials their accuracies by number."""
+    plain = results.trials[results.trials.stratum.isna()].set_index("trial")
+    by_cell = dict(list(plain.groupby("cell", sort=False).accuracy))
+    entries = results.manifest.cells
+    return {(*entry.labels, entry.ber): by_cell[entry.cell] for entry in entries if entry.cell in by_cell}
 
 
 def _matrix(block: Block, ber: float, accuracies: Mapping[str, pd.Series]) -> Matrix:
@@ -112,12 +124,10 @@ def _both_ways(
         yield (column, row), there and there.turned
 
 
-def _by_line(block: Block, accuracies: pd.DataFrame) -> dict[str, pd.Series]:
-    def of(scheme: str, guard: str) -> pd.Series:
-        chosen = accuracies[(accuracies.scheme == scheme) & (accuracies.guard == guard)]
-        return chosen.set_index("trial").accuracy
-
-    return {line.label: of(line.scheme, line.guard) for line in block.lines}
+def _by_line(block: Block, accuracies: Mapping[tuple[Any, ...], pd.Series], ber: float) -> dict[str, pd.Series]:
+    networks = {line.label: tuple(line.cells[[*LABELS]].iloc[0]) for line in block.lines}
+    nothing = pd.Series(dtype=np.float64)
+    return {label: accuracies.get((*network, ber), nothing) for label, network in networks.items()}
 
 
 def _signed(points: float) -> str:
