@@ -101,19 +101,19 @@ def _survival_table(block: Block, results: Results) -> Iterator[str]:
     by_network = {labels: rows.to_dict("records") for labels, rows in critical.groupby([*LABELS], sort=False)}
     areas = {tuple(row[label] for label in LABELS): row for row in results.resilience.to_dict("records")}
     networks = [(line, tuple(line.cells[[*LABELS]].iloc[0])) for line in block.lines]
-    if any(labels in by_network for _, labels in networks):
-        yield _row(["scheme", "resilience", *(f"critical BER, {100 * drop:g}" for drop in DROPS)])
-        yield _row(["---", *["---:"] * (1 + len(DROPS))])
+    if not any(labels in by_network for _, labels in networks):
+        return
+    yield _row(["scheme", "resilience", *(f"critical BER, {100 * drop:g}" for drop in DROPS)])
+    yield _row(["---", *["---:"] * (1 + len(DROPS))])
     for line, labels in networks:
-        if labels in by_network:
-            lowest = line.cells.ber.min()
-            bers = [" ".join(critical_text(row, lowest)) for row in by_network[labels]]
-            yield _row([_plain(line.label), _area(areas.get(labels)), *bers])
+        found, lowest = by_network.get(labels, ()), line.cells.ber.min()
+        bers = [" ".join(critical_text(row, lowest)) for row in found] or [UNKNOWN] * len(DROPS)
+        yield _row([_plain(line.label), _area(areas.get(labels)), *bers])
 
 
 def _area(row: Mapping[Any, Any] | None) -> str:
     if row is None:
-        return "-"
+        return UNKNOWN
     low = math.floor(1000 * row["resilience_ci_low"]) / 1000
     high = math.ceil(1000 * row["resilience_ci_high"]) / 1000
     return f"{row['resilience']:.3f} [{low:.3f}, {high:.3f}]"
@@ -134,7 +134,7 @@ def _latency(row: Mapping[Any, Any]) -> str:
 
 
 def _ratio(bounds_to_maxima: float) -> str:
-    return "-" if math.isnan(bounds_to_maxima) else f"{bounds_to_maxima:.3g}"
+    return UNKNOWN if math.isnan(bounds_to_maxima) else f"{bounds_to_maxima:.3g}"
 
 
 def _row(fields: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """What is missing of a campaign → chunks of trials → journal; running again is resuming."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +120,7 @@ class Runner:
         self._goldens, self._overheads = dict(known.goldens), known.overheads
         self._trials = dict(known.trials)
         self._stratifying = Stratifying(folder, journal, known, reporter, is_shared=terms.shard.count > 1)
+        self._ready: dict[int, Hashable] = {}  # worker → the subject whose golden run it did last
         self._given_up = set() if terms.retry_quarantined else set(known.quarantined)
         self._watch = Watch(
             campaign, known.trials.values(), self._goldens, lambda: n_alive(engine), self._stratifying.strata
@@ -180,6 +181,8 @@ class Runner:
             stop=self._terms.stop,
             stall_limit_s=self._terms.stall_limit_s,
             told=lambda message: self._reporter.say(message, "warning"),
+            kin=lambda chunk: chunk.subject.key,
+            ready=self._ready,
         )
         n_trials = sum(len(chunk.jobs) for chunk in wanted)
         with self._reporter.task("run trials", n_trials, unit="trials", facts=self._watch.now) as task:

@@ -1,16 +1,17 @@
 """Tasks → an engine → results, whatever happens to the workers: the same rules for every engine.
 
-At most a window of tasks is in flight. A task whose worker died runs again with no other on its worker, so that
-a second death is its own; it is then split, and a part that keeps bringing its worker down is set aside. One whose
-function raises is split at once.
+At most a window of tasks is in flight. Tasks of one kin share what a worker makes ready for them, once if one worker
+gets them: where the engine says who is next, each goes on with its own kin, and then with one that nobody has. A
+task whose worker died runs again with no other on its worker, so that a second death is its own; it is then split,
+and a part that keeps bringing its worker down is set aside. One whose function raises is split at once.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from faultbench.engines.engine import Died, Done, Engine, Event, Failed
+from faultbench.engines.engine import Died, Done, Engine, Event, Failed, next_worker
 from faultbench.errors import EngineError, FaultbenchError
 from faultbench.halting import Patience, Stop
 
@@ -59,7 +60,8 @@ class Supervisor(Generic[T, R]):
     """One run of tasks on an engine.
 
     split gives the parts of a task, itself alone when it has none; named is what people call it. told is called
-    with a line for people.
+    with a line for people. kin gives what a task shares with others of its kin; ready, by worker, is the kin that each
+    was given last, and is kept up.
     """
 
     def __init__(
@@ -72,9 +74,13 @@ class Supervisor(Generic[T, R]):
         stop: Stop,
         stall_limit_s: float = STALL_LIMIT_S,
         told: Callable[[str], None],
+        kin: Callable[[T], Hashable] = lambda _: None,
+        ready: dict[int, Hashable] | None = None,
     ) -> None:
         self._engine, self._function, self._stop = engine, function, stop
         self._split, self._named, self._told = split, named, told
+        self._kin, self._ready = kin, {} if ready is None else ready
+        self._waiting: dict[Hashable, deque[T]] = {}
         self._patience = Patience(stall_limit_s)
         self._flying: dict[int, _Attempt[T]] = {}
         self._suspects: deque[_Attempt[T]] = deque()
@@ -87,33 +93,48 @@ class Supervisor(Generic[T, R]):
         EngineError when nothing happens for the stall limit, or workers die and nothing gets done; a
         FaultbenchError of the function is passed on. With tasks left in flight the engine is closed.
         """
-        waiting = iter(tasks)
+        for task in tasks:
+            self._waiting.setdefault(self._kin(task), deque()).append(task)
         try:
             with self._stop.deferring():
                 self._patience.renew()
-                self._fill(waiting)
+                self._fill()
                 while self._flying:
                     for event in self._events():
                         yield from self._settled(event)
-                    self._fill(waiting)
+                    self._fill()
                 yield from self._doubtful
         finally:
             if self._flying:
                 self._engine.close()
 
-    def _fill(self, waiting: Iterator[T]) -> None:
+    def _fill(self) -> None:
         while not self._stop.requested and len(self._flying) < self._room():
-            attempt = self._suspects.popleft() if self._suspects else self._fresh(waiting)
+            worker = next_worker(self._engine)
+            attempt = self._suspects.popleft() if self._suspects else self._fresh(worker)
             if attempt is None:
                 return
+            if worker is not None:
+                self._ready[worker] = self._kin(attempt.task)
             self._flying[self._n_tickets] = attempt
             self._engine.submit(self._n_tickets, self._function, attempt.task)
             self._n_tickets += 1
 
-    def _fresh(self, waiting: Iterator[T]) -> _Attempt[T] | None:
-        for task in waiting:
-            return _Attempt(task)
-        return None
+    def _fresh(self, worker: int | None) -> _Attempt[T] | None:
+        if not self._waiting:
+            return None
+        kin = self._next_kin(worker)
+        task = self._waiting[kin].popleft()
+        if not self._waiting[kin]:
+            del self._waiting[kin]
+        return _Attempt(task)
+
+    def _next_kin(self, worker: int | None) -> Hashable:
+        """What the worker has ready, else what nobody has, else that of which most is waiting."""
+        if worker in self._ready and self._ready[worker] in self._waiting:
+            return self._ready[worker]
+        nobodys = (kin for kin in self._waiting if kin not in self._ready.values())
+        return next(nobodys, max(self._waiting, key=lambda kin: len(self._waiting[kin])))
 
     def _room(self) -> int:
         if self._suspects or any(attempt.n_deaths for attempt in self._flying.values()):

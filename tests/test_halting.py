@@ -33,7 +33,7 @@ def test_inside_the_first_signal_waits_and_a_repeated_one_of_a_batch_system_too(
 
 def test_the_end_of_the_time_limit_is_a_request_like_the_others() -> None:
     stop = Stop()
-    with stop.listening(time_limit_s=0.001), pytest.raises(Halt, match="the time limit is reached"):
+    with pytest.raises(Halt, match="the time limit is reached"), stop.listening(time_limit_s=0.01):
         signal.pause()
 
 

@@ -66,11 +66,59 @@ def test_two_tasks_a_worker_are_in_flight_and_no_more() -> None:
     assert not engine.is_closed  # the runner goes on with it
 
 
-def test_tasks_are_taken_one_by_one_as_there_is_room() -> None:
-    taken: list[Numbers] = []
-    ends = supervisor(Scripted()).run(taken.append(task) or task for task in chunks(10))
-    next(ends)
-    assert len(taken) == 4
+class InTurn(Scripted):
+    """The same, and it says whose turn it is: workers finish one task each by turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[tuple[int, Numbers]] = []
+        self.held: list[list[int]] = [[], []]
+
+    @property
+    def next_worker(self) -> int:
+        return min((0, 1), key=lambda worker: len(self.held[worker]))
+
+    def submit(self, ticket: int, function: Callable[[Any], Any], task: Numbers) -> None:
+        self.given.append((self.next_worker, task))
+        self.held[self.next_worker].append(ticket)
+        super().submit(ticket, function, task)
+
+    def wait(self, timeout_s: float) -> Sequence[Event]:  # noqa: ARG002 - the protocol's
+        oldest = min(self.flying)
+        for tickets in self.held:
+            if oldest in tickets:
+                tickets.remove(oldest)
+        return [Done(oldest, self.flying.pop(oldest))]
+
+
+def kins_of(engine: InTurn, worker: int) -> list[int]:
+    """Kins in the order in which a worker met them; a task's kin is its first number."""
+    return list(dict.fromkeys(task[0] for given, task in engine.given if given == worker))
+
+
+def test_each_worker_goes_on_with_the_kin_that_it_has_ready() -> None:
+    engine = InTurn()
+    tasks = [(kin, number) for kin in range(6) for number in range(5)]
+    ends = list(supervisor(engine, kin=lambda task: task[0]).run(tasks))
+    assert sorted(end.task for end in ends) == tasks
+    assert (kins_of(engine, 0), kins_of(engine, 1)) == ([0, 2, 4], [1, 3, 5])
+
+
+def test_a_worker_whose_kin_is_done_helps_where_most_is_waiting() -> None:
+    engine = InTurn()
+    tasks = [(kin, number) for kin, size in enumerate((2, 20)) for number in range(size)]
+    list(supervisor(engine, kin=lambda task: task[0]).run(tasks))
+    assert kins_of(engine, 0) == [0, 1]
+    assert sum(worker == 0 for worker, _ in engine.given) == 11
+
+
+def test_what_workers_have_ready_is_known_to_the_next_run() -> None:
+    ready: dict[int, Any] = {}
+    for kins in ((0, 1), (1, 0)):
+        engine = InTurn()
+        tasks = [(kin, number) for kin in kins for number in range(4)]
+        list(supervisor(engine, kin=lambda task: task[0], ready=ready).run(tasks))
+        assert (kins_of(engine, 0), kins_of(engine, 1)) == ([0], [1])
 
 
 def test_after_a_death_suspects_run_alone_until_the_guilty_one_is_found() -> None:

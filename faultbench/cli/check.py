@@ -14,6 +14,7 @@ from faultbench.cli.options import (
     output_option,
     plugins_flag,
     runnable_campaign,
+    workers_option,
 )
 from faultbench.cli.run import chosen_engine, resumable
 from faultbench.errors import FaultbenchError
@@ -49,7 +50,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @output_option
 @data_option
 @click.option("--engine", type=click.Choice(list(catalogue("engine"))), default="local", show_default=True)
-@click.option("--workers", "n_workers", type=click.IntRange(min=1), help="Worker processes; default: one a core.")
+@workers_option
 @memory_option
 @click.option("--address", help="Of a running dask scheduler (tcp://…) or ray cluster; default: one of our own.")
 @click.option("--time-limit", type=DURATION, help="Finish what is in flight after so long, and exit with 75.")

@@ -16,7 +16,7 @@ def command() -> int:
     n_broken = 0
     for finding in findings():
         n_broken += finding.state == "broken"
-        click.echo(f"{_MARKS[finding.state]:<7}{finding.what:<13}{finding.said}")
+        click.echo(f"{_MARKS[finding.state]:<7}{finding.what:<14}{finding.said}")
     if n_broken:
         click.echo(f"faultbench: {n_broken} of these keep it from running; mend them first", err=True)
         return 4

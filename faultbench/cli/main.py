@@ -14,7 +14,7 @@ from faultbench.errors import FaultbenchError, Interrupted
 from faultbench.registry import suggest
 
 _STARTED_S = time.perf_counter()
-_NO_VERBS = {"__init__", "main", "options"}
+_NO_VERBS = {"__init__", "main", "options", "reading"}
 
 
 class Verbs(click.Group):

@@ -166,6 +166,12 @@ def _reporter(_context: click.Context, _option: click.Parameter, kind: Kind | No
     return reporter(kind, is_terminal=sys.stderr.isatty())
 
 
+def workers_option(verb: Any) -> Any:
+    """`--workers`."""
+    told = "Worker processes; default: one a core, two on a card."
+    return click.option("--workers", "n_workers", type=click.IntRange(min=1), help=told)(verb)
+
+
 def memory_option(verb: Any) -> Any:
     """`--memory`, what each worker may keep of golden runs; it changes speed, never a result."""
     return click.option(

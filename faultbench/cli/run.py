@@ -19,6 +19,7 @@ from faultbench.cli.options import (
     plugins_flag,
     progress_option,
     runnable_campaign,
+    workers_option,
 )
 from faultbench.errors import EngineError, FaultbenchError, Interrupted, OutOfTime
 from faultbench.progress import Reporter
@@ -58,9 +59,7 @@ def _trial_options(verb: Any) -> Any:
 @output_option
 @data_option
 @click.option("--engine", type=click.Choice(list(catalogue("engine"))), default="local", show_default=True)
-@click.option(
-    "--workers", "n_workers", type=click.IntRange(min=1), help="Worker processes; default: one a core, two on a card."
-)
+@workers_option
 @memory_option
 @click.option("--address", help="Of a running dask scheduler (tcp://…) or ray cluster; default: one of our own.")
 @_trial_options

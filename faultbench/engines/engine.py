@@ -58,3 +58,9 @@ class Engine(Protocol):
 def n_alive(engine: Engine) -> int:
     """Workers that are alive now; all of them where the engine does not say by `n_alive`."""
     return int(getattr(engine, "n_alive", engine.n_workers))
+
+
+def next_worker(engine: Engine) -> int | None:
+    """The worker that the next task will go to, by number; None where the engine does not say by `next_worker`."""
+    worker: int | None = getattr(engine, "next_worker", None)
+    return worker

@@ -33,9 +33,14 @@ class Local:
         """Worker processes that are alive; a dead one is started again with its next task."""
         return sum(worker.is_alive for worker in self._workers)
 
+    @property
+    def next_worker(self) -> int:
+        """The worker that has least to do."""
+        return min(range(self.n_workers), key=lambda number: len(self._workers[number].tickets))
+
     def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
         """Give it to the worker that has least to do."""
-        min(self._workers, key=lambda worker: len(worker.tickets)).submit(ticket, function, task)
+        self._workers[self.next_worker].submit(ticket, function, task)
 
     def wait(self, timeout_s: float) -> Sequence[Event]:
         """As soon as something happened."""
