@@ -23,6 +23,9 @@ from faultbench.plots.style import save, styled
 from faultbench.registry import suggest
 from faultbench.tables import Results
 
+_LONGEST = "attribution"
+"""The plot that takes as long as all others together: whoever draws it begins at once."""
+
 Style = Literal["screen", "paper"]
 Draw = Callable[[Results], Figure | None]
 
@@ -35,7 +38,7 @@ def catalogue() -> dict[str, Draw]:
 
 
 def write_plots(results: Results, folder: Path, only: Collection[str] = (), style: Style = "screen") -> Iterator[Path]:
-    """Draw every plot, or only those named, into folder; gives each path once written.
+    """Draw every plot, or only those named, into folder; gives the paths.
 
     Plots are drawn side by side, as many as there are cores. For screens all blocks are panels of one figure, as PDF,
     SVG and PNG. For papers each block is a figure as wide as a column, as PDF and SVG, in the folder `paper` inside.
@@ -47,12 +50,15 @@ def write_plots(results: Results, folder: Path, only: Collection[str] = (), styl
     if style == "paper":
         stems = {folder / "paper" / f"{{}}{suffix}": block for suffix, block in _by_block(results)}
     kinds = ("pdf", "svg") if style == "paper" else ("pdf", "svg", "png")
+    wanted = list(product(only or catalogue(), stems.items()))
+    longest_first = sorted(wanted, key=lambda one: one[0] != _LONGEST)
     calls = [
         partial(_drawn, name, stem.with_name(stem.name.format(name)), part, kinds)
-        for name, (stem, part) in product(only or catalogue(), stems.items())
+        for name, (stem, part) in longest_first
     ]
-    for paths in side_by_side(calls):
-        yield from paths
+    drawn = dict(zip([(name, stem) for name, (stem, _) in longest_first], side_by_side(calls), strict=True))
+    for name, (stem, _) in wanted:
+        yield from drawn[name, stem]
 
 
 def _drawn(name: str, stem: Path, part: Results, kinds: Sequence[str]) -> list[Path]:

@@ -27,6 +27,9 @@ class Facts(Protocol):
 Ask = Callable[[], Facts | None]
 """Called when progress is shown, so once a second at most; None where there is nothing to say."""
 
+LEAST_S = 0.05
+"""A rate over less time would say more of the clock than of the work: a file at hand came at gigabytes a second."""
+
 
 class Task(Protocol):
     """One piece of work in progress."""
@@ -76,8 +79,8 @@ class Meter:
 
     @property
     def per_s(self) -> float | None:
-        """Units a second so far; None before there is time or a unit to tell."""
-        return self.n_done / self.elapsed_s if self.unit and self.elapsed_s > 0 else None
+        """Units a second so far; None without a unit, and before there is time to tell."""
+        return self.n_done / self.elapsed_s if self.unit and self.elapsed_s >= LEAST_S else None
 
     @property
     def left_s(self) -> float | None:
