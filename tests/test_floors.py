@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
-    ("errors", "streams", "memory", "__init__", "stopping", "delta_debugging"),
+    ("errors", "streams", "memory", "__init__", "stopping", "delta_debugging", "trial_rules"),
     ("sources", "annotations", "torch_streams", "threads", "devices", "looks", "forks"),
     ("plugin_modules", "bases"),
     ("declarations",),
@@ -58,6 +58,7 @@ FLOORS = (
 
 READING = (
     "campaign",
+    "trial_rules",
     "records",
     "disk",
     "journal",
