@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import torch
 from made_results import a_golden
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from programs import program
 from torch import nn
 
@@ -350,6 +352,22 @@ def test_a_map_of_a_single_row_has_room_for_all_that_stands_around_it(finished: 
         save(figure, finished / "single", ["svg"])
         titles = {axes.get_title() for axes in figure.axes}
     assert {"relu", "clip_act"} <= titles
+
+
+@pytest.mark.parametrize("n_rows", [1, None])
+def test_no_text_of_a_map_is_cut_off(finished: Path, monkeypatch: pytest.MonkeyPatch, n_rows: int | None):
+    (block,) = harm_maps(results := read_results(finished))
+    kept = np.arange(len(block.rows))[:n_rows]
+    maps = tuple(_chosen(one, kept) for one in block.maps)
+    monkeypatch.setattr(plot, "harm_maps", lambda _: [replace(block, rows=block.rows[:n_rows], maps=maps)])
+    with styled():
+        figure = plot.draw(results)
+        figure.draw(renderer := FigureCanvasAgg(figure).get_renderer())  # which puts axis labels in their places
+        shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+        places = {text.get_text(): text.get_window_extent(renderer) for text in shown}
+    assert {"Harm\n(%)", "relu", "Bit"} <= places.keys()
+    outside = [text for text, box in places.items() if min(box.p0) < 0 or any(box.p1 > figure.bbox.p1)]
+    assert not outside
 
 
 def test_without_counts_there_is_no_plot_and_no_chart(finished: Path, tmp_path: Path):

@@ -132,6 +132,8 @@ def _draw_map(axes: Axes, block: BlockMap, one: LineMap, *, has_vectors: bool) -
     halves = np.ma.masked_invalid(100 * one.told[:, :, ::-1].reshape(2 * n_rows, n_bits))
     looks: dict[str, Any] = {"cmap": _SHADES, "norm": _ABOVE_0, "zorder": 2}
     if has_vectors:
+        # With edges of their colour: through hairlines between cells the hatching would shine.
+        looks |= {"edgecolors": "face", "linewidth": 0.25}
         axes.pcolormesh(np.arange(n_bits + 1), np.arange(2 * n_rows + 1) / 2, halves, **looks)
     else:
         shades = _SHADES(_ABOVE_0(halves), bytes=True)

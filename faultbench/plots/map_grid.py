@@ -54,7 +54,7 @@ class MapGrid:
     def bar(self, figure: Figure) -> Axes:
         """New axes for the colour bar."""
         height = min(self.heights[0], _LONGEST_BAR_IN)
-        return self._added(figure, self._right + _GAP_IN, self._head, _BAR_IN, height)
+        return self._added(figure, self._right + _GAP_IN, self._top(0) + self._head, _BAR_IN, height)
 
     @property
     def _left(self) -> float:
