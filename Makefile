@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 
 # Two tests at a time halve the time on two cores; those that kill processes and fill disks want the machine to themselves.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m "not crash" -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -m "not crash" -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m crash
 
 card: $(VENV)/installed-dev
