@@ -94,6 +94,10 @@ images: 5
         ),
         ({"schemes": "[{name: 5}]"}, "4:18: schemes[0].name: must be text; given 5; put it in quotes"),
         ({"schemes": f"[{'x, ' * 1001}]"}, "4:10: schemes: must be a list of at most 1000; given a list"),
+        *(
+            ({"faults": f"[{{name: bernoulli, bits: {bits}}}]"}, f"7:34: faults[0].bits: must be a list of {wanted}")
+            for bits, wanted in (("[31]", "2; given a list"), ("[]", "2; given an empty list"))
+        ),
         ({"guards": "[secded]"}, "7:10: guards[0]: unknown guard 'secded' (known: none)"),
         (
             {"formats": "[qx.y]"},

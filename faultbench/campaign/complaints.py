@@ -84,9 +84,14 @@ def _where(details: ErrorDetails, given: Any) -> Where:
         is_index = isinstance(given, list) and isinstance(part, int) and part < len(given)
         if is_key or is_index:
             given = given[part]
-        if is_key or is_index or (details["type"] == "missing" and n == len(details["loc"])):
+        if is_key or is_index or (_is_missing_key(details) and n == len(details["loc"])):
             where = (*where, part)
     return where
+
+
+def _is_missing_key(details: ErrorDetails) -> bool:
+    """Whether a mapping lacks a key; where a list is too short it is an index that is missing."""
+    return details["type"] == "missing" and isinstance(details["loc"][-1], str)
 
 
 def _without_shadowed(found: list[tuple[Where, ErrorDetails]]) -> list[tuple[Where, ErrorDetails]]:
@@ -101,8 +106,11 @@ def _without_shadowed(found: list[tuple[Where, ErrorDetails]]) -> list[tuple[Whe
 
 def _complaint(where: Where, group: list[ErrorDetails], keys_at: Callable[[Where], Mapping[str, Any]]) -> Complaint:
     kind, given = group[0]["type"], group[0]["input"]
-    if kind in ("extra_forbidden", "missing"):
+    if kind == "extra_forbidden" or _is_missing_key(group[0]):
         return _about_key(kind, str(where[-1]), where[:-1], keys_at(where[:-1]))
+    if kind == "missing":
+        n_entries = max(int(details["loc"][-1]) for details in group) + 1
+        return Complaint(where, f"must be a list of {n_entries}; given {quoted(given)}")
     if any(details["type"] not in _REQUIREMENTS for details in group):
         return Complaint(where, f"{group[0]['msg']}; given {quoted(given)}")
     must_be = " or ".join(dict.fromkeys(map(_phrase, group)))
