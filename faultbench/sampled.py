@@ -40,7 +40,7 @@ def fractions(trials: Sequence[Trial], golden: Golden | None, count: str) -> lis
     """The same of every trial."""
     if is_sampled(trials):
         return [fraction(trial, golden, count) for trial in trials]
-    # One by one it takes several times as long.
+    # One by one it takes half as long again.
     return [*map(truediv, map(attrgetter(count), trials), map(attrgetter("n_images"), trials))]
 
 
