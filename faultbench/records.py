@@ -114,8 +114,8 @@ class Trial(Recorded):
     def from_records(cls, records: Sequence[Any]) -> list[Self]:
         """What `from_record` gives for each, in a third of the time.
 
-        It is for sound records with the same fields: for any others, whatever they hold, there is a ValueError that
-        does not say what is wrong with which.
+        It is for sound records as `to_record` writes them, with the same fields: for any others, whatever they hold,
+        there is a ValueError that does not say what is wrong with which.
         """
         if {*map(type, records)} != {dict}:
             raise ValueError("not all are records")
