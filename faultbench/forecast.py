@@ -40,8 +40,8 @@ class Forecast:
 
 def forecast(rule: Rule, accuracies: Sequence[float] | Said) -> Forecast:
     """What to expect of a cell under the rule, given the accuracies of its recorded trials in their order."""
-    given = accuracies if isinstance(accuracies, Said) else Said(accuracies)
-    known = tuple(given.values) if len(given.values) >= N_ENOUGH else _WORST
+    given = accuracies if isinstance(accuracies, Said) else Said(np.asarray(accuracies))
+    known = tuple(given.values.tolist()) if len(given.values) >= N_ENOUGH else _WORST
     if known is _WORST:
         return _forecast(rule, known, 0, 0.0, 1.0)
     return _forecast(rule, known, len(known), given.low, given.span)
@@ -49,7 +49,7 @@ def forecast(rule: Rule, accuracies: Sequence[float] | Said) -> Forecast:
 
 @cache
 def _forecast(rule: Rule, known: tuple[float, ...], n_known: int, low: float, span: float) -> Forecast:
-    scale = Said((), low, span)
+    scale = Said(np.empty(0), low, span)
     n_trials, half_width = rule.n_max, math.inf
     for look in rule.looks:
         n_trials, half_width = look, _half_width(rule, known, look, scale)

@@ -5,7 +5,6 @@ those of means and rates, and `confidence` is that of all.
 """
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,17 @@ import pandas as pd
 from faultbench.measures import INTERVALS, OUTCOMES, SAMPLING, interval_kind, measured
 from faultbench.records import Golden, Overhead, Trial
 from faultbench.results_folder import LABELS, CellEntry, ResultsFolder
-from faultbench.sampled import fractions, wrong_rate
+from faultbench.sampled import fractions, wrong_rates
+from faultbench.trial_columns import ABSENT, TrialColumns
 
 NETWORK = LABELS[:-1]
 """The labels of a protected network; fault models share it, and what it costs."""
 
+_LABEL_TYPES = dict.fromkeys(LABELS, "str")
+
 CELL_TYPES = {
     "campaign": "str",
-    **dict.fromkeys(LABELS, "str"),
+    **_LABEL_TYPES,
     "ber": "float64",
     "n_bits": "Int64",
     "trials": "int64",
@@ -44,7 +46,7 @@ CELL_TYPES = {
 TRIAL_TYPES = {
     "campaign": "str",
     "cell": "str",
-    **dict.fromkeys(LABELS, "str"),
+    **_LABEL_TYPES,
     "ber": "float64",
     "trial": "int64",
     "n_flips": "int64",
@@ -85,20 +87,20 @@ def cells_frame(folder: ResultsFolder, entries: Sequence[CellEntry]) -> pd.DataF
 
 def trials_frame(folder: ResultsFolder) -> pd.DataFrame:
     """A row for every trial, sorted by cell and number."""
-    # Column by column, and labels once a cell: a dict a trial would take as long as reading the journal.
     entries = folder.manifest.sorted_cells
-    trials = [trial for entry in entries for trial in folder.trials[entry.cell]]
-    n_trials = [len(folder.trials[entry.cell]) for entry in entries]
-    cells = pd.DataFrame([_named(folder, entry) for entry in entries]).loc[np.repeat(np.arange(len(entries)), n_trials)]
-    counts = {name: _column(trials, name) for name in Trial.__match_args__ if name not in cells}
-    frame = cells.reset_index(drop=True).assign(**counts, **_fractions(folder, entries))
+    of_cells = [folder.trials[entry.cell] for entry in entries]
+    trials = TrialColumns.joined(of_cells)
+    # Labels once a cell: a dict a trial would take as long as reading the journal.
+    named = pd.DataFrame([_named(folder, entry) for entry in entries]).astype({"campaign": "str", **_LABEL_TYPES})
+    rows = named.loc[np.repeat(np.arange(len(entries)), [*map(len, of_cells)])].reset_index(drop=True)
+    fields = {name: _column(trials, name) for name in Trial.__match_args__ if name not in rows}
+    frame = rows.assign(**fields, **_fractions(folder, entries))
     return frame[list(TRIAL_TYPES)].astype(TRIAL_TYPES)
 
 
-def _column(trials: Sequence[Trial], name: str) -> Any:
-    values = map(attrgetter(name), trials)
-    # Without a look at every value, which is what takes time.
-    return np.fromiter(values, np.int64, len(trials)) if TRIAL_TYPES[name] == "int64" else [*values]
+def _column(trials: TrialColumns, name: str) -> Any:
+    column = trials.column(name)
+    return pd.arrays.IntegerArray(column, column == ABSENT) if TRIAL_TYPES[name] == "Int64" else column
 
 
 def overhead_frame(folder: ResultsFolder) -> pd.DataFrame:
@@ -143,14 +145,13 @@ def _golden(golden: Golden | None) -> dict[str, Any]:
     }
 
 
-def _fractions(folder: ResultsFolder, entries: Sequence[CellEntry]) -> dict[str, list[float]]:
+def _fractions(folder: ResultsFolder, entries: Sequence[CellEntry]) -> dict[str, Any]:
     """Of all images of its cell, what each trial has right, and what it has otherwise than the golden run."""
-    right, wrong = [], []
-    for entry in entries:
-        trials, golden = folder.trials[entry.cell], folder.golden(entry)
-        right += fractions(trials, golden, "n_correct")
-        wrong += [wrong_rate(trial, golden) for trial in trials]
-    return {"accuracy": right, "wrong_rate": wrong}
+    pairs = [(folder.trials[entry.cell], folder.golden(entry)) for entry in entries]
+    return {
+        "accuracy": np.concatenate([fractions(*pair, "n_correct") for pair in pairs]),
+        "wrong_rate": np.concatenate([wrong_rates(*pair) for pair in pairs]),
+    }
 
 
 def _overhead_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:

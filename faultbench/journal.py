@@ -12,8 +12,9 @@ import os
 import re
 import socket
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -23,6 +24,7 @@ from faultbench.disk import disk_errors
 from faultbench.errors import FaultbenchError
 from faultbench.records import Golden, Overhead, Quarantine, Record, Trial
 from faultbench.strata import Hazards, Strata
+from faultbench.trial_columns import TrialColumns, TrialTable
 
 SYNC_EVERY_S = 1.0
 """A power cut loses at most the records of so many seconds; they are run again on resuming."""
@@ -107,7 +109,7 @@ class JournalContents:
     """
 
     goldens: Mapping[str, Golden] = field(default_factory=dict)
-    trials: Mapping[tuple[str, int], Trial] = field(default_factory=dict)
+    trials: TrialTable = field(default_factory=TrialTable)
     overheads: Mapping[str, Overhead] = field(default_factory=dict)
     quarantined: Mapping[tuple[str, int], Quarantine] = field(default_factory=dict)
     n_damaged: int = 0
@@ -128,30 +130,36 @@ def read_journals(folders: Sequence[Path]) -> JournalContents:
     quarantined trial that was run after all is a trial.
     """
     goldens: dict[str, Golden] = {}
-    trials: dict[tuple[str, int], Trial] = {}
+    trials: list[tuple[Path, TrialColumns]] = []
     overheads: dict[str, Overhead] = {}
     quarantined: dict[tuple[str, int], Quarantine] = {}
     hazards: dict[str, Hazards] = {}
     strata: dict[str, Strata] = {}
     n_damaged = 0
-    for path, record in _merged(trials, (found for folder in folders for found in _records(folder))):
-        match record:
-            case Trial():
-                _merge(trials, (record.cell, record.trial), record, path)
-            case Golden():
-                _merge(goldens, record.subject, record, path)
-            case Overhead():
-                overheads[record.subject] = record
-            case Quarantine():
-                quarantined[record.cell, record.trial] = record
-            case Hazards():
-                _merge(hazards, record.subject, record, path)
-            case Strata():
-                _merge(strata, record.cell, record, path)
-            case None:
-                n_damaged += 1
-    still = {name: record for name, record in quarantined.items() if name not in trials}
-    return JournalContents(goldens, trials, overheads, still, n_damaged, hazards, strata)
+    for path, found in chain.from_iterable(map(_records, folders)):
+        if isinstance(found, TrialColumns):
+            trials.append((path, found))
+            continue
+        trials.append((path, TrialColumns.of(record for record in found if isinstance(record, Trial))))
+        for record in found:
+            match record:
+                case Golden():
+                    _merge(goldens, record.subject, record, path)
+                case Overhead():
+                    overheads[record.subject] = record
+                case Quarantine():
+                    quarantined[record.cell, record.trial] = record
+                case Hazards():
+                    _merge(hazards, record.subject, record, path)
+                case Strata():
+                    _merge(strata, record.cell, record, path)
+                case None:
+                    n_damaged += 1
+    merged = TrialTable.merged(trials)
+    if not isinstance(merged, TrialTable):
+        raise _conflict(*merged)
+    still = {name: record for name, record in quarantined.items() if name not in merged}
+    return JournalContents(goldens, merged, overheads, still, n_damaged, hazards, strata)
 
 
 def line(record: Record) -> bytes:
@@ -160,19 +168,7 @@ def line(record: Record) -> bytes:
     return b"%s\t%08x\n" % (text, zlib.crc32(text))
 
 
-def _merged(
-    trials: dict[tuple[str, int], Trial], several: Iterable[tuple[Path, Sequence[AnyRecord | None]]]
-) -> Iterator[tuple[Path, AnyRecord | None]]:
-    """Put trials that are new where they belong, many at a time, and give what is left to be looked at one by one."""
-    for path, records in several:
-        new = {(record.cell, record.trial): record for record in records if isinstance(record, Trial)}
-        if len(new) == len(records) and trials.keys().isdisjoint(new):
-            trials.update(new)
-        else:
-            yield from ((path, record) for record in records)
-
-
-def _records(folder: Path) -> Iterator[tuple[Path, Sequence[AnyRecord | None]]]:
+def _records(folder: Path) -> Iterator[tuple[Path, TrialColumns | Sequence[AnyRecord | None]]]:
     """What the lines of a folder's files hold, in order; None for one that is torn, altered or of no known kind."""
     for path in sorted(folder.glob("*.jsonl")):
         try:
@@ -226,9 +222,9 @@ def _checked(whole: bytes) -> bytes:
     return text
 
 
-def _recorded(several: Sequence[Any]) -> Sequence[AnyRecord | None]:
+def _recorded(several: Sequence[Any]) -> TrialColumns | Sequence[AnyRecord | None]:
     try:
-        return Trial.from_records(several)
+        return TrialColumns.from_records(several)
     except ValueError:
         return [*map(_record, several)]
 
@@ -244,8 +240,11 @@ def _record(found: Any) -> AnyRecord | None:
 
 def _merge(known: dict[K, R], name: K, record: R, path: Path) -> None:
     earlier = known.setdefault(name, record)
-    if earlier is record or earlier == record:
-        return
+    if earlier is not record and earlier != record:
+        raise _conflict(earlier, record, path)
+
+
+def _conflict(earlier: R, record: R, path: Path) -> FaultbenchError:
     changes = (
         f"{entry.name} {getattr(earlier, entry.name)} before, {getattr(record, entry.name)} here"
         for entry in fields(record)
@@ -253,7 +252,7 @@ def _merge(known: dict[K, R], name: K, record: R, path: Path) -> None:
     )
     where = f"subject {record.subject}" if isinstance(record, Golden | Hazards) else f"cell {record.cell}"
     where += f" trial {record.trial}" if isinstance(record, Trial) else ""
-    raise FaultbenchError(
+    return FaultbenchError(
         f"{path}: {record.KIND} of {where} recorded twice with different outcomes: {'; '.join(changes)}; "
         "results of different machines or versions do not mix: remove one of the files or use another folder"
     )

@@ -17,9 +17,10 @@ from faultbench import stats
 from faultbench.errors import FaultbenchError
 from faultbench.records import Golden, Trial
 from faultbench.results_folder import LABELS, Manifest
-from faultbench.sampled import is_sampled
+from faultbench.sampled import Values, is_sampled
 from faultbench.stopping import Rule
 from faultbench.strata import Strata
+from faultbench.trial_columns import counts_of
 from faultbench.weighing import Said, accuracies, said, within_variances
 
 OUTCOMES = {
@@ -108,16 +109,15 @@ def measured(
         **({} if is_split or is_sampled(trials) else _of_single_trials(of_accuracy.values, rule)),
         **_rates(trials, golden, rule, strata),
         **_variances(of_accuracy, trials, within_variances(trials, golden, strata)),
-        **({} if is_split else {"flips_mean": stats.mean([trial.n_flips for trial in trials])}),
+        **({} if is_split else {"flips_mean": stats.mean(counts_of(trials, "n_flips").tolist())}),
     }
 
 
 def _images(trials: Sequence[Trial], golden: Golden | None) -> dict[str, float]:
-    looked = [trial.n_images for trial in trials]
+    looked = counts_of(trials, "n_images").tolist()
     if golden and is_sampled(trials):
         return {"images": golden.n_images, "images_per_trial": stats.mean(looked)}
-    if len(set(looked)) > 1:
-        different = sorted(set(looked))
+    if len(different := sorted(set(looked))) > 1:
         raise FaultbenchError(f"cell {trials[0].cell}: its trials looked at {different} images; runs were mixed")
     return {"images": looked[0], "images_per_trial": looked[0]}
 
@@ -127,12 +127,12 @@ def _of_single_trials(accuracies: stats.Values, rule: Rule) -> dict[str, float]:
     return {**_quantiles(accuracies, rule), "accuracy_min": min(accuracies), "below_min_ci_high": n_below}
 
 
-def _variances(of_accuracy: Said, trials: Sequence[Trial], within: Sequence[float]) -> dict[str, float]:
+def _variances(of_accuracy: Said, trials: Sequence[Trial], within: Values) -> dict[str, float]:
     """Of what trials say of the mean, and of one image within a trial: the latter only where trials looked at a few."""
     if len(trials) < 2:
         return {}
     between = max(0.0, float(np.var(of_accuracy.unscaled, ddof=1)) - stats.mean(within))
-    of_one = [variance * trial.n_images for variance, trial in zip(within, trials, strict=True)]
+    of_one = within * counts_of(trials, "n_images")
     return {"variance_trials": between, **({"variance_images": stats.mean(of_one)} if is_sampled(trials) else {})}
 
 

@@ -5,14 +5,13 @@ ValueError for anything that no run can have produced, so whoever holds one of t
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from itertools import repeat
 from operator import itemgetter
 from typing import Any, ClassVar, Self
 
-from faultbench.trial_rules import TEXTS, are_sound, broken_rule, counts
+from faultbench.trial_rules import TEXTS, broken_rule, counts
 
 Record = Mapping[str, Any]
 
@@ -109,28 +108,6 @@ class Trial(Recorded):
         check_counts(self, *counts(vars(self)))
         if broken := broken_rule(self):
             raise ValueError(f"{broken}: {self}")
-
-    @classmethod
-    def from_records(cls, records: Sequence[Any]) -> list[Self]:
-        """What `from_record` gives for each, in a third of the time.
-
-        It is for sound records as `to_record` writes them, with the same fields: for any others, whatever they hold,
-        there is a ValueError that does not say what is wrong with which.
-        """
-        if {*map(type, records)} != {dict}:
-            raise ValueError("not all are records")
-        first = records[0].keys()
-        if not cls._needed() <= first - {"kind"} <= cls._known() or any(one.keys() != first for one in records):
-            raise ValueError("not all records have the fields of a trial, and the same")
-        names = [name for name in cls.__match_args__ if name in first]
-        columns = {name: [*map(itemgetter(name), records)] for name in ("kind", *names)}
-        if any(kind != cls.KIND for kind in columns.pop("kind")) or not are_sound(columns):
-            raise ValueError("not all records are sound trials")
-        made = [object.__new__(cls) for _ in records]
-        fields = cls.__match_args__  # in their order, as `to_record` has them
-        for one, values in zip(made, zip(*(columns.get(name, repeat(None)) for name in fields)), strict=True):  # noqa: B905 - repeat has no end
-            vars(one).update(zip(fields, values, strict=True))
-        return made
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,23 @@ Needs neither torch nor pandas, so that `status` answers at once.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from faultbench.allocation import missing
 from faultbench.errors import FaultbenchError
 from faultbench.journal import JournalContents, read_journal
-from faultbench.records import Golden, Quarantine, Trial
+from faultbench.records import Golden, Quarantine
 from faultbench.stopping import AdaptiveTrials, Rule
 from faultbench.strata import Strata
+from faultbench.trial_columns import ABSENT, TrialColumns
 
 LABELS = ("dataset", "model", "scheme", "guard", "format", "fault")
 """What tables and plots call a cell by, besides its BER; `CellEntry` has a field of each name."""
@@ -99,24 +101,21 @@ class ResultsFolder:
     journal: JournalContents
 
     @cached_property
-    def trials(self) -> dict[str, list[Trial]]:
+    def trials(self) -> dict[str, TrialColumns]:
         """The trials of each cell of the manifest that mean something, in the order of their numbers."""
-        found: dict[str, list[Trial]] = {entry.cell: [] for entry in self.manifest.cells}
-        for trial in self.journal.trials.values():
-            if trial.cell in found:
-                found[trial.cell].append(trial)
-        return {
-            cell: sorted(filter(self._means_something(cell), trials), key=attrgetter("trial"))
-            for cell, trials in found.items()
-        }
+        recorded = {entry.cell: self.journal.trials.of_cell(entry.cell) for entry in self.manifest.cells}
+        return {cell: trials.where(self._mean_something(trials, cell)) for cell, trials in recorded.items()}
 
-    def _means_something(self, cell: str) -> Callable[[Trial], bool]:
+    def _mean_something(self, trials: TrialColumns, cell: str) -> NDArray[np.bool_]:
         """Plain trials over all images always do; others with their golden run, and the strata of their cell."""
         strata, golden = self.journal.strata.get(cell), self._golden_of[cell]
+        stratum = trials.column("stratum")
         if strata is not None and strata.is_split:
             n_strata = 0 if golden is None else len(strata.first)
-            return lambda trial: trial.stratum is not None and trial.stratum < n_strata
-        return lambda trial: trial.stratum is None and (trial.n_golden_correct is None or golden is not None)
+            mean: NDArray[np.bool_] = (stratum != ABSENT) & (stratum < n_strata)
+        else:
+            mean = (stratum == ABSENT) & ((trials.column("n_golden_correct") == ABSENT) | (golden is not None))
+        return mean
 
     def golden(self, entry: CellEntry) -> Golden | None:
         """The golden run that the trials of a cell were judged against; None if it is not recorded."""
@@ -161,7 +160,7 @@ class ResultsFolder:
     @property
     def remarks(self) -> list[str]:
         """What a reader should know about rows that are not in the tables, a sentence each."""
-        n_listed = sum(cell in self._golden_of for cell, _ in self.journal.trials)
+        n_listed = sum(len(self.journal.trials.of_cell(cell)) for cell in self._golden_of)
         found = {
             "torn or damaged journal lines left out": self.journal.n_damaged,
             "trials left out, of cells that the manifest does not list": len(self.journal.trials) - n_listed,

@@ -13,10 +13,16 @@ which is unbiased, lies in 0..1, and is exact where n_r = N_r and n_w = N_w (str
 over the strata of two images or more (section 5.6); from one image there is no telling.
 """
 
-from collections.abc import Iterable, Sequence
-from operator import attrgetter, truediv
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from faultbench.records import Golden, Trial
+from faultbench.trial_columns import ABSENT, counts_of
+
+Values = NDArray[np.float64]
+"""One a trial."""
 
 Ends = tuple[int, int]
 """Of the images that the golden run has right, and of those that it has wrong."""
@@ -36,24 +42,30 @@ def fraction(trial: Trial, golden: Golden | None, count: str) -> float:
     return min(1.0, sum(weight * ends / n for weight, ends, n in strata if n))
 
 
-def fractions(trials: Sequence[Trial], golden: Golden | None, count: str) -> list[float]:
+def fractions(trials: Sequence[Trial], golden: Golden | None, count: str) -> Values:
     """The same of every trial."""
     if is_sampled(trials):
-        return [fraction(trial, golden, count) for trial in trials]
-    # One by one it takes half as long again.
-    return [*map(truediv, map(attrgetter(count), trials), map(attrgetter("n_images"), trials))]
+        return np.array([fraction(trial, golden, count) for trial in trials])
+    return counts_of(trials, count) / counts_of(trials, "n_images")
 
 
-def wrong_rate(trial: Trial, golden: Golden | None) -> float:
-    """The fraction of all images that the trial puts otherwise than the golden run: SDC and DUE."""
-    if trial.n_golden_correct is None:
-        return (trial.n_sdc + trial.n_due) / trial.n_images
-    return min(1.0, fraction(trial, golden, "n_sdc") + fraction(trial, golden, "n_due"))
+def wrong_rates(trials: Sequence[Trial], golden: Golden | None) -> Values:
+    """The fraction of all images that each trial puts otherwise than the golden run: SDC and DUE."""
+    if is_sampled(trials):
+        return np.minimum(1.0, fractions(trials, golden, "n_sdc") + fractions(trials, golden, "n_due"))
+    return (counts_of(trials, "n_sdc") + counts_of(trials, "n_due")) / counts_of(trials, "n_images")
 
 
-def is_sampled(trials: Iterable[Trial]) -> bool:
+def is_sampled(trials: Sequence[Trial]) -> bool:
     """Whether some of the trials looked at some of the images only."""
-    return not {*map(attrgetter("n_golden_correct"), trials)} <= {None}
+    return bool((counts_of(trials, "n_golden_correct") != ABSENT).any())
+
+
+def within_variances(trials: Sequence[Trial], golden: Golden | None) -> Values:
+    """`within_variance` of every trial."""
+    if not is_sampled(trials):
+        return np.zeros(len(trials))
+    return np.array([within_variance(trial, golden) for trial in trials])
 
 
 def within_variance(trial: Trial, golden: Golden | None) -> float:

@@ -23,7 +23,7 @@ from faultbench.forks import shares, side_by_side
 from faultbench.frames import cells_frame, overhead_frame, trials_frame
 from faultbench.hazard_table import hazards, strata
 from faultbench.resilience import resiliences
-from faultbench.results_folder import LABELS, Manifest, read_folder
+from faultbench.results_folder import LABELS, Manifest, ResultsFolder, read_folder
 from faultbench.strata import Hazards, Strata
 
 TEXTS = (*LABELS, "layer")
@@ -94,15 +94,18 @@ class Results:
 
 def read_results(path: str | Path) -> Results:
     """The results at path, which is results/<campaign> or a folder that holds exactly one such."""
-    folder = read_folder(Path(path))
+    return results_of(read_folder(Path(path)))
+
+
+def results_of(folder: ResultsFolder) -> Results:
+    """The results that a folder holds, as read."""
     n_missing = sum(folder.n_missing(entry.cell) for entry in folder.manifest.cells)  # sorts trials, for all below
     parts = [partial(cells_frame, folder, entries) for entries in shares(folder.manifest.sorted_cells)]
-    trials, *cells = side_by_side([partial(trials_frame, folder), *parts])
     return Results(
         folder.path,
         folder.manifest,
-        pd.concat(cells, ignore_index=True),
-        trials,
+        pd.concat(side_by_side(parts), ignore_index=True),
+        trials_frame(folder),
         overhead_frame(folder),
         tuple(folder.remarks),
         n_missing,

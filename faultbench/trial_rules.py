@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 TEXTS = ("cell", "flips_digest")
 
@@ -39,20 +40,21 @@ def broken_rule(trial: Any) -> str | None:
     return next(broken, None)
 
 
-def are_sound(columns: Mapping[str, Sequence[Any]]) -> bool:
-    """Whether for certain all trials are sound whose texts and counts these columns hold, by name."""
+def sound_counts(columns: Mapping[str, Sequence[Any]]) -> Mapping[str, NDArray[np.int64]] | None:
+    """The counts of trials as arrays, given their texts and counts by name; None unless for certain all are sound."""
     texts, names = [columns[name] for name in TEXTS], {*columns} - {*TEXTS}
     if names not in ({*_COUNTS, *more} for more in ((), _SAMPLED, _SPLIT, (*_SAMPLED, *_SPLIT))):
-        return False
+        return None
     if any({*map(type, text)} != {str} or not all(text) for text in texts):
-        return False
+        return None
     if any({*map(type, columns[name])} != {int} or max(columns[name]) > _LARGEST for name in names):
-        return False
+        return None
     arrays = {name: np.array(columns[name]) for name in names}
     if any((array < 0).any() for array in arrays.values()):
-        return False
+        return None
     trials = SimpleNamespace(**arrays)
-    return not any(np.any(breaks(trials)) for name in names & {*_RULES} for breaks in _RULES[name].values())
+    broken = any(np.any(breaks(trials)) for name in names & {*_RULES} for breaks in _RULES[name].values())
+    return None if broken else arrays
 
 
 def _n_kept(trial: Any) -> Any:

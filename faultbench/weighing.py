@@ -23,20 +23,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from faultbench import stats
+from faultbench import sampled, stats
 from faultbench.records import Golden, Trial
-from faultbench.sampled import fractions, within_variance
+from faultbench.sampled import Values, fractions
 from faultbench.stopping import Rule
 from faultbench.strata import Strata
+from faultbench.trial_columns import ABSENT, counts_of
 
 
 @dataclass(frozen=True)
 class Said:
     """What trials say of a mean, in the order of their numbers: values in 0..1 that stand for low to low + span."""
 
-    values: Sequence[float] | NDArray[np.float64]
+    values: Values
     low: float = 0.0
     span: float = 1.0
 
@@ -51,9 +51,9 @@ class Said:
         return self.low + self.span
 
     @property
-    def unscaled(self) -> list[float]:
+    def unscaled(self) -> Values:
         """What each trial says of the mean; with strata some of it may lie outside of 0..1."""
-        return [self.low + self.span * value for value in self.values]
+        return self.low + self.span * self.values
 
     def interval(self, rule: Rule) -> stats.Interval:
         """That of the mean, under a rule that says when trials end."""
@@ -84,27 +84,25 @@ def accuracies(trials: Sequence[Trial], golden: Golden | None, strata: Strata | 
     return said(trials, golden, strata, count="n_correct")
 
 
-def within_variances(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None = None) -> list[float]:
+def within_variances(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None = None) -> Values:
     """Of what each trial says of the mean accuracy, the variance that comes of not having looked at all images."""
-    weights = strata.weights if strata and strata.is_split else None
-    weight_of = [1.0 if weights is None else weights[trial.stratum or 0] for trial in trials]
-    return [weight**2 * within_variance(trial, golden) for weight, trial in zip(weight_of, trials, strict=True)]
+    of_trials = sampled.within_variances(trials, golden)
+    if strata is None or not strata.is_split:
+        return of_trials
+    return np.array(strata.weights)[np.maximum(0, counts_of(trials, "stratum"))] ** 2 * of_trials
 
 
-def _weighed(
-    found: Sequence[float], trials: Sequence[Trial], strata: Strata, without: float, expected: Sequence[float]
-) -> Said:
+def _weighed(found: Values, trials: Sequence[Trial], strata: Strata, without: float, expected: Sequence[float]) -> Said:
     weights = strata.weights
     centre = (1 - sum(strata.share)) * without + float(np.dot(strata.share, expected))
     low = centre + min(-w * x for w, x in zip(weights, expected, strict=True))
     high = centre + max(w * (1 - x) for w, x in zip(weights, expected, strict=True))
-    values = []
-    for one, trial in zip(found, trials, strict=True):
-        if trial.stratum is None:
-            raise ValueError(f"cell {trial.cell}: trial {trial.trial} was drawn in no stratum; the cell has strata")
-        y = centre + weights[trial.stratum] * (one - expected[trial.stratum])
-        values.append(min(1.0, max(0.0, (y - low) / (high - low))))  # at the ends it may be off by the last bit
-    return Said(values, low, high - low)
+    drawn = counts_of(trials, "stratum")
+    if (drawn == ABSENT).any():
+        trial = trials[int(np.argmax(drawn == ABSENT))]
+        raise ValueError(f"cell {trial.cell}: trial {trial.trial} was drawn in no stratum; the cell has strata")
+    y = centre + np.array(weights)[drawn] * (found - np.array(expected)[drawn])
+    return Said(np.clip((y - low) / (high - low), 0.0, 1.0), low, high - low)  # at the ends off by the last bit
 
 
 def _expected(strata: Strata, golden: Golden | None, count: str) -> tuple[float, list[float]]:

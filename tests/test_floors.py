@@ -15,7 +15,8 @@ FLOORS = (
     ("declarations",),
     ("registry",),
     ("campaign", "records", "disk", "progress", "halting"),
-    ("sampled", "subsets", "strata"),
+    ("trial_columns", "subsets", "strata"),
+    ("sampled",),
     (
         "journal",
         "locks",
@@ -60,6 +61,7 @@ READING = (
     "campaign",
     "trial_rules",
     "records",
+    "trial_columns",
     "disk",
     "journal",
     "stats",

@@ -66,7 +66,7 @@ def test_merging_again_or_in_two_steps_changes_nothing(parts: list[Path], tmp_pa
 def test_what_is_merged_into_keeps_its_own(parts: list[Path]) -> None:
     own = read_journal(parts[0] / "journal").trials
     merge(parts[0], parts[1:])
-    assert read_journal(parts[0] / "journal").trials == own | {
+    assert read_journal(parts[0] / "journal").trials == dict(own) | {
         name: trial for part in parts[1:] for name, trial in read_journal(part / "journal").trials.items()
     }
     assert (parts[0] / "journal" / "host.jsonl").exists()

@@ -132,38 +132,3 @@ def test_a_missing_a_foreign_field_and_another_kind_are_refused(record: Trial | 
         type(record).from_record({**whole, "weight": 1})
     with pytest.raises(ValueError, match="record"):
         type(record).from_record({**whole, "kind": "quarantine"})
-
-
-SAMPLED = {"n_images": 20, "n_correct": 16, "n_masked": 16, "n_sdc": 3, "n_sdc_critical": 2, "n_due": 1}
-SAMPLED |= {"n_golden_correct": 18, "n_due_critical": 1}
-VALUES = [0, 1, 2, 3, 16, 17, 18, 19, 20, 21, -1, True, None, 2.0, "2", 2**60 + 1, 2**63]
-
-
-@st.composite
-def records(draw: st.DrawFn) -> Any:
-    """A trial's record, plain or not, in which up to two values are changed at will."""
-    record = a_trial(**draw(st.sampled_from([{}, SAMPLED, {"stratum": 1}, {**SAMPLED, "stratum": 0}]))).to_record()
-    for _ in range(draw(st.integers(0, 2))):
-        record[draw(st.sampled_from([*COUNTS, *SAMPLED, "stratum", "kind", "cell"]))] = draw(st.sampled_from(VALUES))
-    return record
-
-
-@given(st.one_of(records(), st.sampled_from([None, [], {}, 7, {"kind": ["trial"]}])))
-def test_several_records_are_read_together_only_where_each_is_sound(record: Any):
-    try:
-        alone = Trial.from_record(record)
-    except (ValueError, TypeError):
-        alone = None
-    try:
-        together = Trial.from_records([record, record])
-    except ValueError:
-        largest = max(value for value in vars(alone).values() if isinstance(value, int)) if alone else 0
-        assert alone is None or alone.to_record() != record or largest > 2**60
-    else:
-        assert together == [alone, alone]
-        assert [list(vars(one)) for one in together] == [list(vars(alone))] * 2
-
-
-def test_records_of_different_fields_are_not_read_together():
-    with pytest.raises(ValueError, match="same"):
-        Trial.from_records([a_trial().to_record(), a_trial(**SAMPLED).to_record()])

@@ -102,4 +102,4 @@ def test_together_trials_say_what_each_says_alone(count: str):
     golden, sampled = golden_of(IMAGES), every_sample(IMAGES, 5)[:20]
     plain = [replace(trial, n_golden_correct=None, n_due_critical=None) for trial in sampled]
     for trials in (sampled, plain, [*plain, *sampled]):
-        assert fractions(trials, golden, count) == [fraction(trial, golden, count) for trial in trials]
+        assert fractions(trials, golden, count).tolist() == [fraction(trial, golden, count) for trial in trials]

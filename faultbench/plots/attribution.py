@@ -8,10 +8,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
 from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
@@ -139,8 +139,9 @@ def _draw_map(axes: Axes, block: BlockMap, one: LineMap, *, has_vectors: bool) -
         shades = _SHADES(_ABOVE_0(halves), bytes=True)
         pixels = np.asarray(shades).repeat(_PIXELS, axis=0).repeat(_PIXELS, axis=1)
         axes.imshow(pixels, zorder=2, extent=(0, n_bits, n_rows, 0), aspect="auto", interpolation="none")
-    borders = [[(0, border), (n_bits, border)] for border in range(1, n_rows)]
-    axes.add_collection(LineCollection(borders, colors="white", linewidths=1.2, zorder=3), autolim=False)
+    ends = np.array([(x, border) for border in range(1, n_rows) for x in (0, n_bits)]).reshape(-1, 2)
+    borders = Path(ends, [Path.MOVETO, Path.LINETO] * (n_rows - 1))  # one is drawn sooner than many
+    axes.add_patch(PathPatch(borders, fill=False, edgecolor="white", linewidth=1.2, capstyle="butt", zorder=3))
     axes.set_xlim(0, n_bits)
     axes.set_ylim(n_rows, 0)
     ticks = [bit for bit in range(n_bits - 1, -1, -1) if bit % 8 == 0 or bit == n_bits - 1]
