@@ -2,8 +2,8 @@
 
 Under `bernoulli` and `toolbox` trial k meets the same flips in the weights whatever the scheme, which makes the
 differences small; what follows holds under any fault model. For schemes A and B with the accuracies a_k and b_k in
-trial k, the differences d_k = a_k - b_k lie in -1..1 and are independent draws over k; (d_k + 1)/2 lies in 0..1, so
-`stats.mean_interval` holds for its mean, whatever the distribution. All pairs of a matrix are looked at together:
+trial k, the differences d_k = a_k - b_k lie in -1..1 and are independent draws over k, and the interval of
+`stats.difference` holds for their mean, whatever the distribution. All pairs of a matrix are looked at together:
 each interval has the confidence 1 - 0.05/n of n pairs (Bonferroni), and with 95 % all of them hold at once.
 """
 
@@ -76,7 +76,8 @@ def matrices(results: Results) -> dict[str, list[Matrix]]:
     for block in blocks(results):
         if 2 <= len(block.lines) <= MAX_SCHEMES:
             cells = pd.concat([line.cells for line in block.lines])
-            by_line = {ber: _by_line(block, accuracies, ber) for ber in sorted({*cells.ber})}
+            networks = {line.label: tuple(line.cells[[*LABELS]].iloc[0]) for line in block.lines}
+            by_line = {ber: _by_line(networks, accuracies, ber) for ber in sorted({*cells.ber})}
             found[block.name] = [
                 _matrix(block, ber, of_lines)
                 for ber, of_lines in by_line.items()
@@ -91,10 +92,8 @@ def difference(first: pd.Series, second: pd.Series, *, confidence: float) -> Dif
     if not len(numbers):
         return None
     row, column = (series.to_numpy()[place] for series, place in zip((first, second), places, strict=True))
-    halves = (row - column + 1) / 2
-    interval = stats.mean_interval(halves.clip(0, 1), confidence=confidence)
-    low, mean, high = (100 * (2 * share - 1) for share in (interval.low, stats.mean(halves), interval.high))
-    return Difference(mean, low, high, len(numbers))
+    found = stats.difference(column, row, confidence=confidence)
+    return Difference(100 * found.mean, 100 * found.interval.low, 100 * found.interval.high, len(numbers))
 
 
 def _accuracies(results: Results) -> dict[tuple[Any, ...], pd.Series]:
@@ -124,8 +123,9 @@ def _both_ways(
         yield (column, row), there and there.turned
 
 
-def _by_line(block: Block, accuracies: Mapping[tuple[Any, ...], pd.Series], ber: float) -> dict[str, pd.Series]:
-    networks = {line.label: tuple(line.cells[[*LABELS]].iloc[0]) for line in block.lines}
+def _by_line(
+    networks: Mapping[str, tuple[str, ...]], accuracies: Mapping[tuple[Any, ...], pd.Series], ber: float
+) -> dict[str, pd.Series]:
     nothing = pd.Series(dtype=np.float64)
     return {label: accuracies.get((*network, ber), nothing) for label, network in networks.items()}
 
