@@ -1,7 +1,8 @@
 """What is missing of a campaign → chunks of trials → journal; running again is resuming."""
 
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -164,15 +165,19 @@ class Runner:
     def run_trials(self, prepared: Sequence[Prepared]) -> None:
         """Run what is wanted of each subject's trials until nothing more is."""
         release(self._device)  # the workers want room for their golden runs
+        cells = {cell.key: (one, cell) for one in prepared for cell in self._campaign.cells_of(one.subject)}
         n_rounds = 0
-        while wanted := [chunk for one in prepared for chunk in self._wanted(one)]:
-            self._run(wanted)
+        while wanted := [chunk for one in cells.values() for chunk in self._wanted(*one)]:
+            self._run(wanted, cells)
             n_rounds += 1
         if not n_rounds:
             self._reporter.say("no trial is missing")
 
-    def _run(self, wanted: Sequence[Chunk]) -> None:
-        """Run these chunks and record what comes of them."""
+    def _run(self, wanted: Sequence[Chunk], cells: Mapping[str, tuple[Prepared, Cell]]) -> None:
+        """Run these chunks and what they make wanted, and record what comes of them.
+
+        A cell goes on as soon as its own trials are done, while workers have its network at hand.
+        """
         supervisor = Supervisor(
             self._engine,
             run_chunk,
@@ -184,13 +189,18 @@ class Runner:
             kin=lambda chunk: chunk.subject.key,
             ready=self._ready,
         )
-        n_trials = sum(len(chunk.jobs) for chunk in wanted)
-        with self._reporter.task("run trials", n_trials, unit="trials", facts=self._watch.now) as task:
+        n_open = _trials_by_cell(wanted)
+        with self._reporter.task("run trials", n_open.total(), unit="trials", facts=self._watch.now) as task:
             for end in supervisor.run(wanted):
                 if isinstance(end, SetAside):
                     self._quarantine(end, task)
                 else:
                     self._record(end.value, task)
+                n_open.subtract(done := _trials_by_cell([end.task]))
+                more = [chunk for cell in done if not n_open[cell] for chunk in self._wanted(*cells[cell])]
+                n_open.update(n_more := _trials_by_cell(more))
+                task.extend(n_more.total())
+                supervisor.add(more)
         if self._terms.stop.requested:
             raise self._terms.stop.error
 
@@ -211,12 +221,10 @@ class Runner:
         self._reporter.say(given_up, "quarantine")
         task.advance(len(end.task.jobs))
 
-    def _wanted(self, prepared: Prepared) -> Iterator[Chunk]:
-        """The trials of a subject to run next, in chunks."""
-        for cell in self._campaign.cells:
-            if cell.subject == prepared.subject:
-                wanted = self._wanted_trials(cell)
-                yield from chunks(prepared, jobs(cell, wanted, self._n_images(prepared, cell, wanted)))
+    def _wanted(self, prepared: Prepared, cell: Cell) -> Iterator[Chunk]:
+        """The trials of a subject's cell to run next, in chunks."""
+        wanted = self._wanted_trials(cell)
+        yield from chunks(prepared, jobs(cell, wanted, self._n_images(prepared, cell, wanted)))
 
     def _wanted_trials(self, cell: Cell) -> list[int]:
         """Numbers of the trials of a cell to run next, given those that are done."""
@@ -259,7 +267,7 @@ class Runner:
             Work(
                 one.subject,
                 one.golden,
-                [(c, done.get(c.key, [])) for c in self._campaign.cells if c.subject == one.subject],
+                [(cell, done.get(cell.key, [])) for cell in self._campaign.cells_of(one.subject)],
             )
             for one in prepared
             if one.subject.sampling == "plain"  # trials in strata are no fair sample of flips
@@ -270,7 +278,7 @@ class Runner:
 
     def _prepared(self, subject: Subject, task: Task) -> Prepared:
         check_accuracy(subject, self._artifacts, self._reporter)
-        cells = [cell for cell in self._campaign.cells if cell.subject == subject]
+        cells = self._campaign.cells_of(subject)
         bers = tuple(cell.ber for cell in cells)
         evaluation = self._bench.evaluation(subject, bers)
         golden = golden_record(subject, evaluation)
@@ -291,3 +299,7 @@ class Runner:
         folder, memory_bytes, cost = self._artifacts.folder, self._memory_bytes, built.trial_in_images
         device, paranoid = self._device, self._terms.paranoid
         return Prepared(subject, golden, trial_s, folder, memory_bytes, cost, device, hazards, strata, paranoid)
+
+
+def _trials_by_cell(chunks: Iterable[Chunk]) -> Counter[str]:
+    return Counter(job.cell for chunk in chunks for job in chunk.jobs)

@@ -1,14 +1,15 @@
 """Tasks → an engine → results, whatever happens to the workers: the same rules for every engine.
 
 At most a window of tasks is in flight. Tasks of one kin share what a worker makes ready for them, once if one worker
-gets them: where the engine says who is next, each goes on with its own kin, and then with one that nobody has. A
-task whose worker died runs again with no other on its worker, so that a second death is its own; it is then split,
-and a part that keeps bringing its worker down is set aside. One whose function raises is split at once.
+gets them: where the engine says who is next, each goes on with its own kin until that is done, what was added
+meanwhile included, and then with one that nobody has. A task whose worker died runs again with no other on its worker,
+so that a second death is its own; it is then split, and a part that keeps bringing its worker down is set aside. One
+whose function raises is split at once.
 """
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from faultbench.engines.engine import Died, Done, Engine, Event, Failed, next_worker
@@ -54,6 +55,8 @@ class SetAside(Generic[T]):
 class _Attempt(Generic[T]):
     task: T
     n_deaths: int = 0
+    worker: int | None = None
+    """Where it flies; None where the engine does not say."""
 
 
 class Supervisor(Generic[T, R]):
@@ -88,13 +91,12 @@ class Supervisor(Generic[T, R]):
         self._n_done = self._n_deaths = self._n_tickets = 0
 
     def run(self, tasks: Iterable[T]) -> Iterator[Result[T, R] | SetAside[T]]:
-        """What became of each task, in any order; of fewer when asked to stop.
+        """What became of each task and of those added meanwhile, in any order; of fewer when asked to stop.
 
         EngineError when nothing happens for the stall limit, or workers die and nothing gets done; a
         FaultbenchError of the function is passed on. With tasks left in flight the engine is closed.
         """
-        for task in tasks:
-            self._waiting.setdefault(self._kin(task), deque()).append(task)
+        self.add(tasks)
         try:
             with self._stop.deferring():
                 self._patience.renew()
@@ -108,6 +110,11 @@ class Supervisor(Generic[T, R]):
             if self._flying:
                 self._engine.close()
 
+    def add(self, tasks: Iterable[T]) -> None:
+        """Have these run as well: for whoever holds what became of a task and knows what follows from it."""
+        for task in tasks:
+            self._waiting.setdefault(self._kin(task), deque()).append(task)
+
     def _fill(self) -> None:
         while not self._stop.requested and len(self._flying) < self._room():
             worker = next_worker(self._engine)
@@ -116,7 +123,7 @@ class Supervisor(Generic[T, R]):
                 return
             if worker is not None:
                 self._ready[worker] = self._kin(attempt.task)
-            self._flying[self._n_tickets] = attempt
+            self._flying[self._n_tickets] = replace(attempt, worker=worker)
             self._engine.submit(self._n_tickets, self._function, attempt.task)
             self._n_tickets += 1
 
@@ -124,6 +131,8 @@ class Supervisor(Generic[T, R]):
         if not self._waiting:
             return None
         kin = self._next_kin(worker)
+        if worker in self._ready and kin != self._ready[worker] and self._is_busy(worker):
+            return None  # what it works on may bring more of its own kin
         task = self._waiting[kin].popleft()
         if not self._waiting[kin]:
             del self._waiting[kin]
@@ -135,6 +144,9 @@ class Supervisor(Generic[T, R]):
             return self._ready[worker]
         nobodys = (kin for kin in self._waiting if kin not in self._ready.values())
         return next(nobodys, max(self._waiting, key=lambda kin: len(self._waiting[kin])))
+
+    def _is_busy(self, worker: int | None) -> bool:
+        return any(attempt.worker == worker for attempt in self._flying.values())
 
     def _room(self) -> int:
         if self._suspects or any(attempt.n_deaths for attempt in self._flying.values()):

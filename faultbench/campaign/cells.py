@@ -102,3 +102,7 @@ class Campaign:
     def subjects(self) -> tuple[Subject, ...]:
         """The subjects of the cells, each once, in order."""
         return tuple(dict.fromkeys(cell.subject for cell in self.cells))
+
+    def cells_of(self, subject: Subject) -> list[Cell]:
+        """The cells of a subject, in order."""
+        return [cell for cell in self.cells if cell.subject == subject]

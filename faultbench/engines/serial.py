@@ -12,6 +12,8 @@ from faultbench.registry import engine
 class Serial:
     """In this process, one task after another."""
 
+    next_worker = 0
+
     def __init__(self, n_workers: int) -> None:  # noqa: ARG002 - the protocol's
         self.n_workers = self.n_alone = 1
         self._waiting: deque[tuple[int, Callable[[Any], Any], Any]] = deque()

@@ -38,12 +38,19 @@ class Task(Protocol):
         """n_done more units are done; the note replaces the last one."""
 
 
+class GrowingTask(Task, Protocol):
+    """One of which more may turn out to be to do."""
+
+    def extend(self, n_more: int) -> None:
+        """n_more units more than was known."""
+
+
 class Reporter(Protocol):
     """Where progress is shown."""
 
     def task(
         self, description: str, total: int, unit: str = "", facts: Ask | None = None
-    ) -> AbstractContextManager[Task]:
+    ) -> AbstractContextManager[GrowingTask]:
         """Show a piece of work of `total` units until the context ends; the description's first word is its phase."""
 
     def say(self, message: str, sort: Sort = "note") -> None:
@@ -97,7 +104,7 @@ class Silent:
     """Shows nothing."""
 
     @contextmanager
-    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[Task]:  # noqa: ARG002 - the protocol's
+    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[GrowingTask]:  # noqa: ARG002 - the protocol's
         """A task that nobody sees."""
         yield _SilentTask()
 
@@ -107,6 +114,9 @@ class Silent:
 
 class _SilentTask:
     def advance(self, n_done: int = 1, note: str = "") -> None:
+        pass
+
+    def extend(self, n_more: int) -> None:
         pass
 
 

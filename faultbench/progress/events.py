@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from faultbench.progress import Ask, Meter, Sort, Task
+from faultbench.progress import Ask, GrowingTask, Meter, Sort
 
 VERSION = 1
 INTERVAL_S = 1.0
@@ -25,7 +25,7 @@ class Events:
         self._started_s = time.perf_counter() if started_s is None else started_s
 
     @contextmanager
-    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[Task]:
+    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[GrowingTask]:
         """A task that tells when it begins, at most once a second how far it is, and when it ends, however it ends."""
         meter = Meter(description, total, unit, facts)
         self.emit("started", **_state(meter))
@@ -55,6 +55,9 @@ class _EventTask:
         if time.perf_counter() - self._told_s >= INTERVAL_S:
             self._told_s = time.perf_counter()
             self._events.emit("advanced", **_state(self._meter))
+
+    def extend(self, n_more: int) -> None:
+        self._meter.total += n_more
 
 
 def _state(meter: Meter) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from faultbench.progress import Ask, Meter, Sort, Task, speed_text
+from faultbench.progress import Ask, GrowingTask, Meter, Sort, speed_text
 
 REFRESH_PER_S = 2
 """Drawing takes some milliseconds: ten times a second would take a few per cent of a core from the trials."""
@@ -35,7 +35,7 @@ class Rich:
         self._n_open = 0
 
     @contextmanager
-    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[Task]:
+    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[GrowingTask]:
         """A bar in the view, which opens with the first task and closes with the last that is open."""
         self._view = self._view or _View(self._console)
         self._n_open += 1
@@ -94,6 +94,10 @@ class _RichTask:
             self._told_s = time.perf_counter()
             facts = self._meter.facts
             self._view.tell(facts.text if facts else "")
+
+    def extend(self, n_more: int) -> None:
+        self._meter.total += n_more
+        self._bars.update(self._bar, total=self._meter.total)
 
 
 def _columns() -> list[

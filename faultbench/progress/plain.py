@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from faultbench.progress import Ask, Meter, Sort, Task, speed_text
+from faultbench.progress import Ask, GrowingTask, Meter, Sort, speed_text
 
 INTERVAL_S = 30.0
 
@@ -18,7 +18,7 @@ class Plain:
         self._stream = sys.stderr if stream is None else stream
 
     @contextmanager
-    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[Task]:
+    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[GrowingTask]:
         """A task that writes lines."""
         task = _PlainTask(self, Meter(description, total, unit, facts))
         yield task
@@ -38,6 +38,9 @@ class _PlainTask:
         self._meter.advance(n_done, note)
         if time.perf_counter() - self._shown_s >= INTERVAL_S:
             self.show()
+
+    def extend(self, n_more: int) -> None:
+        self._meter.total += n_more
 
     def show(self) -> None:
         self._shown_s = time.perf_counter()
