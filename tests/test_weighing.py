@@ -79,7 +79,7 @@ def test_plain_trials_say_what_they_measured():
         a_trial(trial=5, n_flips=0, n_correct=196, n_masked=200, n_sdc=0, n_sdc_critical=0, n_due=0)
     ]
     found, measured = accuracies(trials, GOLDEN), [178 / 200] * 5 + [196 / 200]
-    assert found.values == found.unscaled == measured
+    assert found.values.tolist() == found.unscaled.tolist() == measured
     assert found.mean == stats.mean(measured)
     assert found.interval(Rule(6)) == stats.mean_interval(measured)
 
