@@ -1,6 +1,7 @@
 """Which trials are run together: cut, split, named for people, and shared out among shards."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -93,6 +94,11 @@ def _trial_s(prepared: Prepared, job: Job) -> float:
     if job.n_images is None:
         return whole
     return whole * (job.n_images + prepared.trial_in_images) / prepared.golden.n_images
+
+
+def trials_by_cell(chunks: Iterable[Chunk]) -> Counter[str]:
+    """How many trials of each cell the chunks hold."""
+    return Counter(job.cell for chunk in chunks for job in chunk.jobs)
 
 
 def split(chunk: Chunk) -> list[Chunk]:

@@ -16,7 +16,7 @@ from math import log2, sqrt
 import numpy as np
 
 from faultbench.records import Golden, Trial
-from faultbench.sampled import accuracy, within_variance
+from faultbench.sampled import fractions, within_variances
 from faultbench.stopping import N_PILOT
 
 PILOT_IMAGES = 16
@@ -44,8 +44,8 @@ def images_a_trial(pilot: Sequence[Trial], golden: Golden, *, trial_in_images: f
     """A power of two for the trials of a cell after its first ones, `N_PILOT`, which are the pilot."""
     if len(pilot) < N_PILOT:
         raise ValueError(f"{len(pilot)} trials are no pilot; it takes {N_PILOT}")
-    within = float(np.mean([within_variance(trial, golden) for trial in pilot]))
-    between = float(np.var([accuracy(trial, golden) for trial in pilot], ddof=1)) - within
+    within = float(np.mean(within_variances(pilot, golden)))
+    between = float(np.var(fractions(pilot, golden, "n_correct"), ddof=1)) - within
     if not within:
         return FEWEST
     ratio = within * np.mean([trial.n_images for trial in pilot]) / max(between, _NOTICEABLE * within)

@@ -1,8 +1,7 @@
 """What is missing of a campaign → chunks of trials → journal; running again is resuming."""
 
 import os
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from faultbench.artifacts import ArtifactStore
 from faultbench.aside import put_aside
 from faultbench.attributing import Work, attribute
 from faultbench.campaign import Campaign, Cell, Subject
-from faultbench.chunks import Prepared, chunks, jobs, named, split
+from faultbench.chunks import Prepared, chunks, jobs, named, split, trials_by_cell
 from faultbench.datasets.downloads import told
 from faultbench.declared import check_accuracy
 from faultbench.devices import LAYOUTS, card, chosen, release
@@ -189,16 +188,16 @@ class Runner:
             kin=lambda chunk: chunk.subject.key,
             ready=self._ready,
         )
-        n_open = _trials_by_cell(wanted)
+        n_open = trials_by_cell(wanted)
         with self._reporter.task("run trials", n_open.total(), unit="trials", facts=self._watch.now) as task:
             for end in supervisor.run(wanted):
                 if isinstance(end, SetAside):
                     self._quarantine(end, task)
                 else:
                     self._record(end.value, task)
-                n_open.subtract(done := _trials_by_cell([end.task]))
+                n_open.subtract(done := trials_by_cell([end.task]))
                 more = [chunk for cell in done if not n_open[cell] for chunk in self._wanted(*cells[cell])]
-                n_open.update(n_more := _trials_by_cell(more))
+                n_open.update(n_more := trials_by_cell(more))
                 task.extend(n_more.total())
                 supervisor.add(more)
         if self._terms.stop.requested:
@@ -299,7 +298,3 @@ class Runner:
         folder, memory_bytes, cost = self._artifacts.folder, self._memory_bytes, built.trial_in_images
         device, paranoid = self._device, self._terms.paranoid
         return Prepared(subject, golden, trial_s, folder, memory_bytes, cost, device, hazards, strata, paranoid)
-
-
-def _trials_by_cell(chunks: Iterable[Chunk]) -> Counter[str]:
-    return Counter(job.cell for chunk in chunks for job in chunk.jobs)
