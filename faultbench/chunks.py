@@ -4,14 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from pathlib import Path
 
 from faultbench.campaign import Cell, Subject
-from faultbench.devices import Device
 from faultbench.records import Golden
 from faultbench.results_folder import ber_text
 from faultbench.strata import Hazards, Strata
-from faultbench.worker import Chunk, Job
+from faultbench.worker import Chunk, Job, Opening
 
 CHUNK_S = 1.0
 """Aimed time of a chunk: long against its dispatch, short against what a worker's death costs."""
@@ -49,17 +47,19 @@ class Prepared:
     takes beside its images, in images.
     """
 
-    subject: Subject
+    opening: Opening
     golden: Golden
     trial_s: Mapping[float, float]
-    artifacts: Path
-    memory_bytes: int
     trial_in_images: float = 0.0
-    device: Device = "cpu"
     hazards: Hazards | None = None
     strata: Mapping[float, Strata] = field(default_factory=dict)
     """By BER, where trials are drawn in strata."""
     paranoid: bool = False
+
+    @property
+    def subject(self) -> Subject:
+        """Which it is."""
+        return self.opening.subject
 
 
 def jobs(cell: Cell, trials: Sequence[int], n_images: int | None = None) -> list[Job]:
@@ -71,12 +71,8 @@ def chunks(prepared: Prepared, wanted: Sequence[Job]) -> Iterator[Chunk]:
     """Jobs of a cell of the subject, cut so that a chunk takes about CHUNK_S."""
     for start in range(0, len(wanted), size := _size(prepared, wanted)):
         yield Chunk(
-            subject=prepared.subject,
+            **vars(prepared.opening),
             golden=prepared.golden,
-            artifacts=prepared.artifacts,
-            memory_bytes=prepared.memory_bytes,
-            bers=tuple(prepared.trial_s),
-            device=prepared.device,
             jobs=tuple(wanted[start : start + size]),
             hazards=prepared.hazards,
             strata=prepared.strata,
@@ -101,17 +97,20 @@ def trials_by_cell(chunks: Iterable[Chunk]) -> Counter[str]:
     return Counter(job.cell for chunk in chunks for job in chunk.jobs)
 
 
-def split(chunk: Chunk) -> list[Chunk]:
-    """A chunk for each trial."""
-    return [replace(chunk, jobs=(job,)) for job in chunk.jobs]
+def split(task: Opening) -> list[Opening]:
+    """A chunk for each trial; an opening has no parts."""
+    return [replace(task, jobs=(job,)) for job in task.jobs] if isinstance(task, Chunk) else [task]
 
 
-def named(chunk: Chunk) -> str:
-    """A chunk as people know it."""
-    subject, first, last = chunk.subject, chunk.jobs[0], chunk.jobs[-1]
+def named(task: Opening) -> str:
+    """A chunk, or the golden run of a subject that is opened, as people know it."""
+    subject = task.subject
     choices = (subject.dataset, subject.model, subject.scheme, subject.guard, subject.format, subject.fault)
     labels = "/".join(choice.label for choice in choices)
+    if not isinstance(task, Chunk):
+        return f"{labels} golden run"
+    first, last = task.jobs[0], task.jobs[-1]
     trials = f"BER {ber_text(first.ber)} trial {first.trial}"
-    if len(chunk.jobs) > 1:
-        trials = f"{len(chunk.jobs)} trials, {trials} to BER {ber_text(last.ber)} trial {last.trial}"
+    if len(task.jobs) > 1:
+        trials = f"{len(task.jobs)} trials, {trials} to BER {ber_text(last.ber)} trial {last.trial}"
     return f"{labels} {trials}"

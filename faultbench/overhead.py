@@ -20,7 +20,9 @@ from faultbench.subjects import Bench, splits
 from faultbench.threads import threads
 
 N_WARM_UPS = 3
-N_ROUNDS = 31
+FEWEST_ROUNDS, MOST_ROUNDS = 11, 31
+ENOUGH_S = 8.0
+"""After so long no more than the fewest rounds are taken: a large network's take seconds, and vary less."""
 
 
 def measured_overhead(subject: Subject, bench: Bench) -> Overhead:
@@ -80,7 +82,9 @@ def latency(protected: Callable[[Tensor], Tensor], unprotected: Callable[[Tensor
     with threads(1):
         for network in (protected, unprotected) * N_WARM_UPS:
             network(pixels)
-        ratios = [_seconds(protected, pixels) / _seconds(unprotected, pixels) for _ in range(N_ROUNDS)]
+        ratios, started_s = list[float](), time.perf_counter()
+        while len(ratios) < FEWEST_ROUNDS or (len(ratios) < MOST_ROUNDS and time.perf_counter() - started_s < ENOUGH_S):
+            ratios.append(_seconds(protected, pixels) / _seconds(unprotected, pixels))
     return _median(np.array(ratios))
 
 

@@ -1,6 +1,6 @@
 """Hazards and strata of a campaign's subjects as a run comes by them: from the journal, or probed and designed now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from faultbench.campaign import Cell, Subject
@@ -28,16 +28,19 @@ class Stratifying:
         self.strata: dict[str, Strata] = dict(known.strata)
 
     def prepare(
-        self, subject: Subject, evaluation: Evaluation, cells: Sequence[Cell]
+        self, subject: Subject, evaluation: Callable[[], Evaluation], cells: Sequence[Cell]
     ) -> tuple[Hazards | None, Mapping[float, Strata]]:
-        """The hazards of a subject and the strata of its cells by BER; None and nothing where trials are plain."""
+        """The hazards of a subject and the strata of its cells by BER; None and nothing where trials are plain.
+
+        evaluation gives that of the subject, which only a pilot needs.
+        """
         if subject.sampling == "plain":
             return None, {}
         if self._is_shared:
             known = read_journal(self._folder / "journal")
             self._hazards.update(known.hazards)
             self.strata.update(known.strata)
-        hazards = self._hazards.get(subject.key) or self._probed(subject, evaluation)
+        hazards = self._hazards.get(subject.key) or self._probed(subject, evaluation())
         for cell in cells:
             if cell.key not in self.strata:
                 n_images = PILOT_IMAGES if subject.per_trial == "auto" else subject.per_trial

@@ -1,4 +1,4 @@
-"""What a worker does: a chunk of a subject's trials, with networks and images kept from chunk to chunk."""
+"""What a worker does: a subject's golden run, and chunks of its trials; networks and images are kept meanwhile."""
 
 import socket
 from collections import OrderedDict
@@ -19,7 +19,7 @@ from faultbench.devices import Device, chosen
 from faultbench.errors import EngineError, FaultbenchError
 from faultbench.faults.fault_map import FaultMap
 from faultbench.flip_kinds import Memory
-from faultbench.parts import build
+from faultbench.parts import build, parts
 from faultbench.progress import Silent
 from faultbench.records import Golden, Trial
 from faultbench.second_runs import SecondRuns, is_sampled
@@ -43,19 +43,33 @@ class Job:
     n_images: int | None = None
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Trials of one subject, small enough to pickle: a worker finds the rest by key."""
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """A subject to be made ready for trials, small enough to pickle: a worker finds the rest by key."""
 
     subject: Subject
-    golden: Golden
     artifacts: Path
     memory_bytes: int
     """What a worker may keep of golden runs, all its subjects together."""
     bers: tuple[float, ...]
-    """The subject's rates, of which the jobs may meet some."""
-    jobs: tuple[Job, ...]
+    """The subject's rates."""
     device: Device = "cpu"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A subject's golden run, and what a trial over all images is expected to take at each of its rates."""
+
+    golden: Golden
+    trial_s: Mapping[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk(Opening):
+    """Trials of one subject, at some of its rates."""
+
+    golden: Golden
+    jobs: tuple[Job, ...]
     hazards: Hazards | None = None
     strata: Mapping[float, Strata] = field(default_factory=dict)
     """By BER, where trials are drawn in strata."""
@@ -70,10 +84,22 @@ _kept: OrderedDict[tuple[str, Path], Evaluation] = OrderedDict()
 _drawing: dict[tuple[str, Path], Stratified] = {}
 
 
-def run_chunk(chunk: Chunk) -> list[Trial]:
-    """The chunk's trials in order, on one thread."""
+def worked(task: Opening) -> Opened | list[Trial]:
+    """What a chunk or an opening gives, on one thread."""
     torch.set_num_threads(1)
-    evaluation = _evaluation(chunk)
+    return run_chunk(task) if isinstance(task, Chunk) else open_subject(task)
+
+
+def open_subject(opening: Opening) -> Opened:
+    """Do a subject's golden run, and keep what its trials begin from."""
+    evaluation, built = _evaluation(opening), parts(opening.subject)
+    trial_s = {ber: evaluation.expected_s(built.sample(evaluation.space, ber)) for ber in opening.bers}
+    return Opened(golden_record(opening.subject, evaluation), trial_s)
+
+
+def run_chunk(chunk: Chunk) -> list[Trial]:
+    """The chunk's trials in order."""
+    evaluation = _evaluation(chunk, expected=chunk.golden)
     fault_model, seed = drawing(chunk, evaluation), chunk.subject.seed
     second = SecondRuns(_sampled(chunk)) if chunk.paranoid else None
     trials = run_jobs(evaluation, fault_model, seed, chunk.jobs, second)
@@ -176,20 +202,20 @@ def golden_record(subject: Subject, evaluation: Evaluation) -> Golden:
     )
 
 
-def _evaluation(chunk: Chunk) -> Evaluation:
-    key = (chunk.subject.key, chunk.artifacts)
+def _evaluation(opening: Opening, *, expected: Golden | None = None) -> Evaluation:
+    subject, artifacts = opening.subject, opening.artifacts
+    key = (subject.key, artifacts)
     if key not in _kept:
-        bench = Bench(
-            ArtifactStore(chunk.artifacts), Silent(), memory_bytes=chunk.memory_bytes, device=_required(chunk.device)
-        )
-        evaluation = bench.evaluation(chunk.subject, chunk.bers)
-        if golden_record(chunk.subject, evaluation) != chunk.golden:
+        device = _required(opening.device)
+        bench = Bench(ArtifactStore(artifacts), Silent(), memory_bytes=opening.memory_bytes, device=device)
+        evaluation = bench.evaluation(subject, opening.bers)
+        if expected is not None and golden_record(subject, evaluation) != expected:
             raise EngineError(
-                f"subject {chunk.subject.key}: a worker's golden run differs from the recorded one; "
+                f"subject {subject.key}: a worker's golden run differs from the recorded one; "
                 "its machine or libraries compute otherwise, or artifacts changed while it ran"
             )
         _kept[key] = evaluation
-        while len(_kept) > N_KEPT or (len(_kept) > 1 and _kept_bytes() > chunk.memory_bytes):
+        while len(_kept) > N_KEPT or (len(_kept) > 1 and _kept_bytes() > opening.memory_bytes):
             _kept.popitem(last=False)
     _kept.move_to_end(key)
     return _kept[key]

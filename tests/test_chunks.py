@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from faultbench.campaign import parse_campaign
 from faultbench.chunks import MAX_CHUNK, Prepared, Shard, chunks, jobs, named, split
 from faultbench.records import Golden
+from faultbench.worker import Opening
 
 CELL = parse_campaign(SMALL, SOURCE).cells[0]
 GOLDEN = Golden(subject=CELL.subject.key, n_images=10, n_correct=9, n_bits=1000, top1_digest="d" * 16)
 
 
 def prepared(trial_s: float) -> Prepared:
-    return Prepared(CELL.subject, GOLDEN, {CELL.ber: trial_s}, Path("artifacts"), memory_bytes=0)
+    opening = Opening(subject=CELL.subject, artifacts=Path("artifacts"), memory_bytes=0, bers=(CELL.ber,))
+    return Prepared(opening, GOLDEN, {CELL.ber: trial_s})
 
 
 @given(n_trials=st.integers(0, 200), trial_s=st.floats(0, 100))

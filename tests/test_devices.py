@@ -120,7 +120,10 @@ def test_a_manifest_without_a_device_of_ours_names_none(tmp_path: Path) -> None:
 @WITHOUT_CARD
 def test_a_worker_without_a_card_fails_and_quarantines_no_trial() -> None:
     golden = Golden(subject="x", n_images=1, n_correct=1, n_bits=1, top1_digest="00")
-    chunk = Chunk(campaign().subjects[0], golden, Path("nowhere"), 0, (1e-5,), (), "cuda")
+    subject, artifacts = campaign().subjects[0], Path("nowhere")
+    chunk = Chunk(
+        subject=subject, artifacts=artifacts, memory_bytes=0, bers=(1e-5,), device="cuda", golden=golden, jobs=()
+    )
     with pytest.raises(EngineError, match=r"a worker on .* cannot run the chunk: --device cuda"):
         run_chunk(chunk)
 

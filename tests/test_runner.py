@@ -18,14 +18,16 @@ from faultbench.campaign import Campaign, load_campaign
 from faultbench.engines.engine import Engine
 from faultbench.engines.local import Local
 from faultbench.engines.serial import Serial
-from faultbench.errors import FaultbenchError
+from faultbench.errors import EngineError, FaultbenchError
 from faultbench.journal import Journal, read_journal
 from faultbench.manifest import check_same_campaign
 from faultbench.progress import Silent
 from faultbench.records import Quarantine
 from faultbench.runner import run
+from faultbench.subjects import Bench
 from faultbench.tables import read_results, write_tables
 from faultbench.terms import Terms
+from faultbench.worker import Chunk
 
 CAMPAIGN = """
 name: small
@@ -75,7 +77,7 @@ class Counting(Serial):
         self.n_jobs, self.n_chunks_left = 0, n_chunks_left
 
     def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
-        super().submit(ticket, partial(self._counted, function), task)
+        super().submit(ticket, partial(self._counted, function) if isinstance(task, Chunk) else function, task)
 
     def _counted(self, function: Callable[[Any], Any], task: Any) -> Any:
         if self.n_chunks_left == 0:
@@ -291,6 +293,30 @@ def test_a_golden_run_that_differs_from_the_recorded_one_is_refused(trained: Pat
     assert sound is not None
     store.save(name, Artifact({key: -tensor for key, tensor in sound.tensors.items()}, sound.notes))
     with pytest.raises(FaultbenchError, match="recorded with another golden run"):
+        run(campaign(root), root, engine=Serial(1), reporter=Silent())
+
+
+def test_golden_runs_are_left_to_the_workers(root: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Bench, "evaluation", lambda *_: pytest.fail("the main process does one"))
+    folder = run(campaign(root), root, engine=Local(2), reporter=Silent())
+    assert len(read_journal(folder / "journal").goldens) == 3
+
+
+def test_each_network_is_opened_once_by_a_worker_that_keeps_one_at_a_time(root: Path, monkeypatch) -> None:
+    opened, evaluation = [], Bench.evaluation
+    monkeypatch.setattr(Bench, "evaluation", lambda bench, *of: opened.append(of[0].key) or evaluation(bench, *of))
+    folder = run(campaign(root), root, engine=Serial(1), reporter=Silent(), terms=Terms(memory_bytes=1))
+    assert sorted(opened) == sorted(read_journal(folder / "journal").goldens)
+
+
+def test_a_golden_run_that_no_worker_gets_done_ends_the_run_naming_its_network(root: Path, monkeypatch) -> None:
+    def raising(*_: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("faultbench.worker.golden_record", raising)
+    with pytest.raises(
+        EngineError, match=r"digits/digits_cnn/relu.*golden run: no worker does it: RuntimeError: out of luck"
+    ):
         run(campaign(root), root, engine=Serial(1), reporter=Silent())
 
 

@@ -117,7 +117,9 @@ def test_what_goes_wrong_on_a_short_way_ends_the_run_and_names_the_trial(
     monkeypatch.setattr(first_fault, "SPLICING_S", -1e9)
     monkeypatch.setattr("faultbench.staging.sharing.WORTHWHILE", 1e9)
     monkeypatch.setattr(owner, name, planted(getattr(owner, name)))
-    with pytest.raises(EngineError, match=r"^digits_cnn/relu, cell [0-9a-f]{32}, trial \d+: --paranoid: a whole run"):
+    with pytest.raises(
+        EngineError, match=r"^digits_cnn/(relu|clip_act), cell [0-9a-f]{32}, trial \d+: --paranoid: a whole run"
+    ):
         ran(tmp_path, images)
 
 
