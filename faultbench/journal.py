@@ -178,7 +178,8 @@ def _records(folder: Path) -> Iterator[tuple[Path, TrialColumns | Sequence[AnyRe
         # An empty line is what a writer leaves that met a full disk before its first byte.
         lines = [text for text in data.split(b"\n") if text]
         for start in range(0, len(lines), _N_TOGETHER):
-            yield path, _recorded([*_parsed(lines[start : start + _N_TOGETHER])])
+            for found in _recorded([*_parsed(lines[start : start + _N_TOGETHER])]):
+                yield path, found
 
 
 _N_TOGETHER = 500
@@ -190,7 +191,7 @@ _DECODER = json.JSONDecoder()
 def _parsed(lines: Sequence[bytes]) -> Iterator[Any]:
     """The JSON of each line; None for one that is torn or altered."""
     try:
-        together = _DECODER.decode((b"[%s]" % b",".join(map(_checked, lines))).decode())
+        together = _DECODER.decode((b"[%s]" % b",".join(map(checked, lines))).decode())
         if len(together) == len(lines):
             return iter(together)
     except (ValueError, RecursionError):  # the latter for brackets in brackets without end
@@ -207,14 +208,14 @@ def _parsed_alone(whole: bytes) -> Any:
 
 def parsed(whole: bytes) -> Any:
     """The JSON of a line without its newline; ValueError when it is torn or altered."""
-    decoded = _checked(whole).decode()
+    decoded = checked(whole).decode()
     record, end = _DECODER.raw_decode(decoded)  # half the time of decode, which allows for blanks
     if end != len(decoded):
         raise ValueError("more than a record in a line")
     return record
 
 
-def _checked(whole: bytes) -> bytes:
+def checked(whole: bytes) -> bytes:
     """The JSON of a line as it is written; ValueError unless its CRC-32 is right."""
     text, _, digits = whole.rpartition(b"\t")
     if digits != b"%08x" % zlib.crc32(text):
@@ -222,15 +223,23 @@ def _checked(whole: bytes) -> bytes:
     return text
 
 
-def _recorded(several: Sequence[Any]) -> TrialColumns | Sequence[AnyRecord | None]:
+def _recorded(several: Sequence[Any]) -> Iterator[TrialColumns | Sequence[AnyRecord | None]]:
+    """The trials together, if they are sound and alike, whatever stands between them."""
+    trials = [one for one in several if _kind_name(one) == Trial.KIND]
     try:
-        return TrialColumns.from_records(several)
+        yield TrialColumns.from_records(trials)
     except ValueError:
-        return [*map(_record, several)]
+        yield [*map(_record, trials)]
+    if len(trials) < len(several):
+        yield [_record(one) for one in several if _kind_name(one) != Trial.KIND]
+
+
+def _kind_name(found: Any) -> Any:
+    return found.get("kind") if isinstance(found, dict) else None
 
 
 def _record(found: Any) -> AnyRecord | None:
-    name = found.get("kind") if isinstance(found, dict) else None
+    name = _kind_name(found)
     kind = _KINDS.get(name) if isinstance(name, str) else None
     try:
         return kind.from_record(found) if kind else None
