@@ -1,5 +1,6 @@
 """Which flips make trials fail: counted from fault maps drawn again, and told with intervals."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -27,9 +28,11 @@ from faultbench.csv_text import csv_text
 from faultbench.engines.serial import Serial
 from faultbench.faults.bernoulli import Bernoulli
 from faultbench.faults.fault_map import FaultMap
-from faultbench.flip_counts import FAILING_DROP, WHOLE, FlipCounts, fails
+from faultbench.flip_counts import FAILING_DROP, WHOLE, FlipCounts, fails, load
+from faultbench.flip_counts import save as save_counts
 from faultbench.formats.fixed import FixedPoint
 from faultbench.harm_map import _chosen, harm_maps, row_text
+from faultbench.journal import line
 from faultbench.merging import merge
 from faultbench.network import Network, trace
 from faultbench.plots import attribution as plot
@@ -228,6 +231,26 @@ def test_shards_and_their_merger_count_what_one_run_counts(finished: Path, root:
     for order in (parts, parts[::-1]):
         merge(out := tmp_path / f"out{order is parts}", order)
         assert table(out) == table(finished)
+
+
+def some_counts(rows: list[list[int]]) -> FlipCounts:
+    return FlipCounts("c", frozenset({0, 1, 5}), 1, 7, (("first", "weights"), WHOLE), np.array(rows).reshape(-1, 7))
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 3])
+def test_counts_come_back_from_their_file(tmp_path: Path, n_rows: int):
+    kept = some_counts([[0, bit, 1, 9, 2, 1, 10**12] for bit in range(n_rows)])
+    save_counts(tmp_path, "s", [kept])
+    found = load(tmp_path, ["s"], {"c": {0: False, 1: True, 5: False}})["c"]
+    assert found.to_record() == kept.to_record()
+    assert found.rows.dtype == np.int64
+
+
+@pytest.mark.parametrize("rows", ["[[1,2]]", "[[1,2,3,4,5,6],[7]]", '[[1,2,3,4,5,6,"7"]]', "[[[1]]]"])
+def test_rows_that_are_not_seven_whole_numbers_are_left_out(tmp_path: Path, rows: str):
+    record = {**some_counts([]).to_record(), "rows": json.loads(rows)}
+    (tmp_path / "s.jsonl").write_bytes(line(record))
+    assert load(tmp_path, ["s"], {"c": {0: False, 1: True, 5: False}}) == {}
 
 
 class Interrupting(Silent):
