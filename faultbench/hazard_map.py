@@ -15,6 +15,8 @@ def hazard_maps(results: Results) -> list[BlockMap]:
 
     A harm is told where some of the flips probed turned an image, and low where they did not and are enough to say so.
     """
+    if not results.hazards_of:
+        return []
     found = [_block_map(results.hazard, block) for block in blocks(results)]
     return [one for one in found if one.maps]
 
