@@ -346,7 +346,9 @@ def test_the_plot_has_a_panel_a_scheme_with_the_highest_bit_on_the_left(finished
         figure = plot.draw(results)
     panels = [axes for axes in figure.axes if axes.get_title() in ("relu", "clip_act")]
     assert len(panels) == 2
-    assert [text.get_text() for text in panels[0].texts] == [row_text(row) for row in block.rows]
+    bits = ["31", "24", "16", "8", "0", "Bit"]
+    assert panels[0].texts[0].get_position()[0] == 0.5
+    assert [text.get_text() for text in panels[0].texts] == [*bits, *(row_text(row) for row in block.rows)]
     shown = panels[1].collections[0].get_array().reshape(-1, 32)
     expected = 100 * block.maps[1].told[:, :, ::-1].reshape(-1, 32)
     assert np.array_equal(shown.filled(np.nan), expected, equal_nan=True)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.markers import TICKDOWN
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.transforms import offset_copy
@@ -19,6 +20,7 @@ from faultbench.attribution import CERTAIN, EXCLUDED
 from faultbench.blocks import images_text
 from faultbench.flip_counts import FAILING_DROP
 from faultbench.harm_map import BlockMap, LineMap, harm_maps, row_text, span
+from faultbench.looks import GREY
 from faultbench.plots.map_grid import MapGrid
 from faultbench.plots.panels import CAPTION_ROW_IN, add_caption, wrapped
 from faultbench.plots.style import COLUMN_IN, PAGE_IN, plain, width_in
@@ -33,8 +35,10 @@ _MOST_VECTORS = 20_000
 _PIXELS = 4
 """Of a side of such a cell in these: where a reader's program smooths pixels, it is the edges of a cell alone."""
 _MANY_ROWS = 30
+_TICK_PT = 3.0
 _PAD_PT = 3.5
 """Between a row's name and the map, as between a tick's label and the tick."""
+_BITS_PT = 7.5
 _LEAST_IN = 0.5
 """Of a panel: what the colour bar takes."""
 
@@ -100,7 +104,7 @@ def _draw_band(
         # A line is left free for the block's name, which is wider than a panel.
         axes.set_title("\n" * names_block + plain(one.line.label), pad=4, y=1, fontsize=_title_pt(one, row))
         _draw_map(axes, block, one, has_vectors=has_vectors)
-        axes.set_xlabel("Bit")
+        _name_bits(axes, block.n_bits)
         if number == 0:
             _name_rows(axes, block)
     for axes in row[len(maps) :]:
@@ -118,6 +122,21 @@ def _name_rows(axes: Axes, block: BlockMap) -> None:
         axes.text(0, place + 0.5, label, fontsize=_names_pt(block), **look)
 
 
+def _name_bits(axes: Axes, n_bits: int) -> None:
+    """The highest bit and the lowest of each byte below the map, where an axis would have them, as texts likewise."""
+    bits = [bit for bit in range(n_bits - 1, -1, -1) if bit % 8 == 0 or bit == n_bits - 1]
+    places = [n_bits - bit - 0.5 for bit in bits]
+    edge, figure = axes.get_xaxis_transform(), axes.get_figure(root=True)
+    mark: dict[str, Any] = {"marker": TICKDOWN, "markersize": _TICK_PT, "markeredgewidth": 0.6, "color": GREY}
+    axes.plot(places, [0] * len(places), linestyle="", clip_on=False, transform=edge, **mark)
+    below = offset_copy(edge, figure, y=-_TICK_PT - _PAD_PT, units="points")
+    look: dict[str, Any] = {"ha": "center", "va": "top"}
+    for place, bit in zip(places, bits, strict=True):
+        axes.text(place, 0, str(bit), fontsize=_BITS_PT, transform=below, **look)
+    lower = offset_copy(edge, figure, y=-_TICK_PT - 2 * _PAD_PT - _BITS_PT, units="points")
+    axes.text(n_bits / 2, 0, "Bit", transform=lower, **look)
+
+
 def _title_pt(one: LineMap, row: Sequence[Axes]) -> float:
     """The usual size, or as much less as keeps a long label clear of its neighbours."""
     return min(8.0, 8.0 * 0.9 * PAGE_IN / len(row) / width_in(one.line.label, 8))
@@ -126,9 +145,10 @@ def _title_pt(one: LineMap, row: Sequence[Axes]) -> float:
 def _draw_map(axes: Axes, block: BlockMap, one: LineMap, *, has_vectors: bool) -> None:
     """The highest bit on the left; each row in two halves, 0→1 above 1→0."""
     n_rows, n_bits = len(block.rows), block.n_bits
+    # Artists, not patches: these would be measured for limits that are set below.
     for start, stop in _runs(one.has_memory):
         size = n_bits, stop - start
-        axes.add_patch(Rectangle((0, start), *size, facecolor="white", edgecolor="#BBBBBB", hatch="//////", lw=0))
+        axes.add_artist(Rectangle((0, start), *size, facecolor="white", edgecolor="#BBBBBB", hatch="//////", lw=0))
     halves = np.ma.masked_invalid(100 * one.told[:, :, ::-1].reshape(2 * n_rows, n_bits))
     looks: dict[str, Any] = {"cmap": _SHADES, "norm": _ABOVE_0, "zorder": 2}
     if has_vectors:
@@ -141,14 +161,10 @@ def _draw_map(axes: Axes, block: BlockMap, one: LineMap, *, has_vectors: bool) -
         axes.imshow(pixels, zorder=2, extent=(0, n_bits, n_rows, 0), aspect="auto", interpolation="none")
     ends = np.array([(x, border) for border in range(1, n_rows) for x in (0, n_bits)]).reshape(-1, 2)
     borders = Path(ends, [Path.MOVETO, Path.LINETO] * (n_rows - 1))  # one is drawn sooner than many
-    axes.add_patch(PathPatch(borders, fill=False, edgecolor="white", linewidth=1.2, capstyle="butt", zorder=3))
+    axes.add_artist(PathPatch(borders, fill=False, edgecolor="white", linewidth=1.2, capstyle="butt", zorder=3))
     axes.set_xlim(0, n_bits)
     axes.set_ylim(n_rows, 0)
-    ticks = [bit for bit in range(n_bits - 1, -1, -1) if bit % 8 == 0 or bit == n_bits - 1]
-    axes.set_xticks([n_bits - bit - 0.5 for bit in ticks], [str(bit) for bit in ticks])
-    axes.set_yticks([])
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
+    axes.set_axis_off()
 
 
 def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
