@@ -49,6 +49,8 @@ FLOORS = (
     ("worker", "declared", "overhead", "doctor", "estimate", "supervisor", "attributing", "watching"),
     ("chunks", "replay", "stratifying"),
     ("terms",),
+    ("pending",),
+    ("trial_runner",),
     ("runner",),
     ("checking", "running"),
     ("model_check",),
