@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -133,10 +133,8 @@ class Runner:
 
     def prepare(self) -> None:
         """Train and fit every subject."""
-        # Shards of a campaign share a folder; one trains, and the others find what it made.
-        turn = in_turn(self._folder / ".lock.artifacts") if self._terms.shard.count > 1 else nullcontext()
-        with turn:
-            for subject in self._campaign.subjects:
+        with self._turn():
+            for subject in self._campaign.subjects:  # all data first: what cannot be had shows before hours of training
                 with told(self._reporter, subject.dataset.label):
                     splits(subject.dataset)
             for subject in self._campaign.subjects:
@@ -191,6 +189,10 @@ class Runner:
             works, self._bench, self._folder / FOLDER, suffix=self._terms.shard.suffix, reporter=self._reporter,
         )  # fmt: skip
 
+    def _turn(self) -> AbstractContextManager[None]:
+        """Shards of a campaign share a folder: one makes what all need, and the others find it."""
+        return in_turn(self._folder / ".lock.artifacts") if self._terms.shard.count > 1 else nullcontext()
+
     def _opening(self, subject: Subject) -> Opening:
         return Opening(
             subject=subject,
@@ -203,7 +205,9 @@ class Runner:
     def _prepared(self, subject: Subject, opened: Opened) -> Prepared:
         cells = self._campaign.cells_of(subject)
         evaluation = partial(self._bench.evaluation, subject, [cell.ber for cell in cells])
-        hazards, strata = self._stratifying.prepare(subject, evaluation, cells)
+        with nullcontext() if subject.sampling == "plain" else self._turn():
+            hazards, strata = self._stratifying.prepare(subject, evaluation, cells)
+        release(self._device)  # what a pilot took
         return Prepared(
             self._opening(subject),
             opened.golden,

@@ -59,32 +59,31 @@ class TrialRunner:
         EngineError where no worker does a golden run; FaultbenchError where one differs from the recorded one, as then
         its trials would be another network's; the error of terms.stop when asked to stop.
         """
-        work: Sequence[Opening] = openings
-        n_trials = 0
-        while work:
-            n_trials += self._run(work)
-            if self._terms.stop.requested:
-                raise self._terms.stop.error
-            work = [chunk for cell in self._cells.values() for chunk in self._wanted(cell)]
+        n_trials = self._run(openings, [])
+        while chunks := [chunk for cell in self._cells.values() for chunk in self._wanted(cell)]:
+            n_trials += self._run([], chunks)
         if not n_trials:
             self._reporter.say("no trial is missing")
         return [self._prepared[opening.subject.key] for opening in openings]
 
-    def _run(self, work: Sequence[Opening]) -> int:
+    def _run(self, openings: Sequence[Opening], chunks: Sequence[Chunk]) -> int:
         """Do this work and what it makes wanted; gives the number of trials in it.
 
         A cell goes on as soon as its own trials are done, while workers have its network at hand.
         """
         supervisor = self._supervisor()
-        n_open = trials_by_cell(task for task in work if isinstance(task, Chunk))
+        n_open = trials_by_cell(chunks)
         with ExitStack() as shown:
-            bars = _Bars(self._reporter, self._watch.now, shown, work)
-            for end in supervisor.run(work):
-                more = list(self._follow_ups(end, n_open))
-                n_open.update(trials_by_cell(more))
-                bars.extend(more)
+            bars = _Bars(self._reporter, self._watch.now, shown, n_openings=len(openings))
+            bars.extend(n_open.total())
+            for end in supervisor.run([*openings, *chunks]):
+                more = self._follow_ups(end, n_open)
+                n_open.update(n_more := trials_by_cell(more))
+                bars.extend(n_more.total())
                 bars.advance(end.task)
                 supervisor.add(more)
+        if self._terms.stop.requested:
+            raise self._terms.stop.error
         return bars.n_trials
 
     def _supervisor(self) -> Supervisor[Opening, Opened | list[Trial]]:
@@ -100,7 +99,7 @@ class TrialRunner:
             ready=self._ready,
         )
 
-    def _follow_ups(self, end: _End, n_open: Counter[str]) -> Iterator[Chunk]:
+    def _follow_ups(self, end: _End, n_open: Counter[str]) -> list[Chunk]:
         """Record what came of a task; gives what that makes wanted. n_open counts the trials under way, by cell."""
         match end:
             case SetAside(task=Chunk() as chunk):
@@ -116,8 +115,7 @@ class TrialRunner:
             cells = [self._cells[key] for key in done if not n_open[key]]
         else:
             cells = self._campaign.cells_of(end.task.subject)
-        for cell in cells:
-            yield from self._wanted(cell)
+        return [chunk for cell in cells for chunk in self._wanted(cell)]
 
     def _wanted(self, cell: Cell) -> Iterator[Chunk]:
         return self._pending.wanted(self._prepared[cell.subject.key], cell)
@@ -152,25 +150,22 @@ class TrialRunner:
 class _Bars:
     """What is shown of a run: golden runs until all are done, trials as soon as there are any."""
 
-    def __init__(self, reporter: Reporter, facts: Ask, shown: ExitStack, work: Sequence[Opening]) -> None:
+    def __init__(self, reporter: Reporter, facts: Ask, shown: ExitStack, *, n_openings: int) -> None:
         self._reporter, self._facts, self._shown = reporter, facts, shown
-        chunks = [task for task in work if isinstance(task, Chunk)]
-        self._n_openings, self.n_trials = len(work) - len(chunks), 0
+        self._n_openings, self.n_trials = n_openings, 0
         self._openings_shown = shown.enter_context(ExitStack())
-        if self._n_openings:
-            bar = reporter.task("golden runs", self._n_openings, unit="networks")
+        if n_openings:
+            bar = reporter.task("golden runs", n_openings, unit="networks")
             self._openings = self._openings_shown.enter_context(bar)
-        self.extend(chunks)
 
-    def extend(self, chunks: Sequence[Chunk]) -> None:
-        """These are to be run as well."""
-        n_more = trials_by_cell(chunks).total()
+    def extend(self, n_trials: int) -> None:
+        """So many are to be run as well."""
         if self.n_trials:
-            self._trials.extend(n_more)
-        elif n_more:
-            bar = self._reporter.task("run trials", n_more, unit="trials", facts=self._facts)
+            self._trials.extend(n_trials)
+        elif n_trials:
+            bar = self._reporter.task("run trials", n_trials, unit="trials", facts=self._facts)
             self._trials: GrowingTask = self._shown.enter_context(bar)
-        self.n_trials += n_more
+        self.n_trials += n_trials
 
     def advance(self, task: Opening) -> None:
         """This one is done."""
