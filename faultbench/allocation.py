@@ -6,7 +6,7 @@ however many parts, ends every cell after the same trial. That data-dependent en
 of `stats.mean_interval` is for.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from faultbench.records import Golden, Trial
 from faultbench.stopping import Rule
@@ -46,6 +46,22 @@ def missing(
     for number in range(n_wanted if limit is None else min(limit, n_wanted)):
         if (cell, number) not in known:
             yield number
+
+
+def n_foreseen(
+    rule: Rule,
+    cell: str,
+    known: Trials,
+    given_up: Container[tuple[str, int]],
+    golden: Golden | None = None,
+    strata: Strata | None = None,
+) -> int:
+    """How many trials the cell still takes, a pilot's and those after it; to its next look where looks may end it.
+
+    Those given up count as done.
+    """
+    n_wanted = wanted(rule, cell, known, golden, strata) if rule.until else rule.n_max
+    return sum((cell, number) not in known and (cell, number) not in given_up for number in range(n_wanted))
 
 
 def _is_narrow(rule: Rule, trials: Sequence[Trial], golden: Golden | None, strata: Strata | None) -> bool:

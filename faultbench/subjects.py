@@ -64,7 +64,7 @@ class Bench:
 
     def fitted(self, subject: Subject) -> tuple[Fitted, float]:
         """The bounds of a subject and the seconds that fitting them took."""
-        name = f"bounds-{_bounds_key(subject)}"
+        name = bounds_name(subject)
         artifact = self._artifacts.load(name) or self._fit(subject, name)
         return fitted_of(artifact), float(artifact.notes["fit_s"])
 
@@ -100,7 +100,7 @@ class Bench:
         return network
 
     def _trained(self, built: Parts, model: nn.Module) -> Artifact:
-        name = f"weights-{_weights_key(built.subject)}"
+        name = weights_name(built.subject)
         return self._artifacts.load(name) or self._train(built, model, name)
 
     def _train(self, built: Parts, model: nn.Module, name: str) -> Artifact:
@@ -184,10 +184,12 @@ def _weights_record(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _weights_key(subject: Subject) -> str:
-    return digest(_weights_record(subject))
+def weights_name(subject: Subject) -> str:
+    """What the artifact of a subject's trained network is called."""
+    return f"weights-{digest(_weights_record(subject))}"
 
 
-def _bounds_key(subject: Subject) -> str:
+def bounds_name(subject: Subject) -> str:
+    """What the artifact of a subject's fitted bounds is called."""
     parts_of_it = {"scheme": subject.scheme.record, "format": subject.format.record, "batch": subject.batch}
-    return digest({**_weights_record(subject), **parts_of_it})
+    return f"bounds-{digest({**_weights_record(subject), **parts_of_it})}"

@@ -89,7 +89,8 @@ def test_plan_counts_and_warns_where_a_cell_expects_less_than_one_flip(folder: P
     assert result.stdout.count("worst case") == 5  # four cells and what it means
     assert "95% betting interval of the mean accuracy expected" in result.stdout
     assert "warning: 2 cells expect less than one flip a trial (BER 1e-8)" in result.stderr
-    assert re.search(r"whole network; \d.* together, training and fitting not included", result.stdout)
+    durations = r": training \d.*, fitting \d.*, golden runs \d.*, trials \d.*; \d.* together\. Disk"
+    assert re.search(durations, result.stdout)
     assert "Disk: about 536 kB" in result.stdout  # 8 trials of 350 bytes, 133,354 parameters and 5 bounds of 4
     assert not (folder / "results").exists()
 

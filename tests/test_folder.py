@@ -36,7 +36,9 @@ def bytes_of(path: Path) -> bytes:
 
 
 def test_every_image_is_in_one_part_with_the_class_of_its_folder(images: Path) -> None:
-    loaded = Folder(str(images)).load()
+    folder = Folder(str(images))
+    loaded = folder.load()
+    assert (folder.n_trained, folder.n_held_out) == (len(loaded.train), len(loaded.calibration))
     found = {
         row.numpy().tobytes(): int(label)
         for part in (loaded.train, loaded.calibration, loaded.test)

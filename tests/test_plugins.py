@@ -235,6 +235,7 @@ def test_a_campaign_with_a_labs_model_and_scheme_runs_on_two_workers_until_its_s
     write(lab, {"lab_constants.py": "CEILING = 0.0\n"})
     planned = faultbench("plan", *arguments, cwd=Path("/"))
     assert "2 of 4 trials missing" in planned.stdout
+    assert "not known, and not in it: fitting lab_ceiling." in planned.stdout
 
 
 def test_a_lab_model_that_fails_is_one_line_with_the_line_of_its_file(lab: Path) -> None:

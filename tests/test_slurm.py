@@ -9,12 +9,6 @@ from pathlib import Path
 import pytest
 from crashes import Lab
 
-from faultbench.campaign import load_campaign
-from faultbench.estimate import missing_s, trial_s
-from faultbench.journal import JournalContents
-from faultbench.parts import check
-from faultbench.records import Quarantine
-
 CAMPAIGN = """
 name: sized
 datasets: [digits]
@@ -62,19 +56,3 @@ def test_the_script_runs_its_shard_and_stops_in_time(tmp_path: Path) -> None:
     }
     subprocess.run(["bash"], input=text, text=True, env=environment, check=True, capture_output=True)
     assert lab.n_recorded() == 80
-
-
-def test_what_is_missing_is_counted_and_costs_its_trials(tmp_path: Path) -> None:
-    file = tmp_path / "sized.yaml"
-    file.write_text(CAMPAIGN)
-    campaign = load_campaign(file, ["trials=10"])
-    parts = check(campaign)
-    cell = campaign.cells[0].key
-    given_up = {(cell, trial): Quarantine(cell=cell, trial=trial, n_deaths=3, reason="killed") for trial in range(4)}
-    n_missing, seconds = missing_s(campaign, parts, JournalContents(quarantined=given_up))
-    assert n_missing == 36
-    assert seconds > 0
-    assert missing_s(
-        load_campaign(file, ["trials=4", "schemes=[relu]", "bers=[1e-6]"]), parts, JournalContents(quarantined=given_up)
-    ) == (0, 0)
-    assert trial_s(parts[campaign.cells[0].subject.key]) > 0

@@ -1,9 +1,8 @@
 """`faultbench plan`: what a campaign would run, and what it can be expected to show."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from faultbench.records import Trial
 from faultbench.results_folder import ber_text
 
 if TYPE_CHECKING:
+    from faultbench.estimate import Price
     from faultbench.forecast import Forecast
 
 
@@ -46,28 +46,30 @@ def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Pa
 
     from faultbench.manifest import check_same_campaign
 
-    costs = None if no_timing else _costs(campaign)
     folder = root / campaign.name
     check_same_campaign(folder, campaign)
-    _show(campaign, costs, read_journal(folder / "journal"))
+    known = read_journal(folder / "journal")
+    _show(campaign, None if no_timing else _costs(campaign, known, folder), known)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What networks say when they are built: by subject key the bits of fault spaces and seconds a trial; and disk."""
+    """What networks say when they are built: by subject key the bits of fault spaces; time; and disk."""
 
     n_bits: dict[str, int]
-    trial_s: dict[str, float]
-    disk_bytes: Callable[[int], int]
+    price: "Price"
+    disk_bytes: int
 
 
-def _costs(campaign: Campaign) -> Costs:
-    from faultbench.estimate import disk_bytes, trial_s
+def _costs(campaign: Campaign, known: JournalContents, folder: Path) -> Costs:
+    from faultbench.artifacts import ArtifactStore
+    from faultbench.estimate import disk_bytes, price
     from faultbench.parts import check
 
     parts = check(campaign)
+    found = price(campaign, parts, known, ArtifactStore(folder / "artifacts"))
     n_bits = {key: built.n_bits for key, built in parts.items()}
-    return Costs(n_bits, {key: trial_s(built) for key, built in parts.items()}, partial(disk_bytes, parts))
+    return Costs(n_bits, found, disk_bytes(parts, sum(found.n_missing.values())))
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,12 @@ def _show(campaign: Campaign, costs: Costs | None, known: JournalContents) -> No
     Console(width=max(150, Console().width), highlight=False).print(table)
     click.echo(_missing_text(campaign, rows))
     click.echo(_expected_text(campaign, rows))
-    click.echo(_cost_text(costs, rows))
+    click.echo(_cost_text(costs))
     _warn_of_idle_cells(rows)
 
 
 def _rows(campaign: Campaign, costs: Costs | None, known: JournalContents) -> Iterator[Row]:
-    from faultbench.allocation import missing
+    from faultbench.allocation import n_foreseen
     from faultbench.forecast import forecast
     from faultbench.weighing import accuracies
 
@@ -136,23 +138,28 @@ def _rows(campaign: Campaign, costs: Costs | None, known: JournalContents) -> It
         n_done = sum(trial.trial < campaign.trials for trial in done)
         golden = known.goldens.get(subject)
         strata = known.strata.get(cell.key)
-        n_missing = sum(1 for _ in missing(campaign.rule, cell.key, known.trials, golden, strata))
+        n_missing = n_foreseen(campaign.rule, cell.key, known.trials, known.quarantined, golden, strata)
         expected = forecast(campaign.rule, accuracies(done, golden, strata))
         n_bits = costs.n_bits[subject] if costs else recorded.get(subject)
-        yield Row(cell, n_bits, n_done, n_missing, n_missing * costs.trial_s[subject] if costs else None, expected)
+        yield Row(cell, n_bits, n_done, n_missing, costs.price.trial_s[cell.key] if costs else None, expected)
 
 
-def _cost_text(costs: Costs | None, rows: Sequence[Row]) -> str:
+def _cost_text(costs: Costs | None) -> str:
     if costs is None:
         return (
             "Bits are those of recorded golden runs, ? where there is none. Without --no-timing networks are built: "
             "for bits, time and disk, and to find all that would stop the campaign."
         )
-    missing_s, n_bytes = sum(row.missing_s or 0 for row in rows), costs.disk_bytes(sum(row.n_missing for row in rows))
+    price = costs.price
+    spent = {"training": price.training_s, "fitting": price.fitting_s, "golden runs": price.golden_s}
+    spent["trials"] = price.trials_s
+    named = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in spent.items())
+    unforeseen = f"; not known, and not in it: {', '.join(price.unforeseen)}" if price.unforeseen else ""
     return (
-        "time: of one core of this machine for the missing trials, as if each ran the whole network; "
-        f"{duration_text(missing_s)} together, training and fitting not included. "
-        f"Disk: about {size_text(n_bytes)} for rows, weights and bounds."
+        f"time: of one core of this machine, as if every trial ran the whole network and every search all its steps: "
+        f"{named}; "
+        f"{duration_text(price.total_s)} together{unforeseen}. "
+        f"Disk: about {size_text(costs.disk_bytes)} for rows, weights and bounds."
     )
 
 

@@ -10,7 +10,7 @@ from faultbench.campaign import Campaign
 from faultbench.cli.options import campaign_arguments, output_option, plugins_flag, runnable_campaign
 
 USED_SHARE = 0.7
-"""Of a job's time that is counted on: workers start, networks are trained, and the estimate is one."""
+"""Of a job's time that is counted on: workers start, and the estimate is one."""
 
 MARGIN_S = 300
 """A job stops this long before its time is over, so that chunks in flight can finish."""
@@ -43,7 +43,8 @@ def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Pa
     """Print an sbatch script that does what is missing of a campaign, with as many shards as that takes."""
     campaign = runnable_campaign(file, overrides, with_plugins=with_plugins)
 
-    from faultbench.estimate import missing_s
+    from faultbench.artifacts import ArtifactStore
+    from faultbench.estimate import price
     from faultbench.journal import read_journal
     from faultbench.manifest import check_same_campaign
     from faultbench.parts import check
@@ -51,8 +52,8 @@ def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Pa
     folder = root / campaign.name
     parts = check(campaign)
     check_same_campaign(folder, campaign)
-    n_missing, seconds = missing_s(campaign, parts, read_journal(folder / "journal"))
-    n_shards = max(1, math.ceil(seconds / (USED_SHARE * 3600 * hours * n_cpus)))
+    found = price(campaign, parts, read_journal(folder / "journal"), ArtifactStore(folder / "artifacts"))
+    n_shards = max(1, math.ceil(found.total_s / (USED_SHARE * 3600 * hours * n_cpus)))
     click.echo(
         _SCRIPT.format(
             name=campaign.name,
@@ -62,8 +63,8 @@ def command(file: Path, overrides: tuple[str, ...], with_plugins: bool, root: Pa
             minutes=round(60 * hours),
             margin_s=MARGIN_S,
             limit_s=round(3600 * hours) - MARGIN_S,
-            n_missing=n_missing,
-            core_hours=seconds / 3600,
+            n_missing=sum(found.n_missing.values()),
+            core_hours=found.total_s / 3600,
             command=_run_command(campaign, file, overrides, root, with_plugins=with_plugins),
         ),
         nl=False,

@@ -19,6 +19,7 @@ from faultbench.registry import dataset
 class _Cifar(Published):
     shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     n_test: ClassVar[int] = 10_000
+    n_training_side: ClassVar[int] = 50_000
     split_seed: ClassVar[int] = 2009
     source: ClassVar[type[CIFAR10]]
 

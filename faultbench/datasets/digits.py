@@ -11,7 +11,6 @@ from torch import Tensor
 from faultbench.datasets.images import Images, Splits, shifted
 from faultbench.registry import dataset
 
-N_CALIBRATION = 200
 SPLIT_SEED = 1998
 """The split is a property of the data set, the same in every campaign."""
 
@@ -24,12 +23,14 @@ class Digits:
     shape: ClassVar[tuple[int, int, int]] = (1, 8, 8)
     n_classes: ClassVar[int] = 10
     n_test: ClassVar[int] = 500
+    n_held_out: ClassVar[int] = 200
+    n_trained: ClassVar[int] = 1097
 
     def load(self) -> Splits:
         """Grey values scaled from 0..16 to 0..1, split by a fixed seed."""
         images = _read()
         order = torch.from_numpy(np.random.default_rng(SPLIT_SEED).permutation(len(images)))
-        test, calibration, train = torch.tensor_split(order, (self.n_test, self.n_test + N_CALIBRATION))
+        test, calibration, train = torch.tensor_split(order, (self.n_test, self.n_test + self.n_held_out))
         return Splits(*(images.chosen(part) for part in (train, calibration, test)))
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:

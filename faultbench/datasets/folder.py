@@ -62,11 +62,18 @@ class Folder:
     def n_test(self) -> int:
         return len(self._files[1])
 
+    @property
+    def n_held_out(self) -> int:
+        return self.n_calibration or max(1, min(N_CALIBRATION, len(self._files[0]) // 5))
+
+    @property
+    def n_trained(self) -> int:
+        return len(self._files[0]) - self.n_held_out
+
     def load(self) -> Splits:
         """Pixels in 0..1, every part in a seeded random order; a file that is no image is an error that names it."""
         train, test = (self._part(kind, files) for kind, files in zip(("train", "test"), self._files, strict=True))
-        n_calibration = self.n_calibration or max(1, min(N_CALIBRATION, len(train) // 5))
-        calibration, kept = held_out(train, n_calibration)
+        calibration, kept = held_out(train, self.n_held_out)
         return Splits(kept, calibration, test)
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -95,6 +95,19 @@ class Dataset(Protocol):
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Vary a training batch at random, each image on its own."""
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A data set that knows before loading how many images there are to train on: what training takes can be told."""
+
+    @property
+    def n_trained(self) -> int:
+        """Images of `Splits.train`."""
+
+    @property
+    def n_held_out(self) -> int:
+        """Images of `Splits.calibration`."""
 
 
 def in_random_order(images: Images, *, seed: int) -> Images:

@@ -22,6 +22,7 @@ SIDE = 28
 class _Mnist(Published):
     n_classes: ClassVar[int] = 10
     n_test: ClassVar[int] = 10_000
+    n_training_side: ClassVar[int] = 60_000
     split_seed: ClassVar[int] = 1998
     source: ClassVar[type[MNIST]]
     size: Literal[28, 32]

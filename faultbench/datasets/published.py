@@ -22,6 +22,8 @@ class Published(ABC):
     source: ClassVar[type[Any]]
     """torchvision's class."""
     n_test: ClassVar[int]
+    n_training_side: ClassVar[int]
+    """Images that torchvision calls training ones, those held out among them."""
     split_seed: ClassVar[int]
     """Which training images are held out is a property of the data set, the same in every campaign."""
     n_calibration: int
@@ -30,6 +32,14 @@ class Published(ABC):
         """Pixels in 0..1, no mean or standard deviation taken off; downloaded by torchvision where not there yet."""
         calibration, train = held_out(self._part(is_train=True), self.n_calibration)
         return Splits(train, calibration, self._part(is_train=False))
+
+    @property
+    def n_trained(self) -> int:
+        return self.n_training_side - self.n_calibration
+
+    @property
+    def n_held_out(self) -> int:
+        return self.n_calibration
 
     @property
     @abstractmethod

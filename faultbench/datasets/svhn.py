@@ -24,6 +24,7 @@ class Svhn(Published):
     shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     n_classes: ClassVar[int] = 10
     n_test: ClassVar[int] = 26_032
+    n_training_side: ClassVar[int] = 73_257
     split_seed: ClassVar[int] = 2011
     source: ClassVar[type[SVHN]] = SVHN
     n_calibration: Annotated[int, Field(ge=1, le=73_256)] = 3000

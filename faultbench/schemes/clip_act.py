@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from faultbench.activations import ClipToZero, Granularity
 from faultbench.network import Site
 from faultbench.registry import scheme
+from faultbench.schemes.effort import Effort, Extent
 from faultbench.schemes.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
 
@@ -37,3 +38,7 @@ class ClipAct:
     def fit(self, fitting: Fitting) -> Fitted:
         """The profiled maxima, or quantiles, are the bounds."""
         return Fitted(profiled_bounds(fitting, granularities(fitting.network, self), quantile=self.quantile))
+
+    def effort(self, extent: Extent) -> Effort:
+        """The profile."""
+        return Effort(n_run=extent.n_profiled)

@@ -13,6 +13,7 @@ from faultbench.devices import fused
 from faultbench.network import Site
 from faultbench.registry import scheme
 from faultbench.schemes.bound_training import STEEPNESS, Student, mean_square
+from faultbench.schemes.effort import Effort, Extent, first
 from faultbench.schemes.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
 from faultbench.training import accuracy, descend, shuffled
@@ -89,6 +90,13 @@ class FitAct:
                 after_epoch=affordable.look,
             )
         return Fitted(affordable.bounds, n_epochs=recipe.n_epochs)
+
+    def effort(self, extent: Extent) -> Effort:
+        """The profile, the epochs, and held-out images after each where accuracy limits the bounds."""
+        n_epochs = RECIPES[extent.schedule].n_epochs
+        n_looked = 0 if self.max_accuracy_drop is None else (1 + n_epochs) * extent.n_calibration
+        n_trained = n_epochs * first(extent.n_train, self.train_images)
+        return Effort(n_run=extent.n_profiled + n_looked, n_trained=n_trained)
 
 
 class Affordable:

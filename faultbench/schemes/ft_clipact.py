@@ -16,8 +16,9 @@ from faultbench.faults.fault_map import FaultMap
 from faultbench.network import Network, Site
 from faultbench.progress import Task
 from faultbench.registry import scheme
+from faultbench.schemes.effort import Effort, Extent, first
 from faultbench.schemes.profile import profiled_bounds
-from faultbench.schemes.scheme import Fitted, Fitting, granularities
+from faultbench.schemes.scheme import Fitted, Fitting, Schedule, granularities
 from faultbench.staging.golden import Staging
 from faultbench.trial import Evaluation, fault_space
 
@@ -74,7 +75,11 @@ class FtClipAct:
     def _with_site(self, found: Fitted, site: Site, highest: float, fitting: Fitting, task: Task) -> Fitted:
         searched = replace(fitting, calibration=fitting.calibration.first(self.search_images))
         resilience = Resilience(
-            searched, site, self.rates, self._n_injections(fitting), whole_network=self.search_scope == "network"
+            searched,
+            site,
+            self.rates,
+            self._n_injections(fitting.schedule),
+            whole_network=self.search_scope == "network",
         )
 
         def told(threshold: float) -> float:
@@ -100,8 +105,18 @@ class FtClipAct:
                 break
         return points[best]
 
-    def _n_injections(self, fitting: Fitting) -> int:
-        return N_INJECTIONS[fitting.schedule] if self.injections is None else self.injections
+    def effort(self, extent: Extent) -> Effort:
+        """The profile, and at each site four thresholds and two more an iteration, with all maps and without faults.
+
+        At most: a map without flips costs nothing, and runs begin at the faulted layer.
+        """
+        n_areas = 4 + 2 * (self.iterations - 1)
+        n_maps = len(self.rates) * self._n_injections(extent.schedule)
+        n_searched = extent.n_sites * n_areas * (1 + n_maps) * first(extent.n_calibration, self.search_images)
+        return Effort(n_run=extent.n_profiled + n_searched)
+
+    def _n_injections(self, schedule: Schedule) -> int:
+        return N_INJECTIONS[schedule] if self.injections is None else self.injections
 
 
 class Resilience:

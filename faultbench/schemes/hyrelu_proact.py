@@ -1,5 +1,6 @@
 """HyReLU + ProAct: bounds of layers, of neurons at the last site, trained one site after another with distillation."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -15,6 +16,7 @@ from faultbench.network import Site
 from faultbench.progress import Task
 from faultbench.registry import scheme
 from faultbench.schemes.bound_training import STEEPNESS, Student, mean_square
+from faultbench.schemes.effort import Effort, Extent, first
 from faultbench.schemes.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
 from faultbench.training import accuracy, descend, shuffled
@@ -85,6 +87,18 @@ class HyreluProact:
                 progressive.shrink(names[index], done=names[:index], task=task)
                 fitting.checkpoint.save(progressive.so_far(names[: index + 1]))
         return progressive.so_far(names)
+
+    def effort(self, extent: Extent) -> Effort:
+        """The profile, and the line search of every site, whose every step trains, teaches and looks at accuracy.
+
+        At most, where the search takes one decay after another.
+        """
+        recipe = RECIPES[extent.schedule]
+        n_steps = math.ceil(math.log2(len(DECAYS) + 1)) if recipe.bisect else len(DECAYS)
+        few, many = recipe.n_epochs
+        n_trained = n_steps * ((extent.n_sites - 1) * few + many) * first(extent.n_train, self.train_images)
+        n_looked = (1 + extent.n_sites * n_steps) * extent.n_calibration
+        return Effort(n_run=extent.n_profiled + n_trained + n_looked, n_trained=n_trained)
 
 
 class Progressive:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from faultbench.activations import ClipToZero, Granularity, Saturate
 from faultbench.network import Site
 from faultbench.registry import scheme
+from faultbench.schemes.effort import Effort, Extent
 from faultbench.schemes.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
 
@@ -39,3 +40,7 @@ class Ranger:
     def fit(self, fitting: Fitting) -> Fitted:
         """The profiled maxima, or quantiles, are the bounds."""
         return Fitted(profiled_bounds(fitting, granularities(fitting.network, self), quantile=self.quantile))
+
+    def effort(self, extent: Extent) -> Effort:
+        """The profile."""
+        return Effort(n_run=extent.n_profiled)

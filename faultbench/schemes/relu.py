@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from faultbench.network import Site
 from faultbench.registry import scheme
+from faultbench.schemes.effort import Effort, Extent
 from faultbench.schemes.scheme import Fitted, Fitting
 
 
@@ -24,3 +25,7 @@ class Relu:
     def fit(self, fitting: Fitting) -> Fitted:  # noqa: ARG002 - the protocol's
         """Nothing to fit."""
         return Fitted()
+
+    def effort(self, extent: Extent) -> Effort:  # noqa: ARG002 - the protocol's
+        """None."""
+        return Effort()
