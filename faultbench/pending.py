@@ -6,8 +6,9 @@ from faultbench.allocation import missing
 from faultbench.campaign import Cell
 from faultbench.chunks import Prepared, chunks, jobs
 from faultbench.pilot import PILOT_IMAGES, images_a_trial
-from faultbench.records import Trial
+from faultbench.records import Golden, Trial
 from faultbench.stopping import Rule
+from faultbench.strata import Strata
 from faultbench.terms import Terms
 from faultbench.worker import Chunk, Job
 
@@ -33,7 +34,7 @@ class Pending:
 
     def wanted(self, prepared: Prepared, cell: Cell) -> Iterator[Chunk]:
         """The trials of a subject's cell to run next, in chunks."""
-        numbers = self._numbers(prepared, cell)
+        numbers = self._numbers(cell, prepared.golden, prepared.strata.get(cell.ber))
         yield from chunks(prepared, jobs(cell, numbers, self._n_images(prepared, cell, numbers)))
 
     def own(self) -> dict[str, list[Trial]]:
@@ -44,8 +45,11 @@ class Pending:
                 found.setdefault(trial.cell, []).append(trial)
         return found
 
-    def _numbers(self, prepared: Prepared, cell: Cell) -> list[int]:
-        golden, strata = prepared.golden, prepared.strata.get(cell.ber)
+    def lacks(self, cell: Cell, golden: Golden, strata: Strata | None) -> bool:
+        """Whether the cell lacks trials; strata where they are drawn in some."""
+        return bool(self._numbers(cell, golden, strata))
+
+    def _numbers(self, cell: Cell, golden: Golden, strata: Strata | None) -> list[int]:
         return [
             trial
             for trial in missing(self._rule, cell.key, self._done, golden, strata, limit=self._terms.limit)

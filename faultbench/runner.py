@@ -59,9 +59,9 @@ def run(
     with closing(engine), opened(campaign, folder, engine, reporter, command, terms) as runner:
         runner.prepare()
         runner.write_manifest(command, data=runner.data())
-        prepared = runner.run_trials()
+        runner.run_trials()
         runner.measure_overheads()
-        runner.attribute_failures(prepared)
+        runner.attribute_failures()
     return folder
 
 
@@ -154,14 +154,14 @@ class Runner:
                 found["test images"][subject.dataset.label] = images_digest(splits(subject.dataset).test)
         return found
 
-    def run_trials(self) -> list[Prepared]:
-        """Golden-run every subject, record that, and run what is wanted of its trials until nothing more is."""
+    def run_trials(self) -> None:
+        """Golden-run every subject that lacks trials, record that, and run what is wanted of these."""
         release(self._device)  # the workers want room for their golden runs
         trials = TrialRunner(
             self._campaign, self._journal, self._engine, self._reporter, self._terms,
             goldens=self._goldens, pending=self._pending, watch=self._watch, prepare=self._prepared,
         )  # fmt: skip
-        return trials.run([self._opening(subject) for subject in self._campaign.subjects])
+        trials.run([self._opening(subject) for subject in self._campaign.subjects if self._is_open(subject)])
 
     def measure_overheads(self) -> None:
         """Measure memory, latency and fitting cost of every subject that has none recorded."""
@@ -173,17 +173,17 @@ class Runner:
                     self._journal.append(measured_overhead(subject, self._bench).to_record())
                     task.advance()
 
-    def attribute_failures(self, prepared: Sequence[Prepared]) -> None:
+    def attribute_failures(self) -> None:
         """Count which flips the trials held that failed, of those trials that are not counted yet."""
         done = self._pending.own()
         works = [
             Work(
-                one.subject,
-                one.golden,
-                [(cell, done.get(cell.key, [])) for cell in self._campaign.cells_of(one.subject)],
+                subject,
+                self._goldens[subject.key],
+                [(cell, done.get(cell.key, [])) for cell in self._campaign.cells_of(subject)],
             )
-            for one in prepared
-            if one.subject.sampling == "plain"  # trials in strata are no fair sample of flips
+            for subject in self._campaign.subjects
+            if subject.sampling == "plain"  # trials in strata are no fair sample of flips
         ]
         attribute(
             works, self._bench, self._folder / FOLDER, suffix=self._terms.shard.suffix, reporter=self._reporter,
@@ -192,6 +192,14 @@ class Runner:
     def _turn(self) -> AbstractContextManager[None]:
         """Shards of a campaign share a folder: one makes what all need, and the others find it."""
         return in_turn(self._folder / ".lock.artifacts") if self._terms.shard.count > 1 else nullcontext()
+
+    def _is_open(self, subject: Subject) -> bool:
+        """Whether anything is to be done of it: a golden run or strata that none are recorded of, or trials."""
+        golden, strata = self._goldens.get(subject.key), self._stratifying.strata
+        cells = self._campaign.cells_of(subject)
+        if golden is None or (subject.sampling != "plain" and any(cell.key not in strata for cell in cells)):
+            return True
+        return any(self._pending.lacks(cell, golden, strata.get(cell.key)) for cell in cells)
 
     def _opening(self, subject: Subject) -> Opening:
         return Opening(

@@ -53,18 +53,18 @@ class TrialRunner:
         self._prepared: dict[str, Prepared] = {}
         self._ready: dict[int, Hashable] = {}  # worker → the subject that it worked on last
 
-    def run(self, openings: Sequence[Opening]) -> list[Prepared]:
-        """Until no more trials are wanted; gives the subjects in their order.
+    def run(self, openings: Sequence[Opening]) -> None:
+        """Open these and run what is wanted of them, until nothing more is.
 
         EngineError where no worker does a golden run; FaultbenchError where one differs from the recorded one, as then
         its trials would be another network's; the error of terms.stop when asked to stop.
         """
         n_trials = self._run(openings, [])
-        while chunks := [chunk for cell in self._cells.values() for chunk in self._wanted(cell)]:
+        cells = [cell for opening in openings for cell in self._campaign.cells_of(opening.subject)]
+        while chunks := [chunk for cell in cells for chunk in self._wanted(cell)]:
             n_trials += self._run([], chunks)
         if not n_trials:
             self._reporter.say("no trial is missing")
-        return [self._prepared[opening.subject.key] for opening in openings]
 
     def _run(self, openings: Sequence[Opening], chunks: Sequence[Chunk]) -> int:
         """Do this work and what it makes wanted; gives the number of trials in it.

@@ -293,13 +293,25 @@ def test_a_golden_run_that_differs_from_the_recorded_one_is_refused(trained: Pat
     assert sound is not None
     store.save(name, Artifact({key: -tensor for key, tensor in sound.tensors.items()}, sound.notes))
     with pytest.raises(FaultbenchError, match="recorded with another golden run"):
-        run(campaign(root), root, engine=Serial(1), reporter=Silent())
+        run(campaign(root, "trials=50"), root, engine=Serial(1), reporter=Silent())
 
 
 def test_golden_runs_are_left_to_the_workers(root: Path, monkeypatch) -> None:
     monkeypatch.setattr(Bench, "evaluation", lambda *_: pytest.fail("the main process does one"))
     folder = run(campaign(root), root, engine=Local(2), reporter=Silent())
     assert len(read_journal(folder / "journal").goldens) == 3
+
+
+def test_only_networks_that_lack_trials_are_opened(trained: Path, root: Path, monkeypatch) -> None:
+    shutil.copytree(trained / "journal", root / "small" / "journal")
+    opened, evaluation = [], Bench.evaluation
+    monkeypatch.setattr(Bench, "evaluation", lambda bench, *of: opened.append(of[0]) or evaluation(bench, *of))
+    folder = run(campaign(root), root, engine=Serial(1), reporter=Silent())
+    assert opened == []
+    assert tables(folder) == tables(trained)
+    more = "schemes=[relu, clip_act, {name: ranger, granularity: neuron}, {name: clip_act, quantile: 0.9, label: new}]"
+    run(campaign(root, more), root, engine=Serial(1), reporter=Silent())
+    assert [subject.scheme.label for subject in opened] == ["new"]
 
 
 def test_each_network_is_opened_once_by_a_worker_that_keeps_one_at_a_time(root: Path, monkeypatch) -> None:
