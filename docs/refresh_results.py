@@ -1,10 +1,11 @@
 """Put what campaigns made into docs/results/: tables, figures, and the page that its template makes of them.
 
-    python docs/refresh_results.py results/cifar10_resnet20 … [--replay 20]
+    python docs/refresh_results.py results/cifar10_resnet20 … [--replay 20] [--again]
 
 Results folders are copied only if they are complete, and if a random sample of their trials, run again here, gives
 equal rows, or rows as `faultbench replay` lets pass where they are from a card that is not here. Without folders the
-page alone is made again, from the tables that lie in docs/results/.
+page alone is made again, from the tables that lie in docs/results/. --again copies no tables: folders of a second run,
+on another machine, are compared with what lies there, and what was found is kept.
 """
 
 import argparse
@@ -46,9 +47,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Put results into docs/results/.")
     parser.add_argument("results", type=Path, nargs="*")
     parser.add_argument("--replay", type=int, default=20, help="trials of each to run again (default 20)")
+    parser.add_argument("--again", action="store_true", help="compare with what lies there, and keep that instead")
     given = parser.parse_args()
     for path in given.results:
-        keep(path, n_replayed=given.replay)
+        if given.again:
+            keep_comparison(path)
+        else:
+            keep(path, n_replayed=given.replay)
     (KEPT / "README.md").write_text(page(), encoding="utf-8")
 
 
@@ -72,6 +77,36 @@ def keep(path: Path, *, n_replayed: int) -> None:
     text = json.dumps({**made_on, **again}, indent=1)
     (into / "made_on.json").write_text(text + "\n", encoding="utf-8")
     (into / "table.md").write_text(markdown(results).split("\n", 1)[1].strip() + "\n", encoding="utf-8")
+
+
+def keep_comparison(path: Path) -> None:
+    """Write down how the cells of a second run differ from those that are kept, scheme by scheme."""
+    first, second = pd.read_csv(KEPT / path.name / "cells.csv"), pd.read_csv(path / "tables" / "cells.csv")
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    found = {key: manifest[key] for key in ("faultbench", "environment", "execution")}
+    text = json.dumps({**found, "schemes": compared(first, second)}, indent=1)
+    (KEPT / path.name / "again.json").write_text(text + "\n", encoding="utf-8")
+
+
+def compared(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """By scheme: cells, how many of them are equal in every column, and how far apart mean accuracies are at most.
+
+    SystemExit where the two are not of the same cells.
+    """
+    names = ["dataset", "model", "scheme", "format", "fault", "ber", "trials"]
+    if not first[names].equals(second[names]):
+        raise SystemExit("the cells of the two runs are not the same")
+    is_equal = ((first == second) | (first.isna() & second.isna())).all(axis=1)
+    points = 100 * (first.accuracy_mean - second.accuracy_mean).abs()
+    schemes = first.groupby("scheme", sort=False).groups
+    return {
+        str(scheme): {
+            "cells": len(rows),
+            "equal": int(is_equal[rows].sum()),
+            "points apart at most": round(float(points[rows].max()), 3),
+        }
+        for scheme, rows in schemes.items()
+    }
 
 
 def replay(folder: ResultsFolder, n_trials: int) -> dict[str, int]:
@@ -156,7 +191,16 @@ def _functions() -> dict[str, Callable[..., str]]:
             f"{n_again} random trials run again {found}"
         )
 
-    names = (accuracy, golden, difference, fewer_wrong, cost, table, machine)
+    def again(campaign: str) -> str:
+        found = json.loads((KEPT / campaign / "again.json").read_text(encoding="utf-8"))
+        counts, where = found["schemes"], found["environment"]
+        equal = [scheme for scheme, count in counts.items() if count["equal"] == count["cells"]]
+        others = {s: count["points apart at most"] for s, count in counts.items() if s not in equal}
+        n_equal = sum(counts[scheme]["cells"] for scheme in equal)
+        apart = "; ".join(f"{scheme} {points:.2f}" for scheme, points in others.items()) or "-"
+        return f"{where['processor']}, torch {where['torch']} | {', '.join(equal)}: {n_equal} cells | {apart}"
+
+    names = (accuracy, golden, difference, fewer_wrong, cost, table, machine, again)
     return {function.__name__: function for function in names}
 
 

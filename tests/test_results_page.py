@@ -34,3 +34,15 @@ def test_a_number_that_no_row_backs_is_an_error() -> None:
     assert accuracy("relu", 1e-6).endswith("]")
     with pytest.raises(ValueError, match="unpack"):
         accuracy("relu", 2e-6)
+
+
+def test_a_second_run_is_held_against_the_first_scheme_by_scheme() -> None:
+    first = pd.read_csv(RESULTS / "cifar10_resnet20" / "cells.csv")
+    second = first.copy()
+    row = second.index[second.scheme == "fitact"][0]
+    second.loc[row, "accuracy_mean"] += 0.005
+    found = refresh_results.compared(first, second)
+    assert found["relu"] == {"cells": 6, "equal": 6, "points apart at most": 0}
+    assert found["fitact"] == {"cells": 6, "equal": 5, "points apart at most": 0.5}
+    with pytest.raises(SystemExit, match="not the same"):
+        refresh_results.compared(first, second.iloc[1:].reset_index(drop=True))
