@@ -177,28 +177,36 @@ def _functions() -> dict[str, Callable[..., str]]:
     def table(campaign: str) -> str:
         return (KEPT / campaign / "table.md").read_text(encoding="utf-8").strip()
 
+    def read(campaign: str, name: str) -> Any:
+        return json.loads((KEPT / campaign / f"{name}.json").read_text(encoding="utf-8"))
+
+    def where(made_on: Any) -> str:
+        environment = made_on["environment"]
+        return f"{made_on['execution'].get('card', environment['processor'])}, torch {environment['torch']}"
+
     def machine(campaign: str) -> str:
-        made_on = json.loads((KEPT / campaign / "made_on.json").read_text(encoding="utf-8"))
-        environment, execution = made_on["environment"], made_on["execution"]
+        made_on = read(campaign, "made_on")
+        execution = made_on["execution"]
         n_again, n_apart = made_on["trials run again"], made_on.get("images apart at most", 0)
         found = "gave equal rows"
         if n_apart:
             found = f"on a processor met the same flips: {made_on['of them equal']} equal rows, the others "
             found += f"{n_apart} images apart at most"
         return (
-            f"{execution.get('card', environment['processor'])}, torch {environment['torch']}, "
+            f"{where(made_on)}, "
             f"{execution['workers']} worker(s) on the {'card' if 'card' in execution else execution['device']}; "
             f"{n_again} random trials run again {found}"
         )
 
     def again(campaign: str) -> str:
-        found = json.loads((KEPT / campaign / "again.json").read_text(encoding="utf-8"))
-        counts, where = found["schemes"], found["environment"]
+        found = read(campaign, "again")
+        counts = found["schemes"]
         equal = [scheme for scheme, count in counts.items() if count["equal"] == count["cells"]]
         others = {s: count["points apart at most"] for s, count in counts.items() if s not in equal}
         n_equal = sum(counts[scheme]["cells"] for scheme in equal)
         apart = "; ".join(f"{scheme} {points:.2f}" for scheme, points in others.items()) or "-"
-        return f"{where['processor']}, torch {where['torch']} | {', '.join(equal)}: {n_equal} cells | {apart}"
+        runs = f"{where(read(campaign, 'made_on'))} | {where(found)}"
+        return f"{runs} | {', '.join(equal)}: {n_equal} cells | {apart}"
 
     names = (accuracy, golden, difference, fewer_wrong, cost, table, machine, again)
     return {function.__name__: function for function in names}

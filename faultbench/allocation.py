@@ -6,8 +6,10 @@ however many parts, ends every cell after the same trial. That data-dependent en
 of `stats.mean_interval` is for.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from faultbench.campaign import Campaign
+from faultbench.journal import JournalContents
 from faultbench.records import Golden, Trial
 from faultbench.stopping import Rule
 from faultbench.strata import Strata
@@ -48,20 +50,18 @@ def missing(
             yield number
 
 
-def n_foreseen(
-    rule: Rule,
-    cell: str,
-    known: Trials,
-    given_up: Container[tuple[str, int]],
-    golden: Golden | None = None,
-    strata: Strata | None = None,
-) -> int:
-    """How many trials the cell still takes, a pilot's and those after it; to its next look where looks may end it.
+def n_foreseen(campaign: Campaign, known: JournalContents) -> dict[str, int]:
+    """Cell key → how many trials it still takes, a pilot's and those after it; to its next look where looks may end it.
 
     Those given up count as done.
     """
-    n_wanted = wanted(rule, cell, known, golden, strata) if rule.until else rule.n_max
-    return sum((cell, number) not in known and (cell, number) not in given_up for number in range(n_wanted))
+    rule, counts = campaign.rule, {}
+    for cell in campaign.cells:
+        golden, strata = known.goldens.get(cell.subject.key), known.strata.get(cell.key)
+        n_wanted = wanted(rule, cell.key, known.trials, golden, strata) if rule.until else rule.n_max
+        names = ((cell.key, number) for number in range(n_wanted))
+        counts[cell.key] = sum(name not in known.trials and name not in known.quarantined for name in names)
+    return counts
 
 
 def _is_narrow(rule: Rule, trials: Sequence[Trial], golden: Golden | None, strata: Strata | None) -> bool:

@@ -1,7 +1,7 @@
 """What a campaign will take that is not done yet: guessed from a few passes of each network, and its disk."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,10 +9,9 @@ from torch.nn import functional as F
 
 from faultbench.allocation import n_foreseen
 from faultbench.artifacts import ArtifactStore
-from faultbench.campaign import Campaign, Cell, Choice
+from faultbench.campaign import Campaign, Choice
 from faultbench.datasets import Counted
 from faultbench.journal import JournalContents
-from faultbench.network import Network
 from faultbench.parts import Parts
 from faultbench.pilot import PILOT_IMAGES
 from faultbench.schemes.effort import Extent, Foreseen
@@ -56,23 +55,23 @@ class Price:
 
 def price(campaign: Campaign, parts: Mapping[str, Parts], known: JournalContents, artifacts: ArtifactStore) -> Price:
     """What a campaign still takes; parts goes by subject key, known and artifacts are those of its results folder."""
-    n_missing = {cell.key: _n_missing(campaign, cell, known) for cell in campaign.cells}
+    n_missing = n_foreseen(campaign, known)
     n_done = _images_of_done(known)
     trial_s: dict[str, float] = {}
     golden_s = 0.0
     effort = _Effort(artifacts)
     for subject in campaign.subjects:
-        built = parts[subject.key]
-        cells = [cell for cell in campaign.cells if cell.subject.key == subject.key]
-        is_open = any(n_missing[cell.key] for cell in cells)
-        image_s = forward_s(built) if is_open else 0.0
+        built, cells = parts[subject.key], campaign.cells_of(subject)
+        if not any(n_missing[cell.key] for cell in cells):
+            trial_s.update((cell.key, 0.0) for cell in cells)
+            continue
+        image_s = forward_s(built)
+        golden_s += image_s * built.n_images
+        effort.add(built, image_s)
+        beside = 0.0 if subject.per_trial is None else built.trial_in_images
         for cell in cells:
             n_images = n_done.get(cell.key, _images_a_trial(built))
-            beside = 0 if built.subject.per_trial is None else built.trial_in_images
             trial_s[cell.key] = n_missing[cell.key] * image_s * (n_images + beside)
-        if is_open:
-            golden_s += image_s * built.n_images
-            effort.add(built, image_s)
     return Price(n_missing, trial_s, golden_s, effort.training_s, effort.fitting_s, tuple(effort.unforeseen))
 
 
@@ -86,7 +85,7 @@ def forward_s(parts: Parts) -> float:
     batch = min(parts.batch(network), parts.n_images, enough)
     images = torch.zeros(batch, *parts.dataset.shape)
     with threads(1), torch.inference_mode():
-        return min(_timed(network, images) for _ in range(2)) / batch
+        return _quickest(lambda: network(images)) / batch
 
 
 def step_s(parts: Parts) -> float:
@@ -94,8 +93,12 @@ def step_s(parts: Parts) -> float:
     model = parts.model().train()
     images = torch.zeros(STEP_IMAGES, *parts.dataset.shape).contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(STEP_IMAGES, dtype=torch.long)
+
+    def step() -> None:
+        F.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
     with threads(1), torch.random.fork_rng(devices=[]):  # dropout draws from torch's own numbers
-        return min(_step_timed(model, images, labels) for _ in range(2)) / STEP_IMAGES
+        return _quickest(step) / STEP_IMAGES
 
 
 class _Effort:
@@ -143,11 +146,6 @@ class _Effort:
         return self._step[1]
 
 
-def _n_missing(campaign: Campaign, cell: Cell, known: JournalContents) -> int:
-    golden, strata = known.goldens.get(cell.subject.key), known.strata.get(cell.key)
-    return n_foreseen(campaign.rule, cell.key, known.trials, known.quarantined, golden, strata)
-
-
 def _images_a_trial(built: Parts) -> int:
     per_trial = built.subject.per_trial
     return built.n_images if per_trial is None else PILOT_IMAGES if per_trial == "auto" else per_trial
@@ -178,13 +176,11 @@ def disk_bytes(parts: Mapping[str, Parts], n_missing: int) -> int:
     return n_missing * TRIAL_BYTES + 4 * (sum(weights.values()) + n_bounds)
 
 
-def _timed(network: Network, images: torch.Tensor) -> float:
-    started = time.perf_counter()
-    network(images)
-    return time.perf_counter() - started
-
-
-def _step_timed(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    started = time.perf_counter()
-    F.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    return time.perf_counter() - started
+def _quickest(run: Callable[[], object]) -> float:
+    """Seconds of the faster of two runs."""
+    taken = []
+    for _ in range(2):
+        started = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - started)
+    return min(taken)

@@ -132,16 +132,17 @@ def _rows(campaign: Campaign, costs: Costs | None, known: JournalContents) -> It
     trials: dict[str, list[Trial]] = {}
     for (cell_key, _), trial in sorted(known.trials.items()):
         trials.setdefault(cell_key, []).append(trial)
+    n_missing = costs.price.n_missing if costs else n_foreseen(campaign, known)
     recorded = {key: golden.n_bits for key, golden in known.goldens.items()}
     for cell in campaign.cells:
         done, subject = trials.get(cell.key, []), cell.subject.key
         n_done = sum(trial.trial < campaign.trials for trial in done)
         golden = known.goldens.get(subject)
         strata = known.strata.get(cell.key)
-        n_missing = n_foreseen(campaign.rule, cell.key, known.trials, known.quarantined, golden, strata)
         expected = forecast(campaign.rule, accuracies(done, golden, strata))
         n_bits = costs.n_bits[subject] if costs else recorded.get(subject)
-        yield Row(cell, n_bits, n_done, n_missing, costs.price.trial_s[cell.key] if costs else None, expected)
+        missing_s = costs.price.trial_s[cell.key] if costs else None
+        yield Row(cell, n_bits, n_done, n_missing[cell.key], missing_s, expected)
 
 
 def _cost_text(costs: Costs | None) -> str:
@@ -156,9 +157,8 @@ def _cost_text(costs: Costs | None) -> str:
     named = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in spent.items())
     unforeseen = f"; not known, and not in it: {', '.join(price.unforeseen)}" if price.unforeseen else ""
     return (
-        f"time: of one core of this machine, as if every trial ran the whole network and every search all its steps: "
-        f"{named}; "
-        f"{duration_text(price.total_s)} together{unforeseen}. "
+        "time: of one core of this machine, as if every trial ran the whole network and every search all its steps: "
+        f"{named}; {duration_text(price.total_s)} together{unforeseen}. "
         f"Disk: about {size_text(costs.disk_bytes)} for rows, weights and bounds."
     )
 
