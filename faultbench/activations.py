@@ -27,7 +27,7 @@ class Bounded(nn.Module):
 
     def __init__(self, bounds: Tensor, *, nan_policy: NanPolicy = "zero") -> None:
         super().__init__()
-        self.bounds = nn.Parameter(_channels_last(bounds.detach()), requires_grad=False)
+        self.bounds = nn.Parameter(bounds.detach().clone(), requires_grad=False)
         self.propagates = nan_policy == "propagate"
 
 
@@ -76,13 +76,6 @@ class Smooth(Bounded):
         if gate.requires_grad or y.requires_grad:
             return torch.nan_to_num(y * gate, nan=0.0)
         return torch.nan_to_num_(y.mul_(gate), nan=0.0)
-
-
-def _channels_last(bounds: Tensor) -> Tensor:
-    """A copy that lies in memory as the activations do, which are channels-last: anything else is slow to combine."""
-    if bounds.dim() != 3:
-        return bounds.clone()
-    return bounds.permute(1, 2, 0).clone(memory_format=torch.contiguous_format).permute(2, 0, 1)
 
 
 def bounds_shape(site: Site, granularity: Granularity) -> tuple[int, ...]:

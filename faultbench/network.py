@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -26,6 +25,7 @@ from faultbench.elementwise import (
 )
 from faultbench.errors import FaultbenchError
 from faultbench.in_place import without_writes
+from faultbench.layouts import beside, is_row_major, lay_out
 from faultbench.symbolic import ATTENTION, LAYERS, READ_FROM_LAYER, activations_called, first_line, symbolic
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
@@ -51,7 +51,8 @@ class Site:
     shape is that of one image's output, without the batch: (C, H, W), (N,), or as a transformer has it (tokens, C) and
     (H, W, C). feeding names the layers (convolutions, linear ones, attention) whose outputs reach the site without
     passing through another site. floor is the lowest value that the activation gives: 0 of a ReLU, −inf of one that
-    has none. channel_axis is where in the shape channels are.
+    has none. channel_axis is where in the shape channels are. row_major says whether its values lie so in a processor's
+    memory, and not channels-last.
     """
 
     index: int
@@ -60,6 +61,7 @@ class Site:
     feeding: tuple[str, ...]
     floor: float = 0.0
     channel_axis: int = 0
+    row_major: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class Network:
     def install(self, site: Site, activation: nn.Module) -> None:
         """Put a module at a site in place of what stands there."""
         target = _target(site.index)
+        for parameter in activation.parameters():
+            parameter.data = beside(parameter.data, row_major=site.row_major)
         is_behind = isinstance(self.graph.get_submodule(target), BehindActivation)
         self.graph.set_submodule(f"{target}.inner" if is_behind else target, placed(activation.eval(), self.device))
 
@@ -181,8 +185,9 @@ def _parameters_of(target: str, module: nn.Module) -> Iterator[Parameter]:
 def trace(model: nn.Module, shape: tuple[int, int, int]) -> Network:
     """Trace a classifier of images of this shape (channels, height, width); the model is put into eval mode.
 
-    The network shares the model's parameters. FaultbenchError when the model gives no logits for such images,
-    when torch.fx cannot follow its control flow, or when it calls no activation that can be bounded.
+    The network shares the model's parameters, and lays some of them out anew (`layouts.lay_out`). FaultbenchError when
+    the model gives no logits for such images, when torch.fx cannot follow its control flow, or when it calls no
+    activation that can be bounded.
     """
     _refuse_unfit(model.eval(), shape)
     graph = symbolic(model)
@@ -194,7 +199,7 @@ def trace(model: nn.Module, shape: tuple[int, int, int]) -> Network:
             f"calls {activations_called(graph)}); take a network with ReLUs, GELUs, SiLUs or others of torch.nn"
         )
     with torch.no_grad():
-        ShapeProp(graph).propagate(torch.zeros(1, *shape))
+        lay_out(graph, shape)
     sites = tuple(_site(graph, node, index, nodes) for index, node in enumerate(nodes))
     for site, node in zip(sites, nodes, strict=True):
         _give_own_module(graph, node, site)
@@ -234,7 +239,8 @@ def _site(graph: fx.GraphModule, node: fx.Node, index: int, nodes: tuple[fx.Node
     shape = tuple(node.meta["tensor_meta"].shape[1:])
     feeding = _feeding(graph, node, nodes)
     axis = _channel_axis(graph, feeding, len(shape))
-    return Site(index, _site_name(node, nodes[:index]), shape, feeding, floor_of(graph, node), axis)
+    name, floor = _site_name(node, nodes[:index]), floor_of(graph, node)
+    return Site(index, name, shape, feeding, floor, axis, is_row_major(node))
 
 
 def _channel_axis(graph: fx.GraphModule, feeding: tuple[str, ...], n_axes: int) -> int:

@@ -20,6 +20,7 @@ from faultbench.faults.space import FaultSpace
 from faultbench.faults.targets import FaultModel
 from faultbench.formats.codec import Codec
 from faultbench.given import require_channels
+from faultbench.layouts import REORDERS
 from faultbench.models.weights import load_weights
 from faultbench.network import Network, trace
 from faultbench.registry import suggest
@@ -98,7 +99,8 @@ class Parts:
     def trial_in_images(self) -> float:
         """What a trial costs beside the images that it looks at, in images."""
         network = self.untrained
-        n_steps = sum(node.op.startswith("call_") for node in network.graph.graph.nodes)
+        nodes = network.graph.graph.nodes
+        n_steps = sum(node.op.startswith("call_") and REORDERS not in node.meta for node in nodes)
         macs = network.macs(self.dataset.shape)
         return pilot.trial_in_images(n_steps=n_steps, macs=macs, n_weights=_n_weights(network))
 

@@ -20,6 +20,7 @@ from faultbench.digests import images_digest, tensors_digest
 from faultbench.engines.engine import Engine, n_alive
 from faultbench.flip_counts import FOLDER
 from faultbench.journal import Journal, read_journal, writer_name
+from faultbench.layouts import row_major_layers
 from faultbench.locks import in_turn, locked
 from faultbench.manifest import check_same_campaign, recorded_device, write_manifest
 from faultbench.memory import memory_for
@@ -143,14 +144,18 @@ class Runner:
                 self._bench.fitted(subject)
 
     def data(self) -> dict[str, dict[str, Any]]:
-        """SHA-256 of each data set's test images and each network's stored weights, and the images that it takes."""
+        """SHA-256 of each data set's test images and each network's stored weights, and how its passes are run."""
         found: dict[str, dict[str, Any]] = {"test images": {}, "stored weights": {}, "images a forward pass": {}}
+        if LAYOUTS[self._device] == "channels_last":
+            found["row-major layers"] = {}
         for subject in self._campaign.subjects:
             network = f"{subject.dataset.label}/{subject.model.label}/{subject.format.label}"
             if network not in found["stored weights"]:
                 stored = self._bench.network(subject)
                 found["stored weights"][network] = tensors_digest(dict(stored.graph.named_parameters()))
                 found["images a forward pass"][network] = parts(subject).batch(stored, self._device)
+                if "row-major layers" in found:
+                    found["row-major layers"][network] = row_major_layers(stored.graph)
                 found["test images"][subject.dataset.label] = images_digest(splits(subject.dataset).test)
         return found
 

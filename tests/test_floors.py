@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "faultbench"
 
 FLOORS = (
     ("errors", "streams", "memory", "__init__", "stopping", "delta_debugging", "trial_rules"),
-    ("sources", "annotations", "torch_streams", "threads", "devices", "looks", "forks"),
+    ("sources", "annotations", "torch_streams", "threads", "devices", "layouts", "looks", "forks"),
     ("plugin_modules", "bases"),
     ("declarations",),
     ("registry",),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from faultbench.faults.fault_map import FaultMap
 from faultbench.faults.space import FaultSpace
+from faultbench.layouts import REORDERS
 from faultbench.staging.costs import Costs
 from faultbench.staging.splicing import Splicer, channels_at, channels_of, n_blocks, same_bits, spliceable
 from faultbench.staging.steps import StagedNetwork, Values
@@ -90,19 +91,20 @@ class FirstFault:
     def past(self, fault: Faulted, channels: Channels, cut: int) -> tuple[str, Channels] | None:
         """Those channels once they come to a later step, and the value's name there.
 
-        None unless the steps between take one channel after another: a ReLU, a maximum pooled.
+        None unless the steps between take one channel after another: a ReLU, a maximum pooled, another order in memory.
         """
         name, values = self._staged.steps[fault.step].name, channels.values
         for step in range(fault.step + 1, cut):
             module = self._staged.module(step)
-            if module is None or self._staged.reads(step) != [name] or not _by_channel(module):
+            reorders = REORDERS in self._staged.steps[step].meta
+            if self._staged.reads(step) != [name] or not (reorders or _by_channel(module)):
                 return None
             name = self._staged.steps[step].name
-            values = module(values)
+            values = values if module is None else module(values)
         is_alone = set(self._staged.needed[cut]) - set(self._staged.needed[fault.step + 1]) <= {name}
         return (name, Channels(values, channels.where)) if is_alone and name in self._staged.needed[cut] else None
 
 
-def _by_channel(module: nn.Module) -> bool:
+def _by_channel(module: nn.Module | None) -> bool:
     # A class derived from these may do something else.
     return type(module) in (nn.ReLU, nn.MaxPool2d, nn.Dropout, nn.Identity)
