@@ -9,7 +9,8 @@ are those of the processor, so that what else the machine does matters less; --c
 
 faultbench  the draw of the fault map and `Evaluation.outcome`, staged as in a campaign, channels-last like the
             inference that it is compared with. A trial of few flips costs less than one of many, so a round's time is
-            the mean over so many trials, fixed before the first round, as take about one inference, 8 at least.
+            the mean over so many trials, fixed before the first round, as take about N_INFERENCES inferences. Between
+            parts of them the inference is timed, and the round's is the median of that.
 PyTorchFI   0.6.0, class fault_injection, made once; a trial is `declare_weight_fi`, which copies the model, with the
             same flips of our map in the weights (it reaches no biases), and an inference. Drawing the map, and working
             out the values that it leaves, is not counted: PyTorchFI has nothing for that and gets it for free.
@@ -61,8 +62,12 @@ BATCH = {"alexnet": 256}
 MEMORY_BYTES = 1 << 30
 """What may be kept of the golden run; `faultbench run` takes 2 GiB a worker where the machine has room."""
 
-MIN_TRIALS, MAX_TRIALS = 8, 64
+N_INFERENCES = 16
+MIN_TRIALS, MAX_TRIALS = 16, 192
 """Trials of ours a round: where the first fault falls, and so what a trial costs, differs much from trial to trial."""
+
+N_PARTS = 4
+"""Times that pure inference is timed in a round."""
 
 CLOCKS = {"cpu": process_time, "wall": perf_counter}
 """Everything runs on one thread and reads no file: on a quiet machine the two agree, on a busy one the first holds."""
@@ -239,13 +244,18 @@ class Bench:
 
     def _pilot(self, ber: float, inference_s: float) -> Row:
         trial_s = mean(self._seconds(lambda n=n: self.ours.trial(ber, 1_000_000 + n)) for n in range(2))
-        return Row(ber, int(np.clip(round(inference_s / trial_s), MIN_TRIALS, MAX_TRIALS)), defaultdict(list), [])
+        n_trials = int(np.clip(round(N_INFERENCES * inference_s / trial_s), MIN_TRIALS, MAX_TRIALS))
+        return Row(ber, n_trials, defaultdict(list), [])
 
     def _round(self, row: Row, number: int) -> None:
         times = row.times
-        times["inference"].append(self._seconds(self._infer))
-        numbers = range(number * row.n_trials, (number + 1) * row.n_trials)
-        trials = [(self._seconds(lambda n=n: row.flips.append(self.ours.trial(row.ber, n)))) for n in numbers]
+        inferences, trials = list[float](), list[float]()
+        for numbers in np.array_split(range(number * row.n_trials, (number + 1) * row.n_trials), N_PARTS):
+            inferences.append(self._seconds(self._infer))
+            trials += [
+                self._seconds(lambda n=n: row.flips.append(self.ours.trial(row.ber, n))) for n in numbers.tolist()
+            ]
+        times["inference"].append(median(inferences))
         times["trial"].append(mean(trials))
         if "pytorchfi" in self.peers:
             _, told = self.peers["pytorchfi"].places(row.ber, number)
