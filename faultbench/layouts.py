@@ -28,7 +28,8 @@ def lay_out(graph: fx.GraphModule, shape: tuple[int, int, int]) -> None:
         if node.op == "call_module" and str(node.target) in layouts.row_major:
             value = node.all_input_nodes[0]
             if not is_row_major(value):
-                reordered.setdefault(value, _reordering(graph.graph, value))
+                if value not in reordered:
+                    reordered[value] = _reordering(graph.graph, value)
                 node.replace_input_with(value, reordered[value])
 
 
@@ -43,11 +44,11 @@ def row_major_layers(graph: fx.GraphModule) -> list[str]:
     return [name for name, module in modules if not module.weight.is_contiguous(memory_format=torch.channels_last)]
 
 
-def beside(value: Tensor, *, row_major: bool) -> Tensor:
-    """A copy of what an image's values of shape (C, H, W) are combined with, lying as they do: else that is slow."""
-    if row_major or value.dim() != 3:
-        return value.clone(memory_format=torch.contiguous_format)
-    return value.permute(1, 2, 0).clone(memory_format=torch.contiguous_format).permute(2, 0, 1)
+def bounds_laid_out(bounds: Tensor, *, row_major: bool) -> Tensor:
+    """A copy of bounds that lies as the values do that they are held against: anything else is slow to combine."""
+    if row_major or bounds.dim() != 3:
+        return bounds.clone(memory_format=torch.contiguous_format)
+    return bounds.permute(1, 2, 0).clone(memory_format=torch.contiguous_format).permute(2, 0, 1)
 
 
 class _Layouts(ShapeProp):

@@ -25,7 +25,7 @@ from faultbench.elementwise import (
 )
 from faultbench.errors import FaultbenchError
 from faultbench.in_place import without_writes
-from faultbench.layouts import beside, is_row_major, lay_out
+from faultbench.layouts import bounds_laid_out, is_row_major, lay_out
 from faultbench.symbolic import ATTENTION, LAYERS, READ_FROM_LAYER, activations_called, first_line, symbolic
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
@@ -106,7 +106,7 @@ class Network:
         """Put a module at a site in place of what stands there."""
         target = _target(site.index)
         for parameter in activation.parameters():
-            parameter.data = beside(parameter.data, row_major=site.row_major)
+            parameter.data = bounds_laid_out(parameter.data, row_major=site.row_major)
         is_behind = isinstance(self.graph.get_submodule(target), BehindActivation)
         self.graph.set_submodule(f"{target}.inner" if is_behind else target, placed(activation.eval(), self.device))
 

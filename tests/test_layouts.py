@@ -44,6 +44,24 @@ def test_a_convolution_lies_as_it_is_faster(name: str) -> None:
     assert sum(REORDERS in node.meta for node in network.graph.graph.nodes) == is_row_major
 
 
+class Forked(nn.Module):
+    """One value that two row-major layers read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = nn.Conv2d(MANY, 4, 3), nn.Conv2d(MANY, 4, 3)
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(torch.relu(self.one(x) + self.other(x)).amax((2, 3)))
+
+
+def test_what_two_layers_read_is_reordered_once() -> None:
+    network = laid_out(Forked(), (MANY, MAP, MAP))
+    assert row_major_layers(network.graph) == ["one", "other"]
+    assert sum(REORDERS in node.meta for node in network.graph.graph.nodes) == 1
+
+
 ROW_MAJOR = {"vgg16": (12, 14, 17, 19, 21, 24, 26, 28), "alexnet": (6, 8, 10), "resnet20": ()}
 
 
