@@ -141,7 +141,7 @@ def _model(model: Choice, dataset: Dataset) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         built: nn.Module = build(model, shape=dataset.shape, n_classes=dataset.n_classes)
-    # Channels last is faster for every network measured (docs/benchmarks), and exact for single channels too.
+    # Faster for most layers (docs/benchmarks), and exact for single channels too; tracing lays out the others anew.
     return built.to(memory_format=torch.channels_last)
 
 
