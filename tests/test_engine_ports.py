@@ -5,6 +5,7 @@ import ipaddress
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,9 @@ def tree(main: int) -> set[int]:
 
 
 def sockets(pid: int) -> Iterator[str]:
-    try:
-        links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return
-    yield from (link[8:-1] for link in links if link.startswith("socket:["))
+    with suppress(OSError):  # the process has ended
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile, as what listed it is
+                link = str(path.readlink())
+                if link.startswith("socket:["):
+                    yield link[8:-1]
