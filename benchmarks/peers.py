@@ -7,7 +7,7 @@ Everything runs in this process on one thread. In a round each row takes its tur
 trials of ours, one of each peer. A ratio is taken within its round; the table has the medians over the rounds. Times
 are those of the processor, so that what else the machine does matters less; --clock wall takes the others.
 
-faultbench  the draw of the fault map and `Evaluation.outcome`, staged as in a campaign, channels-last like the
+faultbench  the draw of the fault map and `Evaluation.outcome`, staged and laid out as in a campaign, like the
             inference that it is compared with. A trial of few flips costs less than one of many, so a round's time is
             the mean over so many trials, fixed before the first round, as take about N_INFERENCES inferences. Between
             parts of them the inference is timed, and the round's is the median of that.

@@ -19,8 +19,8 @@ def laid_out(model: nn.Module, shape: tuple[int, int, int]) -> Network:
     return trace(model.to(memory_format=torch.channels_last), shape)
 
 
-def one(layer: nn.Module, n_out: int = 8) -> nn.Module:
-    return nn.Sequential(layer, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(n_out, 3))
+def one(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(layer, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
 
 
 CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], int, bool]] = {
