@@ -12,9 +12,9 @@ import torch
 from bench import SHAPE, machine, model, pixels
 from torch import Tensor
 
-from faultbench import registry
-from faultbench.network import trace
-from faultbench.overhead import latency
+from faultbench.networks.network import trace
+from faultbench.plugins import registry
+from faultbench.runner.subjects.overhead import latency
 from faultbench.schemes.scheme import equal_bounds, protected
 
 FORMS: dict[str, tuple[str, dict[str, str]]] = {

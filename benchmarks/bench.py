@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from faultbench import registry
-from faultbench.faults.space import FaultSpace, StoredTensor
-from faultbench.formats.codec import quantised
-from faultbench.manifest import environment
-from faultbench.training import initialise
+from faultbench.memory.fault_space import FaultSpace, StoredTensor
+from faultbench.memory.formats.codec import quantised
+from faultbench.networks.training import initialise
+from faultbench.plugins import registry
+from faultbench.results.manifest_file import environment
 
 FORMATS = ("q15.16", "float32")
 BERS = (1e-8, 1e-7, 1e-6, 1e-5)

@@ -25,14 +25,14 @@ from bench import DOCS, SHAPE, model, pixels, write_csv
 from torch import nn
 from torch.nn import functional as F
 
-from faultbench import registry
 from faultbench.datasets import Images
-from faultbench.devices import card, compute_exactly, finish, in_tf32
-from faultbench.faults.bernoulli import Bernoulli
-from faultbench.faults.injection import injected
-from faultbench.network import trace
-from faultbench.staging.golden import Staging
-from faultbench.trial import Evaluation, fault_space
+from faultbench.memory.faults.bernoulli import Bernoulli
+from faultbench.memory.injection import injected
+from faultbench.networks.network import trace
+from faultbench.plugins import registry
+from faultbench.system.devices import card, compute_exactly, finish, in_tf32
+from faultbench.trials.evaluation import Evaluation, fault_space
+from faultbench.trials.staging.golden_run import Staging
 
 BATCHES = {"alexnet": (64, 256, 1000, 2500), "vgg16": (64, 256, 512, 1000, 2500), "resnet20": (64, 256, 1000, 2500)}
 BATCHES["resnet50"] = (64, 256, 1000)

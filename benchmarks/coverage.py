@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from recorded import Trials, distributions_of
 from scipy import stats as scipy_stats
 
-from faultbench.looks import GREY
-from faultbench.plots.style import COLUMN_IN, SMALL_PT, styled
-from faultbench.stats import mean_interval
+from faultbench.output.plots.style import COLUMN_IN, SMALL_PT, styled
+from faultbench.output.scheme_styles import GREY
+from faultbench.results.stats import mean_interval
 
 Ends = tuple[float, float]
 

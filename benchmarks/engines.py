@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable
 from statistics import median
 
-from faultbench.halting import Stop
-from faultbench.registry import build, catalogue
-from faultbench.supervisor import Supervisor
+from faultbench.plugins.registry import build, catalogue
+from faultbench.runner.engines.supervisor import Supervisor
+from faultbench.system.signals import Stop
 
 N_TASKS = 500
 N_ROUNDS = 5

@@ -17,9 +17,9 @@ import torch
 from bench import BERS, FORMATS, machine, model, pixels, seconds, space
 from torch import Tensor, nn
 
-from faultbench.faults.bernoulli import Bernoulli
-from faultbench.faults.injection import injected
-from faultbench.faults.space import FaultSpace
+from faultbench.memory.fault_space import FaultSpace
+from faultbench.memory.faults.bernoulli import Bernoulli
+from faultbench.memory.injection import injected
 
 NETWORKS = ("vgg16", "alexnet")
 N_IMAGES = 256

@@ -3,9 +3,10 @@
     python benchmarks/layouts.py [--rounds N] [--output DIR]
 
 In processor time, on one thread. layouts.csv has for convolutions (filters, channels in and out, side of map)
-how many times as fast they are row-major: above 1, row-major is the faster, and `faultbench/layouts.py` draws its line
-there. layouts_networks.csv has for whole networks how many times as fast they are as faultbench lays them out, against
-all of it channels-last and against all of it row-major, torch's default.
+how many times as fast they are row-major: above 1, row-major is the faster, and
+`faultbench/networks/memory_layout.py` draws its line there. layouts_networks.csv has for whole networks how many times
+as fast they are as faultbench lays them out, against all of it channels-last and
+against all of it row-major, torch's default.
 """
 
 import argparse
@@ -22,8 +23,8 @@ import torch
 from bench import DOCS, SHAPE, machine, median_ratio, model, pixels, seconds, write_csv
 from torch import nn
 
-from faultbench.layouts import row_major_layers
-from faultbench.network import trace
+from faultbench.networks.memory_layout import row_major_layers
+from faultbench.networks.network import trace
 
 FILTERS = (3, 1)
 CHANNELS = (64, 128, 192, 256, 512)

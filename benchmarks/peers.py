@@ -40,14 +40,14 @@ from bench import BERS, DOCS, FORMATS, SHAPE, machine, median_ratio, model, pixe
 from peers_plot import draw
 from torch import Tensor, nn
 
-from faultbench import registry
 from faultbench.datasets import Images
-from faultbench.faults.bernoulli import Bernoulli
-from faultbench.faults.fault_map import FaultMap
-from faultbench.faults.injection import injected
-from faultbench.network import trace
-from faultbench.staging.golden import Staging
-from faultbench.trial import Evaluation, fault_space
+from faultbench.memory.fault_map import FaultMap
+from faultbench.memory.faults.bernoulli import Bernoulli
+from faultbench.memory.injection import injected
+from faultbench.networks.network import trace
+from faultbench.plugins import registry
+from faultbench.trials.evaluation import Evaluation, fault_space
+from faultbench.trials.staging.golden_run import Staging
 
 NETWORKS = ("alexnet", "vgg16", "resnet20", "resnet50")
 N_IMAGES = {"resnet50": 32}

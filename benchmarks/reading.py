@@ -25,10 +25,10 @@ from time import perf_counter
 
 import numpy as np
 
-from faultbench.flip_counts import FOLDER, PARTS, WHOLE, FlipCounts, fails, save
-from faultbench.journal import Journal
-from faultbench.manifest import environment
-from faultbench.records import Golden, Overhead, Trial
+from faultbench.results.flip_counts import FOLDER, PARTS, WHOLE, FlipCounts, fails, save
+from faultbench.results.journal.journal import Journal
+from faultbench.results.journal.records import Golden, Overhead, Trial
+from faultbench.results.manifest_file import environment
 
 NETWORKS = {"alexnet": (23_272_266, 66_176), "vgg16": (14_719_818, 276_480), "resnet50": (23_520_842, 2_875_392)}
 """Network → its parameters and its bounds, one a neuron."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from faultbench.tables import read_results
+from faultbench.results.analysis.results import read_results
 
 Trials = NDArray[np.float64]
 

@@ -24,20 +24,20 @@ from typing import Any
 import numpy as np
 from bench import DOCS, machine, write_csv
 
-from faultbench import stats
-from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Cell, load_campaign
-from faultbench.journal import line, read_journals
-from faultbench.parts import Parts, parts
-from faultbench.pilot import PILOT_IMAGES, images_a_trial
-from faultbench.progress import Silent
-from faultbench.records import Golden, Trial
-from faultbench.sampled import accuracy
-from faultbench.stopping import N_PILOT
-from faultbench.subjects import Bench
-from faultbench.threads import threads
-from faultbench.trial import Evaluation
-from faultbench.worker import Job, golden_record, run_jobs
+from faultbench.campaign.stopping_rule import N_PILOT
+from faultbench.results import stats
+from faultbench.results.image_samples import accuracy
+from faultbench.results.journal.journal import line, read_journals
+from faultbench.results.journal.records import Golden, Trial
+from faultbench.runner.subjects.artifacts import ArtifactStore
+from faultbench.runner.subjects.builder import Bench
+from faultbench.runner.subjects.components import Parts, parts
+from faultbench.runner.tasks.worker import Job, golden_record, run_jobs
+from faultbench.system.progress.reporter import Silent
+from faultbench.system.threads import threads
+from faultbench.trials.evaluation import Evaluation
+from faultbench.trials.images_per_trial import PILOT_IMAGES, images_a_trial
 
 MEMORY_BYTES = 1 << 30
 

@@ -27,17 +27,17 @@ import numpy as np
 import torch
 from bench import DOCS, SHAPE, machine, model, pixels, seconds, space, write_csv
 
-from faultbench import registry
 from faultbench.campaign import parse_campaign
 from faultbench.datasets import Images
-from faultbench.engines.local import Local
-from faultbench.faults.bernoulli import Bernoulli
-from faultbench.faults.injection import injected
-from faultbench.network import trace
-from faultbench.progress import Silent
-from faultbench.runner import run
-from faultbench.terms import Terms
-from faultbench.trial import Evaluation, fault_space
+from faultbench.memory.faults.bernoulli import Bernoulli
+from faultbench.memory.injection import injected
+from faultbench.networks.network import trace
+from faultbench.plugins import registry
+from faultbench.runner.campaign_runner import run
+from faultbench.runner.engines.local import Local
+from faultbench.runner.run_options import Terms
+from faultbench.system.progress.reporter import Silent
+from faultbench.trials.evaluation import Evaluation, fault_space
 
 CAMPAIGN = """\
 name: scaling

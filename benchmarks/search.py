@@ -16,12 +16,12 @@ import torch
 from bench import DOCS, SHAPE, machine, model, write_csv
 
 from faultbench.datasets import Images
-from faultbench.formats.fixed import FixedPoint
-from faultbench.network import Network, Site, trace
-from faultbench.progress import Silent
+from faultbench.memory.formats.fixed_point import FixedPoint
+from faultbench.networks.network import Network, Site, trace
+from faultbench.schemes.fitting.profile import profiled_bounds
 from faultbench.schemes.ft_clipact import FtClipAct, Resilience
-from faultbench.schemes.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitting, granularities, store
+from faultbench.system.progress.reporter import Silent
 
 MEMORY_BYTES = 1 << 30
 

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from bench import DOCS, SHAPE, machine, median_ratio, model, pixels, seconds, write_csv
 
-from faultbench.network import trace
-from faultbench.staging.splicing import same_bits
+from faultbench.networks.network import trace
+from faultbench.trials.staging.channel_splicing import same_bits
 
 
 @contextmanager

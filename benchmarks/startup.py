@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from bench import DOCS, machine, seconds, write_csv
 
 from faultbench.campaign import load_campaign
-from faultbench.manifest import write_manifest
+from faultbench.results.manifest_file import write_manifest
 
 CAMPAIGN = Path(__file__).parent.parent / "campaigns" / "quickstart.yaml"
 ASKED_S = {"--help": 0.5, "validate": 0.5}

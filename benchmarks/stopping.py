@@ -16,8 +16,8 @@ import pandas as pd
 from recorded import Trials, distributions_of
 from scipy import stats as scipy_stats
 
-from faultbench.stats import Interval, mean_interval
-from faultbench.stopping import Rule
+from faultbench.campaign.stopping_rule import Rule
+from faultbench.results.stats import Interval, mean_interval
 
 RULE = Rule.read({"max": 1000, "min": 30, "until": {"accuracy_halfwidth": 0.02, "confidence": 0.95}})
 N_SAMPLES = 300

@@ -19,22 +19,22 @@ from typing import Any
 import numpy as np
 from bench import DOCS, machine, write_csv
 
-from faultbench.artifacts import ArtifactStore
 from faultbench.campaign import Cell, load_campaign
-from faultbench.flip_kinds import Memory
-from faultbench.hazard_pilot import probed
-from faultbench.parts import parts
-from faultbench.progress import Silent
-from faultbench.records import Golden, Trial
-from faultbench.stopping import Rule
-from faultbench.strata import Strata
-from faultbench.strata_design import designed
-from faultbench.stratified import Stratified
-from faultbench.subjects import Bench
-from faultbench.threads import threads
-from faultbench.trial import Evaluation
-from faultbench.weighing import accuracies
-from faultbench.worker import Job, golden_record, in_stratum, run_job
+from faultbench.campaign.stopping_rule import Rule
+from faultbench.results.estimates import accuracies
+from faultbench.results.journal.records import Golden, Trial
+from faultbench.results.journal.strata import Strata
+from faultbench.runner.subjects.artifacts import ArtifactStore
+from faultbench.runner.subjects.builder import Bench
+from faultbench.runner.subjects.components import parts
+from faultbench.runner.tasks.worker import Job, golden_record, in_stratum, run_job
+from faultbench.system.progress.reporter import Silent
+from faultbench.system.threads import threads
+from faultbench.trials.evaluation import Evaluation
+from faultbench.trials.strata.bit_kinds import Memory
+from faultbench.trials.strata.design import designed
+from faultbench.trials.strata.hazard_pilot import probed
+from faultbench.trials.strata.stratified_faults import Stratified
 
 MEMORY_BYTES = 1 << 30
 EXPECTED_FLIPS = (0.1, 1, 3, 10)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from recorded import Trials, critical_rates_of, distributions_of
 
-from faultbench.stats import below_worst, mean_interval, quantile_interval
+from faultbench.results.stats import below_worst, mean_interval, quantile_interval
 
 N_TRIALS = (30, 100, 300)
 N_SAMPLES = 1000

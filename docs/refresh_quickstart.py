@@ -5,8 +5,8 @@ import re
 import shutil
 from pathlib import Path
 
-from faultbench.markdown import markdown
-from faultbench.tables import read_results
+from faultbench.output.export.markdown import markdown
+from faultbench.results.analysis.results import read_results
 
 ROOT = Path(__file__).parent.parent
 MADE = ROOT / "results" / "quickstart"

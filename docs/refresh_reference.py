@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from faultbench.campaign.choices import known, options_model
-from faultbench.campaign.schema import json_schema
+from faultbench.campaign.json_schema import json_schema
 from faultbench.campaign.spec import AXES
-from faultbench.registry import Entry
+from faultbench.plugins.registry import Entry
 
 PAGE = Path(__file__).parent / "reference.md"
 

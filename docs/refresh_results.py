@@ -22,21 +22,21 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from faultbench.artifacts import ArtifactStore
-from faultbench.comparison import compare_schemes
-from faultbench.devices import nearest
-from faultbench.manifest import recorded_device
-from faultbench.markdown import markdown
-from faultbench.memory import memory_for
-from faultbench.parts import parts
-from faultbench.plots import write_plots
-from faultbench.progress import reporter
-from faultbench.records import Trial
-from faultbench.replay.again import APART, recorded_campaign
-from faultbench.results_folder import ResultsFolder, read_folder
-from faultbench.subjects import Bench
-from faultbench.tables import read_results
-from faultbench.worker import Job, run_job
+from faultbench.output.export.markdown import markdown
+from faultbench.output.plots import write_plots
+from faultbench.results.analysis.comparison import compare_schemes
+from faultbench.results.analysis.results import read_results
+from faultbench.results.folder import ResultsFolder, read_folder
+from faultbench.results.journal.records import Trial
+from faultbench.results.manifest_file import recorded_device
+from faultbench.runner.replay.replayed_trial import APART, recorded_campaign
+from faultbench.runner.subjects.artifacts import ArtifactStore
+from faultbench.runner.subjects.builder import Bench
+from faultbench.runner.subjects.components import parts
+from faultbench.runner.tasks.worker import Job, run_job
+from faultbench.system.devices import nearest
+from faultbench.system.memory_budget import memory_for
+from faultbench.system.progress.reporter import reporter
 
 KEPT = Path(__file__).parent / "results"
 FIGURES = ("accuracy", "overhead", "resilience", "sdc", "attribution")

@@ -7,10 +7,10 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "load_campaign": "faultbench.campaign",
-    "read_results": "faultbench.tables",
-    "run": "faultbench.running",
-    "protect": "faultbench.protecting",
-    "inject": "faultbench.injecting",
+    "read_results": "faultbench.results.analysis.results",
+    "run": "faultbench.runner.api",
+    "protect": "faultbench.schemes.protect",
+    "inject": "faultbench.networks.inject",
 }
 """What scripts use → the module that has it, imported when first asked for; `__init__.pyi` tells type checkers."""
 

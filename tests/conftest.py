@@ -8,12 +8,12 @@ from hypothesis import settings
 
 from faultbench.datasets import Splits
 from faultbench.datasets.digits import Digits
-from faultbench.formats.fixed import FixedPoint
-from faultbench.models.digits_cnn import digits_cnn as build_digits_cnn
-from faultbench.network import Network, trace
-from faultbench.progress import Silent
+from faultbench.memory.formats.fixed_point import FixedPoint
+from faultbench.networks.models.digits_cnn import digits_cnn as build_digits_cnn
+from faultbench.networks.network import Network, trace
+from faultbench.networks.training import RECIPES, train_classifier
 from faultbench.schemes.scheme import store
-from faultbench.training import RECIPES, train_classifier
+from faultbench.system.progress.reporter import Silent
 
 settings.register_profile("unhurried", deadline=None)  # a time limit would test the machine
 settings.load_profile("unhurried")

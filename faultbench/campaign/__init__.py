@@ -2,9 +2,9 @@
 
 from faultbench.campaign.cells import Campaign, Cell, Subject
 from faultbench.campaign.choices import Choice
+from faultbench.campaign.document.problems import CampaignError
 from faultbench.campaign.keys import LAW, canonical, digest
 from faultbench.campaign.loading import load_campaign, parse_campaign
-from faultbench.campaign.problems import CampaignError
 
 __all__ = [
     "LAW",

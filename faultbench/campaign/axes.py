@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from faultbench.campaign.choices import Choice, Modules, read_choice
-from faultbench.campaign.networks import Network, read_network
-from faultbench.campaign.problems import Where
-from faultbench.campaign.source import Document
+from faultbench.campaign.document.problems import Where
+from faultbench.campaign.document.yaml_source import Document
+from faultbench.campaign.model_entries import Network, read_network
 from faultbench.campaign.spec import AXES, MAX_ENTRIES, CampaignSpec, Entry, ModelEntry
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from faultbench.campaign.choices import Choice
+from faultbench.campaign.given_weights import GivenWeights
 from faultbench.campaign.keys import LAW, digest
+from faultbench.campaign.stopping_rule import Rule
 from faultbench.campaign.training import Training
-from faultbench.campaign.weights import GivenWeights
-from faultbench.plugin_modules import PluginModule
-from faultbench.stopping import Rule
+from faultbench.plugins.modules import PluginModule
 
 
 @dataclass(frozen=True)

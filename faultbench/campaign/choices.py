@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from faultbench import registry
-from faultbench.campaign.complaints import complaints
-from faultbench.campaign.places import content_digest, folder_of
-from faultbench.campaign.problems import LONGEST_QUOTE, Where
-from faultbench.campaign.source import Document
+from faultbench.campaign.document.problems import LONGEST_QUOTE, Where
+from faultbench.campaign.document.pydantic_errors import complaints
+from faultbench.campaign.document.yaml_source import Document
+from faultbench.campaign.named_files import content_digest, folder_of
 from faultbench.campaign.spec import Entry
-from faultbench.errors import FaultbenchError
-from faultbench.plugin_modules import PluginModule
+from faultbench.plugins import registry
+from faultbench.plugins.modules import PluginModule
+from faultbench.system.errors import FaultbenchError
 
 Modules = tuple[PluginModule, ...]
 

@@ -7,9 +7,9 @@ from itertools import product
 from faultbench.campaign.axes import Axes, Entrant
 from faultbench.campaign.cells import Cell, Subject
 from faultbench.campaign.choices import Choice
+from faultbench.campaign.document.problems import Where, quoted, spelled
+from faultbench.campaign.document.yaml_source import Document
 from faultbench.campaign.keys import canonical
-from faultbench.campaign.problems import Where, quoted, spelled
-from faultbench.campaign.source import Document
 from faultbench.campaign.spec import CampaignSpec
 
 MAX_CELLS = 100_000

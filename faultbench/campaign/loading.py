@@ -11,12 +11,12 @@ from faultbench.campaign import grid
 from faultbench.campaign.axes import Axes, read_axes, read_bers
 from faultbench.campaign.cells import Campaign
 from faultbench.campaign.choices import Choice, Modules
-from faultbench.campaign.complaints import complaints, keys_of
+from faultbench.campaign.document.overrides import override
+from faultbench.campaign.document.problems import CampaignError, Place, Problem, Where
+from faultbench.campaign.document.pydantic_errors import complaints, keys_of
+from faultbench.campaign.document.yaml_source import Document, compose
 from faultbench.campaign.keys import LAW, digest
-from faultbench.campaign.overrides import override
-from faultbench.campaign.plugins import read_plugins
-from faultbench.campaign.problems import CampaignError, Place, Problem, Where
-from faultbench.campaign.source import Document, compose
+from faultbench.campaign.plugin_check import read_plugins
 from faultbench.campaign.spec import CampaignSpec, Entry
 
 MAX_BYTES = 2**20

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from faultbench.campaign.given_weights import Weights
+from faultbench.campaign.stopping_rule import MAX_COUNT, AdaptiveTrials, Count
 from faultbench.campaign.training import Training
-from faultbench.campaign.weights import Weights
-from faultbench.stopping import MAX_COUNT, AdaptiveTrials, Count
 
 MAX_ENTRIES = 1000
 """Of one axis; with far more, a slip of a script is likelier than a campaign."""

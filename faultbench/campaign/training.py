@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from faultbench.stopping import Count
+from faultbench.campaign.stopping_rule import Count
 
 
 class Training(BaseModel):

@@ -10,19 +10,19 @@ from pathlib import Path
 import click
 
 from faultbench import __version__
-from faultbench.errors import FaultbenchError, Interrupted
-from faultbench.registry import suggest
+from faultbench.plugins.registry import suggest
+from faultbench.system.errors import FaultbenchError, Interrupted
 
 _STARTED_S = time.perf_counter()
-_NO_VERBS = {"__init__", "main", "options", "reading"}
+_VERBS = Path(__file__).parent / "verbs"
 
 
 class Verbs(click.Group):
     """Imports a verb's file only when the verb is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
-        """Every file of this folder is a verb."""
-        return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_VERBS)
+        """Every file of the folder of verbs is one."""
+        return sorted(path.stem for path in _VERBS.glob("*.py") if path.stem != "__init__")
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb's `command`; FaultbenchError with a suggestion for an unknown one."""
@@ -31,7 +31,7 @@ class Verbs(click.Group):
             if ctx.resilient_parsing:
                 return None  # a shell that completes a word wants no message
             raise FaultbenchError(f"unknown command {suggest(cmd_name, dict.fromkeys(verbs))}; see `faultbench --help`")
-        return importlib.import_module(f"faultbench.cli.{cmd_name}").command  # type: ignore[no-any-return]
+        return importlib.import_module(f"faultbench.cli.verbs.{cmd_name}").command  # type: ignore[no-any-return]
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,7 +70,7 @@ def _explained(error: FaultbenchError, arguments: Sequence[str], *, debug: bool)
     if debug:
         raise error
     if _wants_events(arguments):
-        from faultbench.progress.events import Events
+        from faultbench.system.progress.events import Events
 
         Events(started_s=_STARTED_S).emit("said", sort="error", message=str(error), exit_code=error.exit_code)
     from faultbench.campaign import CampaignError

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from faultbench.campaign import Campaign, load_campaign
-from faultbench.errors import FaultbenchError
-from faultbench.memory import n_bytes
-from faultbench.plugin_modules import PluginModule, find_module
-from faultbench.progress import Kind, Reporter, reporter
+from faultbench.plugins.modules import PluginModule, find_module
+from faultbench.system.errors import FaultbenchError
+from faultbench.system.memory_budget import n_bytes
+from faultbench.system.progress.reporter import Kind, Reporter, reporter
 
 
 class _Duration(click.ParamType[float]):

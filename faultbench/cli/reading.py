@@ -6,19 +6,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faultbench.forks import meanwhile
-from faultbench.results_folder import read_folder
+from faultbench.results.folder import read_folder
+from faultbench.system.processes import meanwhile
 
 if TYPE_CHECKING:
-    from faultbench.tables import Results
+    from faultbench.results.analysis.results import Results
 
 
 def read(path: Path, *modules: str) -> "Results":
     """The results at path; on return the modules are loaded."""
     gc.set_threshold(100_000)  # rows and figures live until the end; looking for garbage as usual costs a sixth
-    folder = meanwhile(partial(read_folder, path), partial(_load, ("faultbench.tables", *modules)))
+    folder = meanwhile(partial(read_folder, path), partial(_load, ("faultbench.results.analysis.results", *modules)))
 
-    from faultbench.tables import results_of
+    from faultbench.results.analysis.results import results_of
 
     return results_of(folder)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from faultbench.datasets.images import Images, Splits, shifted
-from faultbench.registry import dataset
+from faultbench.plugins.registry import dataset
 
 SPLIT_SEED = 1998
 """The split is a property of the data set, the same in every campaign."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faultbench.errors import FaultbenchError
+from faultbench.system.errors import FaultbenchError
 
 _LEVELS = torch.arange(256).float().div_(255)
 """What `pixels` makes of every grey value."""

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.datasets import MNIST, FashionMNIST
 
-from faultbench.datasets.decoded import data_folder
+from faultbench.datasets.decoded_cache import data_folder
 from faultbench.datasets.images import mirrored, shifted
-from faultbench.datasets.published import Published
-from faultbench.registry import dataset
+from faultbench.datasets.torchvision_datasets import Published
+from faultbench.plugins.registry import dataset
 
 SIDE = 28
 

@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor
 from torchvision.datasets import SVHN
 
-from faultbench.datasets.decoded import data_folder
+from faultbench.datasets.decoded_cache import data_folder
 from faultbench.datasets.images import shifted
-from faultbench.datasets.published import Published
-from faultbench.registry import dataset
+from faultbench.datasets.torchvision_datasets import Published
+from faultbench.plugins.registry import dataset
 
 
 @dataset("svhn")

@@ -20,12 +20,12 @@ from pydantic import (
     model_validator,
 )
 
-from faultbench.disk import replaced
-from faultbench.errors import FaultbenchError
+from faultbench.campaign.stopping_rule import MAX_COUNT, AdaptiveTrials, Count
 from faultbench.gate.packing import packed, unpacked
-from faultbench.records import Trial
-from faultbench.results_folder import LABELS, ber_text
-from faultbench.stopping import MAX_COUNT, AdaptiveTrials, Count
+from faultbench.results.folder import LABELS, ber_text
+from faultbench.results.journal.records import Trial
+from faultbench.system.errors import FaultbenchError
+from faultbench.system.files.disk import replaced
 
 MAX_BYTES = 2**26
 MAX_CELLS = 100_000

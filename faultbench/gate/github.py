@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from faultbench.disk import disk_errors
 from faultbench.gate.judgement import Finding, Judgement
 from faultbench.gate.text import markdown_text
+from faultbench.system.files.disk import disk_errors
 
 
 def annotations(judgement: Judgement) -> list[str]:

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from faultbench.errors import FaultbenchError
-from faultbench.frames import CELL_TYPES
 from faultbench.gate.baseline import Place
-from faultbench.registry import suggest
-from faultbench.results_folder import LABELS
+from faultbench.plugins.registry import suggest
+from faultbench.results.analysis.data_frames import CELL_TYPES
+from faultbench.results.folder import LABELS
+from faultbench.system.errors import FaultbenchError
 
 _HEAD = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*([^\s@<>=]+)\s*(?:@(.*))?", re.DOTALL)
 _SELECTOR = re.compile(r'\s*(\w+)\s*=\s*(?:"([^"]*)"|([^",]*))\s*(,|$)')

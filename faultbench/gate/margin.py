@@ -2,7 +2,7 @@
 
 import re
 
-from faultbench.errors import FaultbenchError
+from faultbench.system.errors import FaultbenchError
 
 _NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?")
 

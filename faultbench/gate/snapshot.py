@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from faultbench.campaign import Campaign, Cell, digest
-from faultbench.errors import FaultbenchError
 from faultbench.gate.baseline import Baseline, KeptCell, Place, kept_trials
-from faultbench.results_folder import LABELS, CellEntry, ResultsFolder
+from faultbench.results.folder import LABELS, CellEntry, ResultsFolder
+from faultbench.system.errors import FaultbenchError
 
 SETTINGS = ("seed", "images", "batch", "training")
 """What all cells of a campaign have in common; with others no trial has a partner."""

@@ -12,8 +12,8 @@ from rich.text import Text
 from faultbench.gate.baseline import Place, place_text
 from faultbench.gate.judgement import Judgement
 from faultbench.gate.verdicts import Verdict
-from faultbench.results_folder import LABELS, ber_text
-from faultbench.stats import CONFIDENCE
+from faultbench.results.folder import LABELS, ber_text
+from faultbench.results.stats import CONFIDENCE
 
 HEADERS = ("BER", "trials", "then", "now", "difference", "", "p (Holm)", "verdict", "why")
 LIMITS = ("limit", "cell", "verdict", "value")

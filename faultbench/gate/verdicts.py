@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from faultbench import stats
 from faultbench.gate.baseline import Baseline, KeptCell, Place
 from faultbench.gate.snapshot import Snapshot
+from faultbench.results import stats
 
 State = Literal["identical", "kept", "undecided", "regression", "changed", "unfinished"]
 

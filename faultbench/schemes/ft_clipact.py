@@ -10,17 +10,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from faultbench.activations import ClipToZero, Granularity
-from faultbench.faults.bernoulli import Bernoulli
-from faultbench.faults.fault_map import FaultMap
-from faultbench.network import Network, Site
-from faultbench.progress import Task
-from faultbench.registry import scheme
-from faultbench.schemes.effort import Effort, Extent, first
-from faultbench.schemes.profile import profiled_bounds
+from faultbench.memory.fault_map import FaultMap
+from faultbench.memory.faults.bernoulli import Bernoulli
+from faultbench.networks.network import Network, Site
+from faultbench.plugins.registry import scheme
+from faultbench.schemes.bounded_activations import ClipToZero, Granularity
+from faultbench.schemes.fitting.effort import Effort, Extent, first
+from faultbench.schemes.fitting.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, Schedule, granularities
-from faultbench.staging.golden import Staging
-from faultbench.trial import Evaluation, fault_space
+from faultbench.system.progress.reporter import Task
+from faultbench.trials.evaluation import Evaluation, fault_space
+from faultbench.trials.staging.golden_run import Staging
 
 N_INJECTIONS = {"paper": 20, "fast": 4}
 """Fault maps at each rate when the option is left open."""

@@ -10,16 +10,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faultbench.activations import ClipToZero, Granularity, Smooth
-from faultbench.devices import fused
-from faultbench.network import Site
-from faultbench.progress import Task
-from faultbench.registry import scheme
-from faultbench.schemes.bound_training import STEEPNESS, Student, mean_square
-from faultbench.schemes.effort import Effort, Extent, first
-from faultbench.schemes.profile import profiled_bounds
+from faultbench.networks.network import Site
+from faultbench.networks.training import accuracy, descend, shuffled
+from faultbench.plugins.registry import scheme
+from faultbench.schemes.bounded_activations import ClipToZero, Granularity, Smooth
+from faultbench.schemes.fitting.bound_training import STEEPNESS, Student, mean_square
+from faultbench.schemes.fitting.effort import Effort, Extent, first
+from faultbench.schemes.fitting.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
-from faultbench.training import accuracy, descend, shuffled
+from faultbench.system.devices import fused
+from faultbench.system.progress.reporter import Task
 
 DECAYS = tuple(4.0 * 10.0**-exponent for exponent in range(1, 12))
 """The geometric line search over AdamW's decoupled decay: 4e-1 to 4e-11."""

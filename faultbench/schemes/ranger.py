@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from faultbench.activations import ClipToZero, Granularity, Saturate
-from faultbench.network import Site
-from faultbench.registry import scheme
-from faultbench.schemes.effort import Effort, Extent
-from faultbench.schemes.profile import profiled_bounds
+from faultbench.networks.network import Site
+from faultbench.plugins.registry import scheme
+from faultbench.schemes.bounded_activations import ClipToZero, Granularity, Saturate
+from faultbench.schemes.fitting.effort import Effort, Extent
+from faultbench.schemes.fitting.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
 
 

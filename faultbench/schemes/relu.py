@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from faultbench.network import Site
-from faultbench.registry import scheme
-from faultbench.schemes.effort import Effort, Extent
+from faultbench.networks.network import Site
+from faultbench.plugins.registry import scheme
+from faultbench.schemes.fitting.effort import Effort, Extent
 from faultbench.schemes.scheme import Fitted, Fitting
 
 

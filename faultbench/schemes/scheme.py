@@ -8,13 +8,13 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from faultbench.activations import Bounds, Granularity, bounds_shape
 from faultbench.datasets import Augment, Images
-from faultbench.formats.codec import Codec, quantised
-from faultbench.network import Network, Site
-from faultbench.progress import Reporter
-from faultbench.schemes.recording import profile
-from faultbench.torch_streams import torch_generator
+from faultbench.memory.formats.codec import Codec, quantised
+from faultbench.networks.network import Network, Site
+from faultbench.schemes.bounded_activations import Bounds, Granularity, bounds_shape
+from faultbench.schemes.fitting.activation_recorder import profile
+from faultbench.system.progress.reporter import Reporter
+from faultbench.system.torch_streams import torch_generator
 
 N_PROFILED = 3000
 """Images profiled, as in the ProAct authors' released code; fewer where the training set is smaller."""

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_datasets import unplugged, write_classes, write_idx
+from datasets import unplugged, write_classes, write_idx
 from scipy.io import savemat
 from torchvision.datasets import CIFAR10, CIFAR100, MNIST, SVHN, FashionMNIST
 
-from faultbench import registry
 from faultbench.datasets import Dataset, Images, Splits
-from faultbench.errors import FaultbenchError
+from faultbench.plugins import registry
+from faultbench.system.errors import FaultbenchError
 
 N_TEST, N_TRAIN_A_FILE = 10_000, 1200
 """CIFAR's own test size, and so few training images a file that 3,000 can still be held out."""

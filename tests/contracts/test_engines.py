@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from faultbench import registry
-from faultbench.engines.engine import Done, Engine, Event, Failed
-from faultbench.engines.serial import Serial
-from faultbench.halting import Stop
-from faultbench.supervisor import Result, SetAside, Supervisor
+from faultbench.plugins import registry
+from faultbench.runner.engines.engine import Done, Engine, Event, Failed
+from faultbench.runner.engines.serial import Serial
+from faultbench.runner.engines.supervisor import Result, SetAside, Supervisor
+from faultbench.system.signals import Stop
 
 NEEDED = {"dask": "distributed", "ray": "ray"}
 """Engine → the package of its extra; the engine's name is also the marker."""

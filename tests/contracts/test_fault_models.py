@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from faultbench import registry
-from faultbench.faults.space import FaultSpace, StoredTensor
-from faultbench.formats.fixed import FixedPoint
+from faultbench.memory.fault_space import FaultSpace, StoredTensor
+from faultbench.memory.formats.fixed_point import FixedPoint
+from faultbench.plugins import registry
 
 SIZES = {"conv.weight": 4000, "bounds.relu": 1, "conv.bias": 40, "empty": 0, "linear.weight": 700}
 

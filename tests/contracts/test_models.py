@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 import torch
-from made_networks import randomise, same_bits, some_images
+from networks import randomise, same_bits, some_images
 from torch import Tensor, nn
 
-from faultbench import registry
-from faultbench.errors import FaultbenchError
-from faultbench.network import Network, Site, trace
+from faultbench.networks.network import Network, Site, trace
+from faultbench.plugins import registry
+from faultbench.system.errors import FaultbenchError
 
 SHAPES = ((1, 8, 8), (3, 32, 32))
 """The images of the data sets; a network is tried on the first that it takes."""

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from faultbench.formats.codec import Codec, quantised
-from faultbench.registry import build, catalogue
+from faultbench.memory.formats.codec import Codec, quantised
+from faultbench.plugins.registry import build, catalogue
 
 EXAMPLES = {"q<integer>.<fraction>": ["q15.16", "q0.31", "q31.0", "q8.16", "q9.16", "q7.8", "q0.1", "q1.0"]}
 """What to try for a name with placeholders; the others stand for themselves."""

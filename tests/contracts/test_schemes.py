@@ -10,17 +10,17 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
-from made_fittings import on_digits
-from made_networks import same_bits, state_of, unchanged
+from fittings import on_digits
+from networks import same_bits, state_of, unchanged
 from torch import Tensor
 
-from faultbench import registry
-from faultbench.activations import bounds_shape
 from faultbench.datasets import Splits
-from faultbench.network import Network
+from faultbench.networks.network import Network
+from faultbench.networks.training import accuracy
+from faultbench.plugins import registry
 from faultbench.schemes import fitact, ft_clipact, hyrelu_proact
+from faultbench.schemes.bounded_activations import bounds_shape
 from faultbench.schemes.scheme import Fitted, Fitting, Scheme, granularities, protected
-from faultbench.training import accuracy
 
 N_TRAIN, N_CALIBRATION = 320, 100
 

@@ -1,0 +1,181 @@
+"""Results as LaTeX tables for papers: booktabs, and nothing else beyond a plain LaTeX."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from faultbench.output.export.accuracy_table import UNKNOWN, Entry, Row, Style, columns, rows
+from faultbench.output.export.latex_escape import escaped
+from faultbench.results.analysis.blocks import (
+    UNTRIED,
+    Block,
+    blocks,
+    images_text,
+    overhead_text,
+    overheads,
+    protection,
+    ratio_texts,
+    shared_count,
+)
+from faultbench.results.analysis.cell_summary import interval_text
+from faultbench.results.analysis.results import Results
+from faultbench.results.folder import ber_text
+
+ROWS_A_TABLE = 30
+"""Protected networks in one floating table; the blocks after them go into the next one."""
+
+_ALIGNED = {"brackets": "c", "plusminus": "l", "none": "r"}
+
+
+def latex(results: Results, style: Style = Style()) -> str:  # noqa: B008 - frozen
+    """Tables of accuracy, schemes down, BERs across, a block a data set and model; then one of overheads.
+
+    For the body of a document that loads booktabs. Intervals in brackets stand below their mean, so that six
+    BERs fit the width of a page.
+    """
+    name = results.manifest.campaign
+    parts = [f"% Accuracy and overheads of the campaign {name}; \\usepackage{{booktabs}} goes into the preamble."]
+    for number, part in enumerate(_pages(blocks(results)), 1):
+        parts.append(_accuracy_table(part, results, style, label=f"tab:{name}-accuracy" + _suffix(number)))
+    costs = overheads(results)
+    if costs:
+        parts.append(_overhead_table(costs, label=f"tab:{name}-overhead"))
+    return "\n".join(parts)
+
+
+def _pages(found: Sequence[Block]) -> Iterator[list[Block]]:
+    page: list[Block] = []
+    for block in found:
+        if page and sum(len(one.lines) for one in (*page, block)) > ROWS_A_TABLE:
+            yield page
+            page = []
+        page.append(block)
+    yield page
+
+
+def _suffix(number: int) -> str:
+    return "" if number == 1 else f"-{number}"
+
+
+def _accuracy_table(part: Sequence[Block], results: Results, style: Style, *, label: str) -> str:
+    bers = columns(part[0])
+    n_columns = 2 + len(bers)
+    body = [
+        rf"& & \multicolumn{{{len(bers)}}}{{c}}{{Bit error rate}} \\",
+        rf"\cmidrule(l){{3-{n_columns}}}",
+        _line(["Scheme", "Golden", *(_power(ber_text(ber)) for ber in bers)]),
+    ]
+    for block in part:
+        body += _block_title(block.name, n_columns)
+        for row in rows(block, style):
+            body += _row_lines(row, style)
+    aligned = "lr" + _ALIGNED[style.ci] * len(bers)
+    return _table(body, aligned, _accuracy_caption(part, results, style), label)
+
+
+def _row_lines(row: Row, style: Style) -> Iterator[str]:
+    """One line; a second one with the intervals where they are in brackets and there are any."""
+    yield _line([_name(row.label), _number(row.golden), *(_cell(entry, style) for entry in row.entries)])
+    intervals = [_brackets(entry) for entry in row.entries]
+    if style.ci == "brackets" and any(intervals):
+        yield _line(["", "", *intervals])
+    if style.ci != "none":
+        yield r"\addlinespace[2pt]"
+
+
+def _brackets(entry: Entry | None) -> str:
+    return rf"\scriptsize [{entry.low}, {entry.high}]" if entry and entry.mean != UNKNOWN else ""
+
+
+def _cell(entry: Entry | None, style: Style) -> str:
+    if entry is None or entry.mean == UNKNOWN:
+        return "" if entry is None else "--"
+    mean = rf"\textbf{{{entry.mean}}}" if entry.is_best else entry.mean
+    dagger = r"\rlap{$^{\dagger}$}" if entry.is_limited and style.ci == "brackets" else ""
+    dagger = dagger or (r"$^{\dagger}$" if entry.is_limited else "")
+    if style.ci != "plusminus":
+        return mean + dagger
+    if entry.below == entry.above:
+        return rf"{mean}$\,\pm\,{entry.above}${dagger}"
+    return rf"{mean}$^{{+{entry.above}}}_{{-{entry.below}}}${dagger}"
+
+
+def _accuracy_caption(part: Sequence[Block], results: Results, style: Style) -> str:
+    cells = pd.concat([line.cells for block in part for line in block.lines])
+    interval = (
+        "" if style.ci == "none" else ", with the " + escaped(interval_text(results.manifest.rule)) + " over trials"
+    )
+    counts = f"{shared_count(cells.trials)} trials a cell and {images_text(cells)} images a trial"
+    notes = [rf"Mean accuracy in \% over {counts}{interval}. Golden: without faults."]
+    if style.best:
+        notes.append("Bold: the highest mean of a column; differences are not tested.")
+    limited = cells[cells.limited & (cells.trials > 0)]
+    if len(limited):
+        rule = results.manifest.rule
+        asked = f"{rule.n_max:,}" if rule.until is None else f"at most {rule.n_max:,}"
+        notes.append(rf"$^{{\dagger}}$LIMITED: {shared_count(limited.trials)} of the {asked} trials asked for.")
+    if (cells.trials == 0).any():
+        notes.append("--: no trial recorded.")
+    return " ".join(notes)
+
+
+def _overhead_table(costs: Mapping[tuple[str, ...], pd.DataFrame], *, label: str) -> str:
+    heads = ["Scheme", "Bounds", r"Memory (\%)", "Latency", "Fit (s)", "Epochs", "Injections"]
+    body = [_line(heads)]
+    for names, found in costs.items():
+        body += _block_title(", ".join(names), len(heads))
+        body += [_line(_cost_cells(row)) for row in found.to_dict("records")]
+    caption = (
+        r"Overheads: bounds, and their memory in \% of the parameters; time of an inference in relation to the "
+        r"unprotected network, with its 95\,\% interval; fitting in seconds, epochs of training and fault injections. "
+        + UNTRIED
+    )
+    return _table(body, "l" + "r" * (len(heads) - 1), caption, label)
+
+
+def _cost_cells(row: Mapping[Any, Any]) -> list[str]:
+    ratio = ratio_texts(row)
+    latency = rf"{ratio[0]} {{\scriptsize [{ratio[1]}, {ratio[2]}]}}" if ratio else "--"
+    fitting = [f"{row['fit_seconds']:,.1f}", f"{row['fit_epochs']:,}", f"{row['fit_injections']:,}"]
+    name = _name(protection(row["scheme"], row["guard"]))
+    return [name, f"{row['bounds']:,}", overhead_text(row["memory_overhead_pct"]), latency, *fitting]
+
+
+def _table(body: Iterable[str], aligned: str, caption: str, label: str) -> str:
+    lines = [
+        r"\begin{table*}[tb]",
+        r"\centering\small\setlength{\tabcolsep}{3.5pt}\setlength{\belowcaptionskip}{4pt}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{@{{}}{aligned}@{{}}}}",
+        r"\toprule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _block_title(name: str, n_columns: int) -> list[str]:
+    return [r"\midrule", rf"\multicolumn{{{n_columns}}}{{@{{}}l}}{{\itshape {escaped(name)}}} \\"]
+
+
+def _line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _name(label: str) -> str:
+    """In braces: after the end of a row LaTeX takes a star or a bracket for an argument of its."""
+    return f"{{{escaped(label)}}}"
+
+
+def _number(text: str) -> str:
+    return "--" if text == UNKNOWN else text
+
+
+def _power(ber: str) -> str:
+    """3e-7 as a power of ten."""
+    digits, _, exponent = ber.partition("e")
+    return f"$10^{{{exponent}}}$" if digits == "1" else rf"${digits} \cdot 10^{{{exponent}}}$"

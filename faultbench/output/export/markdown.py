@@ -1,0 +1,149 @@
+"""Results as Markdown tables, for READMEs and pull requests."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from faultbench.campaign.stopping_rule import Rule
+from faultbench.output.export.accuracy_table import UNKNOWN, Entry, Style, caption, columns, rows
+from faultbench.results.analysis.blocks import (
+    UNTRIED,
+    Block,
+    blocks,
+    images_text,
+    overhead_text,
+    overheads,
+    protection,
+    ratio_texts,
+    shared_count,
+)
+from faultbench.results.analysis.cell_summary import interval_text
+from faultbench.results.analysis.critical_ber import DROPS, SHOWN_PROBABILITY, critical_text
+from faultbench.results.analysis.results import Results
+from faultbench.results.folder import LABELS, ber_text
+
+_COSTS_CAPTION = (
+    "Overheads: bounds, and their memory in % of the parameters; time of an inference in relation to the unprotected "
+    "network, and its 95% interval; fitting in seconds, epochs of training and fault injections; the median of bound "
+    f"/ profiled maximum. {UNTRIED}"
+)
+
+
+_BEST = "Bold: the highest mean of a column; differences are not tested."
+
+
+def markdown(results: Results, style: Style = Style()) -> str:  # noqa: B008 - frozen
+    """A table for each block of the results: schemes down, BERs across, golden accuracy first.
+
+    A cell is the mean accuracy of its trials and its interval, in per cent; one with fewer trials than the
+    campaign asks for says LIMITED and how many it has, one without any is a dash. Resilience and critical BERs
+    follow where trials are recorded at every BER, then the overheads of the block's
+    networks follow, where they are recorded; blocks that differ in the fault model alone share them.
+    """
+    parts = [f"# {_plain(results.manifest.campaign)}"]
+    costs = overheads(results)
+    for block in blocks(results):
+        parts += [
+            f"## {_plain(block.name)}",
+            caption(block, style, results.manifest.rule) + (f" {_BEST}" if style.best else ""),
+            "\n".join(_table(block, style, results.manifest.rule)),
+        ]
+        if survival := list(_survival_table(block, results)):
+            parts += [_survival_caption(block, results), "\n".join(survival)]
+        if block.costs in costs:
+            parts += [_COSTS_CAPTION, "\n".join(_costs_table(costs.pop(block.costs)))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(block: Block, style: Style, rule: Rule) -> Iterator[str]:
+    bers = columns(block)
+    yield _row(["scheme", "golden", *(f"BER {ber_text(ber)}" for ber in bers)])
+    yield _row(["---", *["---:"] * (len(bers) + 1)])
+    for row in rows(block, style):
+        cells = (_cell(entry, style, rule) if entry else "" for entry in row.entries)
+        yield _row([_plain(row.label), row.golden, *cells])
+
+
+def _cell(entry: Entry, style: Style, rule: Rule) -> str:
+    if entry.mean == UNKNOWN:
+        return UNKNOWN
+    mean = f"**{entry.mean}**" if entry.is_best else entry.mean
+    asked = "" if rule.until else f"/{rule.n_max}"
+    limited = f" LIMITED {entry.n_trials}{asked}" if entry.is_limited else ""
+    return mean + _interval(entry, style) + limited
+
+
+def _interval(entry: Entry, style: Style) -> str:
+    if style.ci == "none":
+        return ""
+    if style.ci == "brackets":
+        return f" [{entry.low}, {entry.high}]"
+    return f" ± {entry.above}" if entry.below == entry.above else f" +{entry.above} −{entry.below}"
+
+
+def _survival_caption(block: Block, results: Results) -> str:
+    rule, cells = results.manifest.rule, pd.concat([line.cells for line in block.lines])
+    networks = cells[[*LABELS]].drop_duplicates()
+    counts = shared_count(results.critical.merge(networks, on=[*LABELS]).trials)
+    return (
+        f"Resilience: mean area under accuracy against log BER, and its {interval_text(rule)}. Critical BER: the "
+        f"largest tried up to which {100 * SHOWN_PROBABILITY:g}% of the trials stay less than so many points below "
+        f"golden, and its {100 * rule.confidence:g}% interval by order statistics, from a BER that is held to the "
+        f"first that is not. Over the {counts} trials recorded at every BER, {images_text(cells)} images a trial."
+    )
+
+
+def _survival_table(block: Block, results: Results) -> Iterator[str]:
+    critical = results.critical[results.critical.probability == SHOWN_PROBABILITY]
+    by_network = {labels: rows.to_dict("records") for labels, rows in critical.groupby([*LABELS], sort=False)}
+    areas = {tuple(row[label] for label in LABELS): row for row in results.resilience.to_dict("records")}
+    networks = [(line, tuple(line.cells[[*LABELS]].iloc[0])) for line in block.lines]
+    if not any(labels in by_network for _, labels in networks):
+        return
+    yield _row(["scheme", "resilience", *(f"critical BER, {100 * drop:g}" for drop in DROPS)])
+    yield _row(["---", *["---:"] * (1 + len(DROPS))])
+    for line, labels in networks:
+        found, lowest = by_network.get(labels, ()), line.cells.ber.min()
+        bers = [" ".join(critical_text(row, lowest)) for row in found] or [UNKNOWN] * len(DROPS)
+        yield _row([_plain(line.label), _area(areas.get(labels)), *bers])
+
+
+def _area(row: Mapping[Any, Any] | None) -> str:
+    if row is None:
+        return UNKNOWN
+    low = math.floor(1000 * row["resilience_ci_low"]) / 1000
+    high = math.ceil(1000 * row["resilience_ci_high"]) / 1000
+    return f"{row['resilience']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _costs_table(rows: pd.DataFrame) -> Iterator[str]:
+    yield _row(["scheme", "bounds", "memory (%)", "latency", "fitting (s)", "epochs", "injections", "bound / maximum"])
+    yield _row(["---", *["---:"] * 7])
+    for row in rows.to_dict("records"):
+        label, memory = _plain(protection(row["scheme"], row["guard"])), overhead_text(row["memory_overhead_pct"])
+        fitting = (f"{row['fit_seconds']:,.1f}", f"{row['fit_epochs']:,}", f"{row['fit_injections']:,}")
+        yield _row([label, f"{row['bounds']:,}", memory, _latency(row), *fitting, _ratio(row["bounds_to_maxima"])])
+
+
+def _latency(row: Mapping[Any, Any]) -> str:
+    ratio = ratio_texts(row)
+    return f"{ratio[0]} [{ratio[1]}, {ratio[2]}]" if ratio else UNKNOWN
+
+
+def _ratio(bounds_to_maxima: float) -> str:
+    return UNKNOWN if math.isnan(bounds_to_maxima) else f"{bounds_to_maxima:.3g}"
+
+
+def _row(fields: Iterable[str]) -> str:
+    return f"| {' | '.join(fields)} |"
+
+
+def _plain(label: str) -> str:
+    """The label as Markdown prints it letter by letter: a bar would end the table's cell.
+
+    What a spreadsheet takes for the start of a formula is escaped too, for those who paste the text into one.
+    """
+    return re.sub(r"([\\`*|<]|^[=+@-])", r"\\\1", label)

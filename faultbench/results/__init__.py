@@ -1,0 +1,1 @@
+"""Results of runs: journal, manifest, statistics and analysis."""

@@ -1,0 +1,1 @@
+"""What recorded trials say: tables of cells, comparisons, critical BERs and maps of harm."""

@@ -1,0 +1,1 @@
+"""Preparing, running, checking and replaying campaigns."""
