@@ -12,10 +12,10 @@ import torch
 from bench import SHAPE, machine, model, pixels
 from torch import Tensor
 
-from faultbench.networks.network import trace
+from faultbench.networks.tracing.trace import trace
 from faultbench.plugins import registry
 from faultbench.runner.subjects.overhead import latency
-from faultbench.schemes.scheme import equal_bounds, protected
+from faultbench.schemes.scheme import equal_bounds, protect_copy
 
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "clip to zero, layer": ("clip_act", {}),
@@ -46,7 +46,7 @@ def _print_latencies(name: str, images: Tensor) -> None:
     network = trace(model(name), SHAPE)
     for form, (scheme_name, options) in FORMS.items():
         scheme = registry.build("scheme", scheme_name, options)
-        measured = latency(protected(network, scheme, equal_bounds(network, scheme, 2.0)), network, images)
+        measured = latency(protect_copy(network, scheme, equal_bounds(network, scheme, 2.0)), network, images)
         print(f"{name:10}{form:22}{measured.ratio:6.2f}  [{measured.ci_low:.2f}, {measured.ci_high:.2f}]")
 
 

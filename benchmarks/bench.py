@@ -14,7 +14,7 @@ from faultbench.memory.fault_space import FaultSpace, StoredTensor
 from faultbench.memory.formats.codec import quantised
 from faultbench.networks.training import initialise
 from faultbench.plugins import registry
-from faultbench.results.manifest_file import environment
+from faultbench.results.environment import environment
 
 FORMATS = ("q15.16", "float32")
 BERS = (1e-8, 1e-7, 1e-6, 1e-5)

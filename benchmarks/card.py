@@ -27,11 +27,12 @@ from torch.nn import functional as F
 
 from faultbench.datasets import Images
 from faultbench.memory.faults.bernoulli import Bernoulli
-from faultbench.memory.injection import injected
-from faultbench.networks.network import trace
+from faultbench.memory.injection import inject_faults
+from faultbench.networks.stored.network_memory import fault_space
+from faultbench.networks.tracing.trace import trace
 from faultbench.plugins import registry
-from faultbench.system.devices import card, compute_exactly, finish, in_tf32
-from faultbench.trials.evaluation import Evaluation, fault_space
+from faultbench.system.devices import card_name, compute_exactly, in_tf32, synchronize
+from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.staging.golden_run import Staging
 
 BATCHES = {"alexnet": (64, 256, 1000, 2500), "vgg16": (64, 256, 512, 1000, 2500), "resnet20": (64, 256, 1000, 2500)}
@@ -49,11 +50,11 @@ def seconds(work: Callable[[], Any], device: torch.device) -> float:
     """Of one call, the mean of many."""
     for _ in range(2):
         work()
-    finish(device)
+    synchronize(device)
     started, n_done = perf_counter(), 0
     while perf_counter() - started < BUDGET_S:
         work()
-        finish(device)
+        synchronize(device)
         n_done += 1
     return (perf_counter() - started) / n_done
 
@@ -109,7 +110,7 @@ def trials(device: torch.device) -> Iterator[dict[str, Any]]:
 
             def inject() -> None:
                 for fault_map in maps:  # noqa: B023 - called at once
-                    with injected(space, fault_map):  # noqa: B023
+                    with inject_faults(space, fault_map):  # noqa: B023
                         pass
 
             outcomes = {run: [run.outcome(fault_map) for fault_map in maps] for run in (staged, whole)}
@@ -136,7 +137,7 @@ def main() -> None:
         raise SystemExit("torch finds no CUDA card here; `faultbench doctor` says what it finds")
     compute_exactly(given.device)
     device = torch.device(given.device)
-    note = f"{card() if given.device == 'cuda' else 'processor'}, torch {torch.__version__}"
+    note = f"{card_name() if given.device == 'cuda' else 'processor'}, torch {torch.__version__}"
     for measured in (inference, training, trials):
         write_csv(given.output / f"card_{measured.__name__}.csv", measured(device), note)
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from statistics import median
 
 from faultbench.plugins.registry import build, catalogue
-from faultbench.runner.engines.supervisor import Supervisor
-from faultbench.system.signals import Stop
+from faultbench.runner.engines.supervisor import Supervisor, SupervisorOptions
 
 N_TASKS = 500
 N_ROUNDS = 5
@@ -23,8 +22,8 @@ def overhead_ms(name: str, n_workers: int) -> float:
     engine = build("engine", name, {}, n_workers=n_workers)
 
     def run(tasks: Iterable[int]) -> None:
-        supervisor = Supervisor(engine, int, split=lambda task: [task], named=str, stop=Stop(), told=lambda _: None)
-        for _ in supervisor.run(tasks):
+        options = SupervisorOptions[int](split=lambda task: [task], title_of=str, on_message=lambda _: None)
+        for _ in Supervisor(engine, int, options).run(tasks):
             pass
 
     try:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from faultbench.memory.fault_space import FaultSpace
 from faultbench.memory.faults.bernoulli import Bernoulli
-from faultbench.memory.injection import injected
+from faultbench.memory.injection import inject_faults
 
 NETWORKS = ("vgg16", "alexnet")
 N_IMAGES = 256
@@ -46,7 +46,7 @@ def timed_injection(network: nn.Module, image: Tensor, memory: FaultSpace, *, be
     start = perf_counter()
     fault_map = Bernoulli().draw(memory, ber=ber, seed=0, trial=trial)
     drawn = perf_counter()
-    with injected(memory, fault_map):
+    with inject_faults(memory, fault_map):
         inside = perf_counter()
         network(image)
         leaving = perf_counter()

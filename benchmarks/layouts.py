@@ -3,10 +3,10 @@
     python benchmarks/layouts.py [--rounds N] [--output DIR]
 
 In processor time, on one thread. layouts.csv has for convolutions (filters, channels in and out, side of map)
-how many times as fast they are row-major: above 1, row-major is the faster, and
-`faultbench/networks/memory_layout.py` draws its line there. layouts_networks.csv has for whole networks how many times
-as fast they are as faultbench lays them out, against all of it channels-last and
-against all of it row-major, torch's default.
+how many times as fast they are row-major: above 1, row-major is the faster, and the line that
+`faultbench/networks/memory_layout.py` draws is there. layouts_networks.csv has for whole networks how many times as
+fast they are as faultbench lays them out, against all of it channels-last and against all of it row-major, torch's
+default.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from bench import DOCS, SHAPE, machine, median_ratio, model, pixels, seconds, wr
 from torch import nn
 
 from faultbench.networks.memory_layout import row_major_layers
-from faultbench.networks.network import trace
+from faultbench.networks.tracing.trace import trace
 
 FILTERS = (3, 1)
 CHANNELS = (64, 128, 192, 256, 512)

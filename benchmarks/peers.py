@@ -43,10 +43,11 @@ from torch import Tensor, nn
 from faultbench.datasets import Images
 from faultbench.memory.fault_map import FaultMap
 from faultbench.memory.faults.bernoulli import Bernoulli
-from faultbench.memory.injection import injected
-from faultbench.networks.network import trace
+from faultbench.memory.injection import inject_faults
+from faultbench.networks.stored.network_memory import fault_space
+from faultbench.networks.tracing.trace import trace
 from faultbench.plugins import registry
-from faultbench.trials.evaluation import Evaluation, fault_space
+from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.staging.golden_run import Staging
 
 NETWORKS = ("alexnet", "vgg16", "resnet20", "resnet50")
@@ -115,7 +116,7 @@ class Pytorchfi:
         fault_map = Bernoulli().draw(self.space, ber=ber, seed=0, trial=number)
         found = self.space.locate(fault_map.addresses)
         hit = dict.fromkeys(zip(found.tensor.tolist(), found.word.tolist(), strict=True))
-        with injected(self.space, fault_map):
+        with inject_faults(self.space, fault_map):
             values = [self.space.stored[layer].tensor.flatten()[word].item() for layer, word in hit]
         indices = [np.unravel_index(word, self.space.stored[layer].tensor.shape) for layer, word in hit]
         padded = [([int(n) for n in index] + [None, None])[:4] for index in indices]
@@ -131,7 +132,7 @@ class Pytorchfi:
         """Its logits are those of our injection, bit for bit."""
         fault_map, told = self.places(ber, 0)
         theirs = self.trial(told)
-        with injected(self.space, fault_map):
+        with inject_faults(self.space, fault_map):
             ours = logits_of(self.built, self.batches)
         for one, other in zip(ours, theirs, strict=True):
             if not torch.equal(one.view(torch.int32), other.view(torch.int32)):

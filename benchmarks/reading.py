@@ -25,10 +25,10 @@ from time import perf_counter
 
 import numpy as np
 
-from faultbench.results.flip_counts import FOLDER, PARTS, WHOLE, FlipCounts, fails, save
+from faultbench.results.environment import environment
+from faultbench.results.flip_counts import ACCURACY_UNIT, FOLDER, WHOLE_MEMORY, FlipCounts, has_failed, save_counts
 from faultbench.results.journal.journal import Journal
 from faultbench.results.journal.records import Golden, Overhead, Trial
-from faultbench.results.manifest_file import environment
 
 NETWORKS = {"alexnet": (23_272_266, 66_176), "vgg16": (14_719_818, 276_480), "resnet50": (23_520_842, 2_875_392)}
 """Network → its parameters and its bounds, one a neuron."""
@@ -117,8 +117,8 @@ def attributed(cell: MadeCell, trials: Sequence[Trial], golden: Golden) -> FlipC
     sizes = rng.dirichlet(np.full(LAYERS[cell.model], 0.5))
     owners = [(f"layer{place}", kind) for place in range(len(sizes)) for kind in ("weights", "biases")]
     shares = np.stack([sizes, sizes / 1_000], axis=1).ravel() / 64
-    failed = np.array([fails(trial, golden) for trial in trials])
-    right = PARTS * np.array([trial.n_correct for trial in trials]) // N_IMAGES
+    failed = np.array([has_failed(trial, golden) for trial in trials])
+    right = ACCURACY_UNIT * np.array([trial.n_correct for trial in trials]) // N_IMAGES
     keys = list(np.ndindex(len(owners), 32, 2)) + [(len(owners), *key) for key in np.ndindex(32, 2)]
     expected = np.append(np.repeat(shares, 64), np.full(64, 1 / 64)) * np.mean([trial.n_flips for trial in trials])
     rows = []
@@ -129,7 +129,7 @@ def attributed(cell: MadeCell, trials: Sequence[Trial], golden: Golden) -> FlipC
             rows.append((*key, flips.sum(), held.sum(), failed[held].sum(), right[held].sum()))
     numbers = frozenset(trial.trial for trial in trials)
     return FlipCounts(
-        cell.cell, numbers, int(failed.sum()), int(right.sum()), (*owners, WHOLE), np.array(rows, dtype=np.int64)
+        cell.cell, numbers, int(failed.sum()), int(right.sum()), (*owners, WHOLE_MEMORY), np.array(rows, dtype=np.int64)
     )
 
 
@@ -165,7 +165,7 @@ def write(folder: Path, n_trials: int) -> int:
             counts.setdefault(cell.subject, []).append(attributed(cell, trials, costs(cell)[0]))
     (folder / FOLDER).mkdir()
     for subject, found in counts.items():
-        save(folder / FOLDER, subject, found)
+        save_counts(folder / FOLDER, subject, found)
     return each * len(cells())
 
 

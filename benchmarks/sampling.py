@@ -1,4 +1,4 @@
-"""What `images: auto` saves: a few images a trial against all of them, cell by cell, on the same flips.
+"""What `images: auto` saves: a few images per trial against all of them, cell by cell, on the same flips.
 
     python benchmarks/sampling.py CAMPAIGN [-s KEY=VALUE] [--trials 300] [--sampled 360] [--full RESULTS] [--table NAME]
 
@@ -27,17 +27,18 @@ from bench import DOCS, machine, write_csv
 from faultbench.campaign import Cell, load_campaign
 from faultbench.campaign.stopping_rule import N_PILOT
 from faultbench.results import stats
-from faultbench.results.image_samples import accuracy
-from faultbench.results.journal.journal import line, read_journals
+from faultbench.results.image_samples import trial_accuracy
+from faultbench.results.journal.contents import read_journals
+from faultbench.results.journal.lines import line
 from faultbench.results.journal.records import Golden, Trial
 from faultbench.runner.subjects.artifacts import ArtifactStore
-from faultbench.runner.subjects.builder import Bench
-from faultbench.runner.subjects.components import Parts, parts
-from faultbench.runner.tasks.worker import Job, golden_record, run_jobs
+from faultbench.runner.subjects.builder import SubjectBuilder
+from faultbench.runner.subjects.components import Components, build_components
 from faultbench.system.progress.reporter import Silent
 from faultbench.system.threads import threads
 from faultbench.trials.evaluation import Evaluation
-from faultbench.trials.images_per_trial import PILOT_IMAGES, images_a_trial
+from faultbench.trials.images_per_trial import PILOT_IMAGES, choose_n_images
+from faultbench.trials.trial import TrialJob, golden_record, run_jobs
 
 MEMORY_BYTES = 1 << 30
 
@@ -69,7 +70,7 @@ class Side:
         bed, started = self.bed, process_time()
         pilot = self.trials[:N_PILOT]
         n_images = self._n_images(pilot) if self.is_sampled else None
-        jobs = [Job(bed.cell.key, bed.cell.ber, number, n_images) for number in numbers]
+        jobs = [TrialJob(bed.cell.key, bed.cell.ber, number, n_images) for number in numbers]
         found = run_jobs(bed.evaluation, bed.built.fault, bed.cell.subject.seed, jobs)
         for trial in found:
             line(trial.to_record())
@@ -79,11 +80,11 @@ class Side:
     def _n_images(self, pilot: Sequence[Trial]) -> int:
         if len(pilot) < N_PILOT:
             return PILOT_IMAGES
-        return images_a_trial(pilot, self.bed.golden, trial_in_images=self.bed.trial_in_images)
+        return choose_n_images(pilot, self.bed.golden, overhead_images=self.bed.overhead_images)
 
     def told(self) -> Told:
         """What the trials run so far come to."""
-        accuracies = [accuracy(trial, self.bed.golden) for trial in self.trials]
+        accuracies = [trial_accuracy(trial, self.bed.golden) for trial in self.trials]
         n_run = sum(trial.n_images for trial in self.trials if trial.n_flips)
         return Told(stats.mean(accuracies), stats.mean_interval(accuracies), n_run, self.seconds)
 
@@ -95,21 +96,21 @@ class Bed:
     cell: Cell
     evaluation: Evaluation
     golden: Golden
-    built: Parts
-    trial_in_images: float
+    built: Components
+    overhead_images: float
 
 
 def beds(path: Path, overrides: list[str], artifacts: Path) -> Iterator[Bed]:
     """Every cell of a campaign, trained and fitted, its golden run done."""
     campaign = load_campaign(path, overrides)
-    bench = Bench(ArtifactStore(artifacts), Silent(), memory_bytes=MEMORY_BYTES)
+    bench = SubjectBuilder(ArtifactStore(artifacts), Silent(), memory_bytes=MEMORY_BYTES)
     for subject in campaign.subjects:
         cells = [cell for cell in campaign.cells if cell.subject == subject]
-        bench.fitted(subject)
+        bench.fit(subject)
         with threads(1):
             evaluation = bench.evaluation(subject, [cell.ber for cell in cells])
-            golden, built = golden_record(subject, evaluation), parts(subject)
-            cost = built.trial_in_images
+            golden, built = golden_record(subject, evaluation), build_components(subject)
+            cost = built.overhead_images
             yield from (Bed(cell, evaluation, golden, built, cost) for cell in cells)
 
 
@@ -178,7 +179,7 @@ def summary(rows: list[Mapping[str, Any]]) -> str:
 
 def main() -> None:
     """Print a line a cell, write the table, print the sums."""
-    parser = argparse.ArgumentParser(description="A few images a trial against all of them.")
+    parser = argparse.ArgumentParser(description="A few images per trial against all of them.")
     parser.add_argument("campaign", type=Path)
     parser.add_argument("--trials", type=int, default=300, help="over all images (default 300)")
     parser.add_argument("--sampled", type=int, default=360, help="trials over a few images (default 360)")

@@ -30,14 +30,15 @@ from bench import DOCS, SHAPE, machine, model, pixels, seconds, space, write_csv
 from faultbench.campaign import parse_campaign
 from faultbench.datasets import Images
 from faultbench.memory.faults.bernoulli import Bernoulli
-from faultbench.memory.injection import injected
-from faultbench.networks.network import trace
+from faultbench.memory.injection import inject_faults
+from faultbench.networks.stored.network_memory import fault_space
+from faultbench.networks.tracing.trace import trace
 from faultbench.plugins import registry
-from faultbench.runner.campaign_runner import run
+from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.local import Local
-from faultbench.runner.run_options import Terms
+from faultbench.runner.run_options import RunOptions
 from faultbench.system.progress.reporter import Silent
-from faultbench.trials.evaluation import Evaluation, fault_space
+from faultbench.trials.evaluation import Evaluation
 
 CAMPAIGN = """\
 name: scaling
@@ -92,8 +93,8 @@ def _rate(n_workers: int, n_trials: int) -> float:
     engine = Standing(n_workers)
     with TemporaryDirectory() as folder:
         campaign = parse_campaign(CAMPAIGN.format(n_trials=1 + n_trials // N_CELLS), Path(folder) / "scaling.yaml")
-        run(campaign, Path(folder), engine=engine, reporter=Silent(), terms=Terms(limit=1))
-        taken_s = seconds(lambda: run(campaign, Path(folder), engine=engine, reporter=Silent()))
+        run_campaign(campaign, Path(folder), engine=engine, reporter=Silent(), options=RunOptions(limit=1))
+        taken_s = seconds(lambda: run_campaign(campaign, Path(folder), engine=engine, reporter=Silent()))
     engine.end()
     return n_trials // N_CELLS * N_CELLS / taken_s
 
@@ -139,7 +140,7 @@ def flips(n_rounds: int) -> Rows:
 
 
 def _flipped(memory: Any, ber: float, number: int) -> None:
-    with injected(memory, Bernoulli().draw(memory, ber=ber, seed=0, trial=number)):
+    with inject_faults(memory, Bernoulli().draw(memory, ber=ber, seed=0, trial=number)):
         pass
 
 

@@ -17,10 +17,12 @@ from bench import DOCS, SHAPE, machine, model, write_csv
 
 from faultbench.datasets import Images
 from faultbench.memory.formats.fixed_point import FixedPoint
-from faultbench.networks.network import Network, Site, trace
+from faultbench.networks.network import Network, Site
+from faultbench.networks.stored.network_memory import store_parameters
+from faultbench.networks.tracing.trace import trace
 from faultbench.schemes.fitting.profile import profiled_bounds
-from faultbench.schemes.ft_clipact import FtClipAct, Resilience
-from faultbench.schemes.scheme import Fitting, granularities, store
+from faultbench.schemes.ft_clipact import FtClipAct, ThresholdResilience
+from faultbench.schemes.scheme import Fitting, granularities
 from faultbench.system.progress.reporter import Silent
 
 MEMORY_BYTES = 1 << 30
@@ -46,7 +48,7 @@ def fitting(network: Network, images: Images, *, memory_bytes: int) -> Fitting:
 def searched(given: Fitting, site: Site, n_maps: int, highest: float) -> tuple[list[float], float]:
     """The areas that the search at a site asks for, and the seconds that they took with all that came before."""
     started, scheme, areas = thread_time(), FtClipAct(), list[float]()
-    resilience = Resilience(given, site, scheme.rates, n_maps)
+    resilience = ThresholdResilience(given, site, scheme.rates, n_maps)
 
     def area(threshold: float) -> float:
         areas.append(resilience(threshold))
@@ -84,7 +86,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     network = trace(model("alexnet").to(memory_format=torch.channels_last), SHAPE)
-    store(network, FixedPoint(15, 16))
+    store_parameters(network, FixedPoint(15, 16))
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(10, (arguments.images,), generator=generator)
     images = Images(torch.rand(arguments.images, *SHAPE, generator=generator), labels)

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from bench import DOCS, SHAPE, machine, median_ratio, model, pixels, seconds, write_csv
 
-from faultbench.networks.network import trace
+from faultbench.networks.tracing.trace import trace
 from faultbench.trials.staging.channel_splicing import same_bits
 
 

@@ -43,7 +43,7 @@ def verbs(results: Path) -> dict[str, list[str]]:
 def write_results(folder: Path) -> None:
     """A results folder of the campaign in which no trial is done."""
     (folder / "journal").mkdir(parents=True)
-    write_manifest(folder, load_campaign(CAMPAIGN), command=[], execution={}, data={})
+    write_manifest(folder, load_campaign(CAMPAIGN), command=[], execution={}, data={}, findings={})
 
 
 def started(arguments: list[str], *options: str) -> subprocess.CompletedProcess[str]:

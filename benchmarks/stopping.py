@@ -16,10 +16,10 @@ import pandas as pd
 from recorded import Trials, distributions_of
 from scipy import stats as scipy_stats
 
-from faultbench.campaign.stopping_rule import Rule
+from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.results.stats import Interval, mean_interval
 
-RULE = Rule.read({"max": 1000, "min": 30, "until": {"accuracy_halfwidth": 0.02, "confidence": 0.95}})
+RULE = StoppingRule.read({"max": 1000, "min": 30, "until": {"accuracy_halfwidth": 0.02, "confidence": 0.95}})
 N_SAMPLES = 300
 
 

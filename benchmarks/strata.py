@@ -20,21 +20,21 @@ import numpy as np
 from bench import DOCS, machine, write_csv
 
 from faultbench.campaign import Cell, load_campaign
-from faultbench.campaign.stopping_rule import Rule
+from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.results.estimates import accuracies
 from faultbench.results.journal.records import Golden, Trial
 from faultbench.results.journal.strata import Strata
 from faultbench.runner.subjects.artifacts import ArtifactStore
-from faultbench.runner.subjects.builder import Bench
-from faultbench.runner.subjects.components import parts
-from faultbench.runner.tasks.worker import Job, golden_record, in_stratum, run_job
+from faultbench.runner.subjects.builder import SubjectBuilder
+from faultbench.runner.subjects.components import build_components
 from faultbench.system.progress.reporter import Silent
 from faultbench.system.threads import threads
 from faultbench.trials.evaluation import Evaluation
-from faultbench.trials.strata.bit_kinds import Memory
-from faultbench.trials.strata.design import designed
-from faultbench.trials.strata.hazard_pilot import probed
-from faultbench.trials.strata.stratified_faults import Stratified
+from faultbench.trials.strata.bit_kinds import BitKinds
+from faultbench.trials.strata.design import design_strata
+from faultbench.trials.strata.hazard_pilot import probe_hazards
+from faultbench.trials.strata.stratified_faults import StratifiedFaultModel
+from faultbench.trials.trial import TrialJob, golden_record, run_job, with_stratum
 
 MEMORY_BYTES = 1 << 30
 EXPECTED_FLIPS = (0.1, 1, 3, 10)
@@ -42,19 +42,19 @@ EXPECTED_FLIPS = (0.1, 1, 3, 10)
 
 def rows(path: Path, overrides: Sequence[str], artifacts: Path, n_trials: int) -> Iterator[dict[str, Any]]:
     """A row for each protected network and expected number of flips."""
-    bench = Bench(ArtifactStore(artifacts), Silent(), memory_bytes=MEMORY_BYTES)
+    bench = SubjectBuilder(ArtifactStore(artifacts), Silent(), memory_bytes=MEMORY_BYTES)
     for subject in load_campaign(path, overrides).subjects:
-        n_bits = parts(subject).n_bits
+        n_bits = build_components(subject).n_bits
         bers = {flips: flips / n_bits for flips in EXPECTED_FLIPS}
-        bench.fitted(subject)
+        bench.fit(subject)
         with threads(1):
             evaluation = bench.evaluation(subject, list(bers.values()))
-            memory, plain = Memory(evaluation.network, evaluation.space), parts(subject).fault
-            hazards = probed(evaluation, memory, subject.key, subject.seed)
+            memory, plain = BitKinds(evaluation.network, evaluation.space), build_components(subject).fault
+            hazards = probe_hazards(evaluation, memory, subject.key, subject.seed)
             for flips, ber in bers.items():
                 cell = Cell(subject, ber)
-                strata = designed(cell.key, hazards, ber, None)
-                drawing = Stratified.over(memory, hazards, {ber: strata}, plain)
+                strata = design_strata(cell.key, hazards, ber, None)
+                drawing = StratifiedFaultModel.of_memory(memory, hazards, {ber: strata}, plain)
                 two = [run(evaluation, cell, plain, n_trials)]
                 if strata.is_split:
                     two.append(run(evaluation, cell, drawing, n_trials))
@@ -72,8 +72,8 @@ def rows(path: Path, overrides: Sequence[str], artifacts: Path, n_trials: int) -
 
 def run(evaluation: Evaluation, cell: Cell, drawing: Any, n_trials: int) -> list[Trial]:
     """So many trials."""
-    jobs, seed = [Job(cell.key, cell.ber, number) for number in range(n_trials)], cell.subject.seed
-    return [in_stratum(run_job(evaluation, drawing, seed, job), drawing, seed, job) for job in jobs]
+    jobs, seed = [TrialJob(cell.key, cell.ber, number) for number in range(n_trials)], cell.subject.seed
+    return [with_stratum(run_job(evaluation, drawing, seed, job), drawing, seed, job) for job in jobs]
 
 
 def compared(two: list[list[Trial]], golden: Golden, strata: Strata, pilot_trials: float) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def compared(two: list[list[Trial]], golden: Golden, strata: Strata, pilot_trial
     columns: dict[str, Any] = {}
     for name in ("accuracy", "variance", "half_width"):
         columns |= {f"{name}_plain": "", f"{name}_strata": ""}
-    n_trials, rule = len(two[0]), Rule(len(two[0]))
+    n_trials, rule = len(two[0]), StoppingRule(len(two[0]))
     for name, trials, drawn in zip(("plain", "strata"), two, (None, strata), strict=False):
         found = accuracies(trials, golden, drawn)
         variance = float(np.var(found.unscaled, ddof=1))

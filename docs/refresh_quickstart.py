@@ -1,4 +1,4 @@
-"""Put the tables and figures that `make demo` made into docs/quickstart/ and into the README."""
+"""Copy the tables and figures of `make demo` into docs/quickstart/, and the table into the README."""
 
 import json
 import re
@@ -16,7 +16,7 @@ BLOCK = re.compile(r"(<!-- table: docs/quickstart/table.md -->\n).*?(<!-- end of
 
 
 def main() -> None:
-    """Copy from results/quickstart, which must be complete."""
+    """Copy the tables and figures of results/quickstart, which must be complete."""
     results = read_results(MADE)
     if results.cells.limited.any():
         raise SystemExit(f"{MADE} is not complete; run `make demo`")

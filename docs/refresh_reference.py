@@ -5,34 +5,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from faultbench.campaign.choices import known, options_model
+from faultbench.campaign.choices import known_plugins, options_model
 from faultbench.campaign.json_schema import json_schema
 from faultbench.campaign.spec import AXES
-from faultbench.plugins.registry import Entry
+from faultbench.plugins.registry import PluginDeclaration
 
 PAGE = Path(__file__).parent / "reference.md"
 
 HEAD = """# Campaign files
 
-Made by `docs/refresh_reference.py` from the schema that `faultbench schema` prints for editors; `faultbench list`
-prints the same of the plug-ins of a kind. Lists are axes of the grid. `-s key=value` on the command line overrides one.
+`docs/refresh_reference.py` makes this page from the schema that `faultbench schema` prints for editors.
+`faultbench list` shows the same for the plug-ins of a kind. Lists are axes of the grid. `-s key=value` on the command
+line overrides a key.
 
 ## Keys
 """
 
 ENTRIES = """
-An entry of an axis is a name, or a mapping with a name, a `label` that tables and plots print, and the options of the
-plug-in: `{name: clip_act, granularity: channel, label: Clip-Act (channel)}`. Entries of `models` also take
-`when: {dataset: …}`, the data sets that they are for, and `weights`, a file to load instead of training, or a mapping:
+An entry of an axis is a name, or a mapping with a name, a `label` for tables and plots, and the options of the
+plug-in: `{name: clip_act, granularity: channel, label: Clip-Act (channel)}`. An entry of `models` also takes
+`when: {dataset: …}`, the data sets that it is for, and `weights`, a file to load instead of training, or a mapping:
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the page."""
     parts = [HEAD, *_keys(json_schema()["properties"]), ENTRIES, *_weights(json_schema()["$defs"])]
     for key, kind in AXES.items():
         parts += [f"\n## {key}\n", *_plug_ins(kind)]
-    parts += ["\n## Engines\n", "Chosen by `faultbench run --engine`.\n", *_plug_ins("engine")]
+    parts += ["\n## Engines\n", "`faultbench run --engine` chooses one of these.\n", *_plug_ins("engine")]
     return "\n".join(parts) + "\n"
 
 
@@ -46,7 +47,7 @@ def _keys(properties: dict[str, Any]) -> Iterator[str]:
 
 
 def _weights(shapes: dict[str, Any]) -> Iterator[str]:
-    rows = {f"weights: {{{key}: …}}": shape for key, shape in shapes["Weights"]["properties"].items()}
+    rows = {f"weights: {{{key}: …}}": shape for key, shape in shapes["WeightsEntry"]["properties"].items()}
     rows |= {f"normalisation: {{{key}: …}}": shape for key, shape in shapes["Normalisation"]["properties"].items()}
     yield "| key | is | default |\n| --- | --- | --- |"
     for key, shape in rows.items():
@@ -55,12 +56,12 @@ def _weights(shapes: dict[str, Any]) -> Iterator[str]:
 
 
 def _plug_ins(kind: str) -> Iterator[str]:
-    for plug_in in known(kind).values():
+    for plug_in in known_plugins(kind).values():
         yield f"- `{plug_in.name}`: {plug_in.summary}"
         yield from (f"  - {line}" for line in _options(plug_in))
 
 
-def _options(plug_in: Entry) -> Iterator[str]:
+def _options(plug_in: PluginDeclaration) -> Iterator[str]:
     shapes = options_model(plug_in).model_json_schema()
     for name, shape in shapes.get("properties", {}).items():
         yield f"`{name}`: {_type(shape)}; {_default(shape)} by default"
@@ -98,7 +99,7 @@ def _default(shape: dict[str, Any]) -> str:
 
 
 def _written(value: Any) -> str:
-    """As a campaign file would have it."""
+    """Return a value as a campaign file spells it."""
     if isinstance(value, list):
         return f"[{', '.join(map(_written, value))}]"
     if isinstance(value, dict):

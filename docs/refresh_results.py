@@ -1,11 +1,11 @@
-"""Put what campaigns made into docs/results/: tables, figures, and the page that its template makes of them.
+"""Copy tables and figures of campaigns into docs/results/, and write the page from its template.
 
     python docs/refresh_results.py results/cifar10_resnet20 … [--replay 20] [--again]
 
-Results folders are copied only if they are complete, and if a random sample of their trials, run again here, gives
-equal rows, or rows as `faultbench replay` lets pass where they are from a card that is not here. Without folders the
-page alone is made again, from the tables that lie in docs/results/. --again copies no tables: folders of a second run,
-on another machine, are compared with what lies there, and what was found is kept.
+A results folder is copied only if it is complete and a random sample of its trials, run again here, gives equal rows.
+On a machine without a card, rows of a card are compared as `faultbench replay` compares them. Without folders, only the
+page is written again, from the tables in docs/results/. --again copies no tables. It compares the folders of a second
+run, on another machine, with docs/results/, and keeps the differences.
 """
 
 import argparse
@@ -31,29 +31,33 @@ from faultbench.results.journal.records import Trial
 from faultbench.results.manifest_file import recorded_device
 from faultbench.runner.replay.replayed_trial import APART, recorded_campaign
 from faultbench.runner.subjects.artifacts import ArtifactStore
-from faultbench.runner.subjects.builder import Bench
-from faultbench.runner.subjects.components import parts
-from faultbench.runner.tasks.worker import Job, run_job
-from faultbench.system.devices import nearest
+from faultbench.runner.subjects.builder import SubjectBuilder
+from faultbench.runner.subjects.components import build_components
+from faultbench.system.devices import available_device
 from faultbench.system.memory_budget import memory_for
 from faultbench.system.progress.reporter import reporter
+from faultbench.trials.trial import TrialJob, run_job
 
 KEPT = Path(__file__).parent / "results"
 FIGURES = ("accuracy", "overhead", "resilience", "sdc", "attribution")
 
 
 def main() -> None:
-    """Copy from results folders, then write the page."""
+    """Copy the results folders of the command line, then write the page."""
     parser = argparse.ArgumentParser(description="Put results into docs/results/.")
     parser.add_argument("results", type=Path, nargs="*")
-    parser.add_argument("--replay", type=int, default=20, help="trials of each to run again (default 20)")
-    parser.add_argument("--again", action="store_true", help="compare with what lies there, and keep that instead")
-    given = parser.parse_args()
-    for path in given.results:
-        if given.again:
+    parser.add_argument(
+        "--replay", type=int, default=20, help="Run this many trials of each folder again. [default: 20]"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="Compare with the tables in docs/results/, and keep those."
+    )
+    arguments = parser.parse_args()
+    for path in arguments.results:
+        if arguments.again:
             keep_comparison(path)
         else:
-            keep(path, n_replayed=given.replay)
+            keep(path, n_replayed=arguments.replay)
     (KEPT / "README.md").write_text(page(), encoding="utf-8")
 
 
@@ -67,8 +71,8 @@ def keep(path: Path, *, n_replayed: int) -> None:
     into.mkdir(parents=True, exist_ok=True)
     list(write_plots(results, path / "plots"))
     for figure in FIGURES:
-        for made in sorted((path / "plots").glob(f"{figure}*.png")):
-            shutil.copy(made, into)
+        for file in sorted((path / "plots").glob(f"{figure}*.png")):
+            shutil.copy(file, into)
     for name in ("cells", "overhead"):
         shutil.copy(path / "tables" / f"{name}.csv", into)
     _pairs(folder).to_csv(into / "pairs.csv", index=False, lineterminator="\n")
@@ -80,18 +84,18 @@ def keep(path: Path, *, n_replayed: int) -> None:
 
 
 def keep_comparison(path: Path) -> None:
-    """Write down how the cells of a second run differ from those that are kept, scheme by scheme."""
+    """Write how the cells of a second run differ from the kept ones, scheme by scheme."""
     first, second = pd.read_csv(KEPT / path.name / "cells.csv"), pd.read_csv(path / "tables" / "cells.csv")
     manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    found = {key: manifest[key] for key in ("faultbench", "environment", "execution")}
-    text = json.dumps({**found, "schemes": compared(first, second)}, indent=1)
+    made_on = {key: manifest[key] for key in ("faultbench", "environment", "execution")}
+    text = json.dumps({**made_on, "schemes": compared(first, second)}, indent=1)
     (KEPT / path.name / "again.json").write_text(text + "\n", encoding="utf-8")
 
 
 def compared(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """By scheme: cells, how many of them are equal in every column, and how far apart mean accuracies are at most.
+    """Return for each scheme its cells, how many are equal in every column, and the largest difference of means.
 
-    SystemExit where the two are not of the same cells.
+    Raises SystemExit if the two runs do not have the same cells.
     """
     names = ["dataset", "model", "scheme", "format", "fault", "ber", "trials"]
     if not first[names].equals(second[names]):
@@ -110,34 +114,36 @@ def compared(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, dict[str, f
 
 
 def replay(folder: ResultsFolder, n_trials: int) -> dict[str, int]:
-    """Run a random sample of the trials again: how many there were, and by how many images they differ.
+    """Run a random sample of the trials again; return their number, and by how many images they differ.
 
-    SystemExit names the first whose row differs, or differs too much where it is from a card that is not here.
+    Raises SystemExit that names the first trial whose row differs, or differs too much if it is from a card.
     """
     recorded = recorded_device(folder.path)
-    device, apart = nearest(recorded), []
+    device, apart = available_device(recorded), []
     moved = KEPT.parent.parent / "campaigns" / f"{folder.path.name}.yaml"
     campaign = recorded_campaign(folder.path, moved, allow_outside=True)
     cells = {cell.key: cell for cell in campaign.cells}
     stored = [trial for trials in folder.trials.values() for trial in trials]
     chosen = random.Random(0).sample(stored, n_trials)
     store, memory_bytes = ArtifactStore(folder.path / "artifacts"), memory_for(1, device)
-    bench = Bench(store, reporter(is_terminal=False), memory_bytes=memory_bytes, device=device)
+    bench = SubjectBuilder(store, reporter(is_terminal=False), memory_bytes=memory_bytes, device=device)
     chosen.sort(key=lambda trial: (cells[trial.cell].subject.key, trial.cell, trial.trial))
     for _, group in itertools.groupby(chosen, key=lambda trial: cells[trial.cell].subject.key):
         trials = list(group)
         subject = cells[trials[0].cell].subject
         evaluation = bench.evaluation(subject, [cells[trial.cell].ber for trial in trials])
         for trial in trials:
-            again = run_job(evaluation, parts(subject).fault, subject.seed, _job(trial, cells[trial.cell].ber))
+            again = run_job(
+                evaluation, build_components(subject).fault, subject.seed, _job(trial, cells[trial.cell].ber)
+            )
             apart.append(trial.images_apart(again))
             if again != trial and (recorded == device or apart[-1] is None or apart[-1] > APART * trial.n_images):
-                raise SystemExit(f"{folder.path}: cell {trial.cell} trial {trial.trial} comes out otherwise: {again}")
+                raise SystemExit(f"{folder.path}: cell {trial.cell} trial {trial.trial} differs: {again}")
     return {"trials run again": n_trials, "of them equal": apart.count(0), "images apart at most": max(apart)}
 
 
 def page() -> str:
-    """The page of results, from its template and the tables in docs/results/."""
+    """Return the page of results, made from its template and the tables in docs/results/."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
     template = environment.from_string((KEPT / "README.md.j2").read_text(encoding="utf-8"))
     return template.render(_functions()).rstrip() + "\n"
@@ -155,17 +161,17 @@ def _functions() -> dict[str, Callable[..., str]]:
         return row(of, "cells", scheme=scheme, ber=ber, fault=fault, **more)
 
     def accuracy(scheme: str, ber: float, **where: Any) -> str:
-        found = cell(scheme, ber, **where)
-        low, high = found.accuracy_ci_low, found.accuracy_ci_high
-        return f"{100 * found.accuracy_mean:.1f} % [{_rounded(low, math.floor)}, {_rounded(high, math.ceil)}]"
+        values = cell(scheme, ber, **where)
+        low, high = values.accuracy_ci_low, values.accuracy_ci_high
+        return f"{100 * values.accuracy_mean:.1f} % [{_rounded(low, math.floor)}, {_rounded(high, math.ceil)}]"
 
     def golden(scheme: str, **where: Any) -> str:
         return f"{100 * cell(scheme, 1e-6, **where).golden_accuracy:.2f} %"
 
     def difference(first: str, second: str, ber: float, *, of: str = "cifar10_resnet20") -> str:
-        found = row(of, "pairs", first=first, second=second, ber=ber, fault="bernoulli")
-        low, high = _rounded(found.difference_ci_low, math.floor), _rounded(found.difference_ci_high, math.ceil)
-        return f"{100 * found.difference:+.1f} points [{low:+}, {high:+}]".replace("-", "\N{MINUS SIGN}")
+        pair = row(of, "pairs", first=first, second=second, ber=ber, fault="bernoulli")
+        low, high = _rounded(pair.difference_ci_low, math.floor), _rounded(pair.difference_ci_high, math.ceil)
+        return f"{100 * pair.difference:+.1f} points [{low:+}, {high:+}]".replace("-", "\N{MINUS SIGN}")
 
     def fewer_wrong(first: str, second: str, ber: float, **where: Any) -> str:
         rates = [cell(scheme, ber, **where) for scheme in (first, second)]
@@ -188,24 +194,24 @@ def _functions() -> dict[str, Callable[..., str]]:
         made_on = read(campaign, "made_on")
         execution = made_on["execution"]
         n_again, n_apart = made_on["trials run again"], made_on.get("images apart at most", 0)
-        found = "gave equal rows"
+        outcome = "gave equal rows"
         if n_apart:
-            found = f"on a processor met the same flips: {made_on['of them equal']} equal rows, the others "
-            found += f"{n_apart} images apart at most"
+            outcome = f"on a processor got the same flips: {made_on['of them equal']} rows are equal, and the others "
+            outcome += f"differ by at most {n_apart} images"
         return (
             f"{where(made_on)}, "
             f"{execution['workers']} worker(s) on the {'card' if 'card' in execution else execution['device']}; "
-            f"{n_again} random trials run again {found}"
+            f"{n_again} random trials run again {outcome}"
         )
 
     def again(campaign: str) -> str:
-        found = read(campaign, "again")
-        counts = found["schemes"]
+        second = read(campaign, "again")
+        counts = second["schemes"]
         equal = [scheme for scheme, count in counts.items() if count["equal"] == count["cells"]]
         others = {s: count["points apart at most"] for s, count in counts.items() if s not in equal}
         n_equal = sum(counts[scheme]["cells"] for scheme in equal)
         apart = "; ".join(f"{scheme} {points:.2f}" for scheme, points in others.items()) or "-"
-        runs = f"{where(read(campaign, 'made_on'))} | {where(found)}"
+        runs = f"{where(read(campaign, 'made_on'))} | {where(second)}"
         return f"{runs} | {', '.join(equal)}: {n_equal} cells | {apart}"
 
     names = (accuracy, golden, difference, fewer_wrong, cost, table, machine, again)
@@ -213,7 +219,7 @@ def _functions() -> dict[str, Callable[..., str]]:
 
 
 def _rounded(end: float, outwards: Callable[[float], int]) -> float:
-    """A fraction in per cent with one digit, so that an interval never gets narrower."""
+    """Return a fraction in per cent with one digit, rounded so that an interval never gets narrower."""
     return outwards(round(1000 * end, 6)) / 10
 
 
@@ -223,8 +229,8 @@ def _pairs(folder: ResultsFolder) -> pd.DataFrame:
     return pd.DataFrame([asdict(pair) for pair in pairs])
 
 
-def _job(trial: Trial, ber: float) -> Job:
-    return Job(trial.cell, ber, trial.trial, None if trial.n_golden_correct is None else trial.n_images)
+def _job(trial: Trial, ber: float) -> TrialJob:
+    return TrialJob(trial.cell, ber, trial.trial, None if trial.n_golden_correct is None else trial.n_images)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,46 @@
 """faultbench: how neural networks, and the schemes that protect them, survive bit flips in memory."""
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0.dev0"
+from faultbench.system.lazy_imports import lazy_names
 
-_HOMES = {
-    "load_campaign": "faultbench.campaign",
-    "read_results": "faultbench.results.analysis.results",
-    "run": "faultbench.runner.api",
-    "protect": "faultbench.schemes.protect",
-    "inject": "faultbench.networks.inject",
-}
-"""What scripts use → the module that has it, imported when first asked for; `__init__.pyi` tells type checkers."""
+if TYPE_CHECKING:
+    from faultbench.campaign import load_campaign
+    from faultbench.networks.inject import inject
+    from faultbench.plugins.registry import dataset, engine, fault_model, model, number_format, scheme
+    from faultbench.results.analysis.results import Results, read_results
+    from faultbench.runner.api import run
+    from faultbench.schemes.protect import protect
+    from faultbench.system.errors import FaultbenchError
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "faultbench.campaign": ["load_campaign"],
+            "faultbench.networks.inject": ["inject"],
+            "faultbench.plugins.registry": ["dataset", "engine", "fault_model", "model", "number_format", "scheme"],
+            "faultbench.results.analysis.results": ["Results", "read_results"],
+            "faultbench.runner.api": ["run"],
+            "faultbench.schemes.protect": ["protect"],
+            "faultbench.system.errors": ["FaultbenchError"],
+        },
+    )
 
-__all__ = ["__version__", "inject", "load_campaign", "protect", "read_results", "run"]
+__version__ = "0.1.0"
 
-
-def __getattr__(name: str) -> Any:
-    """One of `_HOMES` (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'faultbench' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__all__ = [
+    "FaultbenchError",
+    "Results",
+    "__version__",
+    "dataset",
+    "engine",
+    "fault_model",
+    "inject",
+    "load_campaign",
+    "model",
+    "number_format",
+    "protect",
+    "read_results",
+    "run",
+    "scheme",
+]

@@ -1,4 +1,4 @@
-"""The axes of a campaign's document → the entries that are right, each with its place in the file."""
+"""Axes of a campaign document: their correct entries, each with its position in the file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,66 +6,70 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from faultbench.campaign.choices import Choice, Modules, read_choice
-from faultbench.campaign.document.problems import Where
+from faultbench.campaign.choices import Choice, read_choice
+from faultbench.campaign.document.problems import KeyPath
 from faultbench.campaign.document.yaml_source import Document
-from faultbench.campaign.model_entries import Network, read_network
-from faultbench.campaign.spec import AXES, MAX_ENTRIES, CampaignSpec, Entry, ModelEntry
+from faultbench.campaign.model_entries import ModelUse, read_model_use
+from faultbench.campaign.spec import AXES, MAX_ENTRIES, CampaignSpec, ModelEntry, PluginEntry
+from faultbench.plugins.registry import Modules
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """A choice, where it stands in the file, and what is particular to a network."""
+class AxisEntry:
+    """Correct entry of an axis: its choice, its place in the document, and the weights and data sets of a model."""
 
-    where: Where
+    key_path: KeyPath
     choice: Choice
-    network: Network = Network()  # noqa: RUF009 - frozen
+    model_use: ModelUse = ModelUse()  # noqa: RUF009 - frozen
 
 
-Axes = Mapping[str, Sequence[Entrant]]
+Axes = Mapping[str, Sequence[AxisEntry]]
 """Key of a campaign file → its entries, in order."""
 
 
 def read_axes(document: Document, modules: Modules) -> Axes:
-    """The entries that name plug-ins and set options rightly; the others are reported to the document.
+    """Return the entries that name plug-ins and set options correctly, and report the others to the document.
 
-    Entries that are neither a name nor a mapping with a name are left out without a word: the check of the
-    campaign's shape tells of them.
+    An entry that is neither a name nor a mapping with a name is left out here without a report, because the validation
+    of `CampaignSpec` reports it.
     """
-    entries = {key: dict(_entries(document, key)) for key in AXES}
+    entries = {key: dict(_well_formed_entries(document, key)) for key in AXES}
     datasets = list(entries["datasets"].values())
-    return {key: list(_entrants(AXES[key], entries[key], datasets, document, modules)) for key in AXES}
+    return {key: list(_read_entries(AXES[key], entries[key], datasets, document, modules)) for key in AXES}
 
 
-def read_bers(document: Document) -> Mapping[Where, float]:
-    """The numbers among the bit error rates, in range or not."""
-    numbered = enumerate(_listed(document, "bers"))
+def read_bers(document: Document) -> Mapping[KeyPath, float]:
+    """Return the bit error rates that are numbers, whether in range or not."""
+    numbered = enumerate(_axis_values(document, "bers"))
     return {("bers", n): float(ber) for n, ber in numbered if type(ber) in (int, float)}
 
 
-def _entrants(
-    kind: str, entries: Mapping[Where, Entry], datasets: Sequence[Entry], document: Document, modules: Modules
-) -> Iterator[Entrant]:
-    for where, entry in entries.items():
-        network = Network()
+def _read_entries(
+    kind: str,
+    entries: Mapping[KeyPath, PluginEntry],
+    datasets: Sequence[PluginEntry],
+    document: Document,
+    modules: Modules,
+) -> Iterator[AxisEntry]:
+    for key_path, entry in entries.items():
+        model_use = ModelUse()
         if isinstance(entry, ModelEntry):
-            network = read_network(entry, where, datasets, document)
-        choice = read_choice(kind, entry, where, document, modules)
+            model_use = read_model_use(entry, key_path, datasets, document)
+        choice = read_choice(kind, entry, key_path, document, modules)
         if choice is not None:
-            yield Entrant(where, choice, network)
+            yield AxisEntry(key_path, choice, model_use)
 
 
-def _entries(document: Document, key: str) -> Iterator[tuple[Where, Entry]]:
-    model = ModelEntry if key == "models" else Entry
-    for n, given in enumerate(_listed(document, key)):
+def _well_formed_entries(document: Document, key: str) -> Iterator[tuple[KeyPath, PluginEntry]]:
+    model = ModelEntry if key == "models" else PluginEntry
+    for n, value in enumerate(_axis_values(document, key)):
         try:
-            yield (key, n), model.model_validate(given)
+            yield (key, n), model.model_validate(value)
         except ValidationError:
             continue
 
 
-def _listed(document: Document, key: str) -> list[Any]:
-    value = document.value
+def _axis_values(document: Document, key: str) -> list[Any]:
     default = CampaignSpec.model_fields[key].get_default()
-    listed = value.get(key, default) if isinstance(value, dict) else None
-    return listed if isinstance(listed, list) and len(listed) <= MAX_ENTRIES else []
+    values = document.value.get(key, default) if isinstance(document.value, dict) else None
+    return values if isinstance(values, list) and len(values) <= MAX_ENTRIES else []

@@ -1,43 +1,39 @@
-"""How many trials a cell gets: a fixed number, or as many as its interval needs; when one looks, and how sure."""
+"""Number of trials per cell: a fixed number, or as many as the interval of the cell needs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-CONFIDENCE = 0.95
-"""Of every interval that tables print and plots draw, unless the campaign asks for another."""
+from faultbench.campaign.fields import Count, FrozenModel
 
-MAX_COUNT = 10**9
+CONFIDENCE = 0.95
+"""Confidence of every interval in tables and plots, unless the campaign sets another."""
 
 N_PILOT = 30
-"""Trials of a cell that say how many images pay."""
-
-Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+"""First trials of a cell, from which `images: auto` derives the number of images per trial."""
 
 
-class Until(BaseModel):
-    """What a cell is to reach."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+class StoppingTarget(FrozenModel):
+    """Precision at which the trials of a cell end."""
 
     accuracy_halfwidth: float = Field(
-        gt=0, lt=0.5, description="half of the interval of the mean accuracy, as a fraction, such as 0.01"
+        gt=0, lt=0.5, description="half width of the interval of the mean accuracy, as a fraction, such as 0.01"
     )
-    confidence: float = Field(CONFIDENCE, ge=0.5, lt=1, description="of the cell's intervals, however long it ran")
+    confidence: float = Field(
+        CONFIDENCE, ge=0.5, lt=1, description="confidence of the intervals of each cell, however many trials it ran"
+    )
 
 
-class AdaptiveTrials(BaseModel):
-    """Trials until the interval is narrow enough."""
+class AdaptiveTrials(FrozenModel):
+    """Trials that run until the interval of a cell is narrow enough."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    max: Count = Field(description="trials a cell, at most")
-    min: Count = Field(30, description="trials before the first look at a cell's interval")
-    until: Until = Field(description="what ends a cell, such as {accuracy_halfwidth: 0.01}")
+    max: Count = Field(description="largest number of trials per cell")
+    min: Count = Field(30, description="trials per cell before its interval is first examined")
+    until: StoppingTarget = Field(description="what ends a cell, such as {accuracy_halfwidth: 0.01}")
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -47,18 +43,18 @@ class AdaptiveTrials(BaseModel):
 
 
 @dataclass(frozen=True)
-class Rule:
-    """At most n_max trials; without until exactly so many."""
+class StoppingRule:
+    """Number of trials per cell: at most n_max, or exactly n_max if `until` is None."""
 
     n_max: int
     n_min: int = 0
-    until: Until | None = None
+    until: StoppingTarget | None = None
     n_pilot: int = 0
-    """First trials that the others wait for: how many images these look at hangs on them."""
+    """First trials of a cell that decide how many images the later trials use; the later ones wait for them."""
 
     @classmethod
     def read(cls, trials: int | Mapping[str, Any] | AdaptiveTrials, images: Any = "all") -> Self:
-        """The rule that the keys `trials` and `images` give, in plain JSON; a foreign value is a ValueError."""
+        """Return the rule of a campaign's `trials` and `images`, in plain JSON. Other values raise ValueError."""
         per_trial = images.get("per_trial") if isinstance(images, Mapping) else images
         n_pilot = N_PILOT if per_trial == "auto" else 0
         if isinstance(trials, int):
@@ -68,38 +64,42 @@ class Rule:
 
     @cached_property
     def looks(self) -> tuple[int, ...]:
-        """After how many trials a cell's interval is looked at: n_min, half as many again each time, n_max."""
+        """Return the trial counts at which the interval of a cell is examined.
+
+        They begin with n_min, each is half as large again as the one before, and the last is n_max.
+        """
         looks = [self.n_min] if self.until else [self.n_max]
         while looks[-1] < self.n_max:
             looks.append(min(looks[-1] + (looks[-1] + 1) // 2, self.n_max))
         return tuple(looks)
 
     @property
-    def asked_text(self) -> str:
-        """What a cell that is LIMITED falls short of, for captions: "fewer trials than …"."""
+    def target_text(self) -> str:
+        """Return the words that complete the caption "fewer trials than …" of a LIMITED cell."""
         if self.until is None:
             return f"the {self.n_max:,} asked for"
         return f"it takes to reach ±{100 * self.until.accuracy_halfwidth:g} points"
 
     @property
     def confidence(self) -> float:
-        """Of every interval of the campaign's cells."""
+        """Return the confidence of every interval of the campaign's cells."""
         return self.until.confidence if self.until else CONFIDENCE
 
     @property
     def interval_kind(self) -> str:
-        """What intervals of means are called: `betting`, or `betting-sequence` where the outcomes ended the trials."""
+        """Return the name of the intervals of means: `betting-sequence` if outcomes end the trials, else `betting`."""
         return "betting-sequence" if self.until else "betting"
 
     @property
     def interval_text(self) -> str:
-        """For captions: "95% betting interval"."""
+        """Return the description of an interval for captions, such as "95% betting interval"."""
         return f"{100 * self.confidence:g}% {self.interval_kind} interval"
 
     @property
-    def confidence_a_look(self) -> float:
-        """What an interval needs that knows no stopping, so that those of all looks hold together.
+    def confidence_per_look(self) -> float:
+        """Return the confidence that a fixed-size interval needs at each look, so that those of all looks hold.
 
-        Each of k looks fails with at most a k-th of what is allowed; the sum bounds the chance that any fails.
+        Each of k looks may fail with at most 1/k of the allowed probability. The sum bounds the probability that any
+        of them fails.
         """
         return 1 - (1 - self.confidence) / len(self.looks)

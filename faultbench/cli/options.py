@@ -1,109 +1,104 @@
-"""Arguments and options that several verbs share."""
+"""Arguments and options that several verbs share, one decorator each."""
 
 import os
-import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from faultbench.campaign import Campaign, load_campaign
 from faultbench.plugins.modules import PluginModule, find_module
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.memory_budget import n_bytes
 from faultbench.system.progress.reporter import Kind, Reporter, reporter
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-class _Duration(click.ParamType[float]):
-    """A time such as 55m, 4h, 90s or 1h30m → seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds above 0; anything else is a usage error."""
-        parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", str(value))
-        hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0, 0, 0)
-        total_s = 3600 * hours + 60 * minutes + seconds
-        if not 0 < total_s <= _LONGEST_S:
-            self.fail(
-                f"{value!r} is no time; write 55m, 4h, 90s or 1h30m, at most {_LONGEST_S // 86400} days", param, ctx
-            )
-        return float(total_s)
-
-
-class _Shard(click.ParamType[tuple[int, int]]):
-    """I/N → the two numbers."""
-
-    name = "shard"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """1 ≤ I ≤ N; anything else is a usage error."""
-        parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(value))
-        number, count = (int(part) for part in parts.groups()) if parts else (0, 0)
-        if not 1 <= number <= count:
-            self.fail(f"{value!r} is no shard; write 1/4 to 4/4 for the four parts of the work", param, ctx)
-        return number, count
-
-
-_LONGEST_S = 400 * 86400
-"""A timer of the operating system takes no more than some years."""
+NOT_LOOKED_AT = (
+    "Not checked: whether the networks can be built for these images, whether weights fit them, and the images. "
+    "`faultbench plan` without --no-timing builds the networks and reads the weights; `faultbench run` reads the "
+    "images before it trains or fits anything."
+)
+"""Remark of a verb that builds no network."""
 
 _ALLOW_OUTSIDE = "faultbench.allow_outside"
 
-DURATION, SHARD = _Duration(), _Shard()
+
+def in_order(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
+    """Return a decorator that adds options, which the help lists in this order."""
+
+    def decorate(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
-def campaign_arguments(verb: Any) -> Any:
-    """The campaign file, `-s key=value` to override its keys, and leave to read files outside of its folder."""
-    overrides = click.option(
-        "-s", "overrides", metavar="KEY=VALUE", multiple=True, help="Override one key; may be repeated."
-    )
-    outside = click.option(
+def _keep_leave(context: click.Context, _option: click.Parameter, is_allowed: bool) -> None:
+    context.meta[_ALLOW_OUTSIDE] = is_allowed
+
+
+campaign_arguments = in_order(
+    click.argument("file", metavar="CAMPAIGN", type=click.Path(path_type=Path)),
+    click.option(
+        "-s",
+        "overrides",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Override one key of the campaign file. May be repeated.",
+    ),
+    click.option(
         "--allow-outside",
         is_flag=True,
         expose_value=False,
-        callback=_noted,
-        help="Let the campaign name files outside of its folder.",
-    )
-    return click.argument("file", metavar="CAMPAIGN", type=click.Path(path_type=Path))(overrides(outside(verb)))
-
-
-def _noted(context: click.Context, _option: click.Parameter, given: bool) -> None:
-    context.meta[_ALLOW_OUTSIDE] = given
+        callback=_keep_leave,
+        help="Let the campaign name files outside its folder.",
+    ),
+)
+"""Decorator that adds the campaign file, `-s KEY=VALUE`, and `--allow-outside`."""
 
 
 def read_campaign(file: Path, overrides: tuple[str, ...]) -> Campaign:
-    """The campaign of a verb with `campaign_arguments`."""
-    return load_campaign(file, overrides, allow_outside=click.get_current_context().meta[_ALLOW_OUTSIDE])
+    """Return the campaign of a verb with `campaign_arguments`."""
+    return load_campaign(file, overrides, allow_outside=is_allowed_outside())
 
 
-def plugins_flag(verb: Any) -> Any:
-    """`--plugins`, for verbs that run the plug-ins' code: a campaign file alone shall make nobody run code."""
+def is_allowed_outside() -> bool:
+    """Return whether the command line of a verb with `campaign_arguments` says `--allow-outside`."""
+    return bool(click.get_current_context().meta[_ALLOW_OUTSIDE])
+
+
+def trust_option(function: Function) -> Function:
+    """Add `--trust-plugins`: without it a campaign file makes nobody run code."""
     return click.option(
-        "--plugins", "with_plugins", is_flag=True, help="Let the campaign's plug-ins run; their code has your rights."
-    )(verb)
+        "--trust-plugins",
+        "with_plugins",
+        is_flag=True,
+        help="Run the campaign's plug-ins. Their code has your rights.",
+    )(function)
 
 
 def runnable_campaign(file: Path, overrides: tuple[str, ...], *, with_plugins: bool) -> Campaign:
-    """The campaign; FaultbenchError when it names plug-ins and the command line does not confirm them."""
+    """Return the campaign; raise FaultbenchError if it names plug-ins that the command line does not trust."""
     campaign = read_campaign(file, overrides)
     confirm_plugins(campaign, file, with_plugins=with_plugins)
     return campaign
 
 
 def confirm_plugins(campaign: Campaign, where: Path, *, with_plugins: bool) -> None:
-    """FaultbenchError when the campaign at where names plug-ins and the command line does not confirm them."""
+    """Raise FaultbenchError if the campaign at `where` names plug-ins that the command line does not trust."""
     if campaign.plugins and not with_plugins:
         named = ", ".join(f"{module.name} ({module.file})" for module in campaign.plugins)
         raise FaultbenchError(
             f"{click.format_filename(where)}: plugins: {named} would run with your rights; "
-            "add --plugins to the command if you trust them"
+            "add --trust-plugins to the command if you trust them"
         )
 
 
-def data_option(verb: Any) -> Any:
-    """`--data-dir`, the same as FAULTBENCH_DATA in the environment, from which worker processes take it too."""
+def data_option(function: Function) -> Function:
+    """Add `--data-dir`, which sets FAULTBENCH_DATA in the environment, where worker processes find it too."""
     return click.option(
         "--data-dir",
         metavar="DIR",
@@ -111,80 +106,70 @@ def data_option(verb: Any) -> Any:
         envvar="FAULTBENCH_DATA",
         expose_value=False,
         callback=_set_data_folder,
-        help="Where data sets are and are downloaded to; default: $FAULTBENCH_DATA, or ~/.cache/faultbench.",
-    )(verb)
+        help="Read data sets from DIR, and download them to it. [default: $FAULTBENCH_DATA, or ~/.cache/faultbench]",
+    )(function)
 
 
 def _set_data_folder(_context: click.Context, _option: click.Parameter, folder: Path | None) -> None:
     if folder is not None:
-        os.environ["FAULTBENCH_DATA"] = str(folder.expanduser().absolute())
+        try:
+            os.environ["FAULTBENCH_DATA"] = str(folder.expanduser().absolute())
+        except RuntimeError as error:  # pathlib raises it for an unknown user
+            raise FaultbenchError(f"--data-dir {folder}: {error}; give the path without ~") from error
 
 
-def module_option(verb: Any) -> Any:
-    """`--plugins MODULE`, for verbs that have no campaign to name them."""
+def module_option(function: Function) -> Function:
+    """Add `--plugin MODULE`, for verbs that read no campaign."""
     return click.option(
-        "--plugins",
+        "--plugin",
         "modules",
         metavar="MODULE",
         multiple=True,
-        callback=_found,
-        help="Include the plug-ins of this module; may be repeated. They are read, not run.",
-    )(verb)
+        callback=_find_modules,
+        help="Include the plug-ins of this module, which is read and not run. May be repeated.",
+    )(function)
 
 
-def _found(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[PluginModule, ...]:
+def _find_modules(
+    _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
+) -> tuple[PluginModule, ...]:
     return tuple(find_module(name, Path.cwd()) for name in names)
 
 
-def output_option(verb: Any) -> Any:
-    """`-o`, the folder that holds one results folder a campaign."""
+def output_option(function: Function) -> Function:
+    """Add `-o`, the folder that holds one results folder per campaign."""
     return click.option(
         "-o",
         "--output",
         "root",
+        metavar="DIR",
         type=click.Path(path_type=Path, file_okay=False),
         default=Path("results"),
         show_default=True,
-        help="Folder that holds one results folder a campaign.",
-    )(verb)
+        callback=_folder,
+        help="Keep results in DIR, one folder per campaign.",
+    )(function)
 
 
-def progress_option(verb: Any) -> Any:
-    """`--progress`, how stderr tells how far the work is; gives the verb a reporter."""
+def _folder(_context: click.Context, _option: click.Parameter, root: Path) -> Path:
+    if root.exists() and not root.is_dir():  # click takes devices and pipes for neither files nor folders
+        raise FaultbenchError(f"-o {root}: is no folder; give one, or the name of a new one")
+    return root
+
+
+def progress_option(*kinds: Kind) -> Callable[[Function], Function]:
+    """Return a decorator that adds `--progress` with these kinds; the verb gets a reporter as `shown`."""
+    forms = "a live view, as plain lines, or as JSON events" if "json" in kinds else "a live view or as plain lines"
     return click.option(
         "--progress",
         "shown",
-        type=click.Choice(["rich", "plain", "json"]),
+        type=click.Choice(kinds),
         callback=_reporter,
-        help="A live view, lines, or an event a line for programs; default: rich on a terminal, else plain.",
-    )(verb)
+        help=f"Show progress as {forms}. [default: rich on a terminal, else plain]",
+    )
 
 
 def _reporter(_context: click.Context, _option: click.Parameter, kind: Kind | None) -> Reporter:
     if kind == "json":
-        os.environ.setdefault("TQDM_DISABLE", "1")  # torchvision's bars of downloads are no events
+        os.environ.setdefault("TQDM_DISABLE", "1")  # torchvision's download bars are no events
     return reporter(kind, is_terminal=sys.stderr.isatty())
-
-
-def workers_option(verb: Any) -> Any:
-    """`--workers`."""
-    told = "Worker processes; default: one a core, two on a card."
-    return click.option("--workers", "n_workers", type=click.IntRange(min=1), help=told)(verb)
-
-
-def memory_option(verb: Any) -> Any:
-    """`--memory`, what each worker may keep of golden runs; it changes speed, never a result."""
-    return click.option(
-        "--memory",
-        "memory_bytes",
-        metavar="SIZE",
-        callback=_bytes,
-        help="Memory for golden runs that each worker may keep, such as 2G; default: a quarter of all, 2G at most.",
-    )(verb)
-
-
-def _bytes(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
-    try:
-        return None if text is None else n_bytes(text)
-    except ValueError as error:
-        raise FaultbenchError(f"--memory: {error}") from error

@@ -1,4 +1,4 @@
-"""The pytest fixture `assert_resilient`: the gate as a test. Imports nothing heavy before a test uses it."""
+"""Pytest fixture `assert_resilient`: the gate as a test. Nothing heavy is imported before a test uses it."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite("faultbench.testing")  # or a failing contract would not show its values
+
 UPDATE = "--update-resilience"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--update-resilience` writes the baselines instead of comparing with them."""
+    """Add `--update-resilience`, which writes the baselines instead of comparing with them."""
     parser.getgroup("faultbench").addoption(
         UPDATE, action="store_true", help="write the baselines of assert_resilient instead of comparing with them"
     )
@@ -19,11 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def assert_resilient(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """A function that fails the test if a network survives faults worse than its baseline says.
+    """Return a function that fails the test if a network survives faults worse than its baseline says.
 
-    `assert_resilient(model, campaign, baseline, max_drop="0.5pp", fail_if=(), strict=False)`: model is a trained
-    torch.nn.Module whose weights take the place of the campaign's, which then has one entry of `models`, or None;
-    campaign and baseline are paths, the rest as for `faultbench check`. Plug-ins that the campaign names are run.
+    `assert_resilient(model, campaign, baseline, max_drop="0.5pp", fail_if=(), strict=False)`: model is None, or a
+    trained torch.nn.Module whose weights take the place of those of the campaign's one entry of `models`. campaign and
+    baseline are paths. The other arguments are those of `faultbench check`. Plug-ins of the campaign are run.
     """
     updates = bool(request.config.getoption(UPDATE))
 
@@ -38,19 +40,24 @@ def assert_resilient(request: pytest.FixtureRequest) -> Callable[..., None]:
     ) -> None:
         __tracebackhide__ = True
         from faultbench.runner.model_check import check_model
+        from faultbench.system import arguments
+        from faultbench.system.error_lines import as_faultbench_error
         from faultbench.system.errors import FaultbenchError
 
         asked = {"max_drop": max_drop, "fail_if": fail_if, "is_strict": strict, "updates": updates}
         mistake = None
         with tempfile.TemporaryDirectory(prefix="faultbench-") as folder:
             try:
-                found = check_model(model, Path(campaign), Path(baseline), Path(folder), **asked)  # type: ignore[arg-type]  # each is of its own type
+                file = arguments.path("assert_resilient: campaign", campaign, "the path of a campaign file")
+                kept = arguments.path("assert_resilient: baseline", baseline, "the path of a baseline")
+                with as_faultbench_error():
+                    result = check_model(model, file, kept, Path(folder), **asked)  # type: ignore[arg-type]  # each is of its own type
             except FaultbenchError as error:
                 mistake = str(error).replace("--update-baseline", UPDATE)
-        if mistake:  # out here, so that pytest does not print it once more for each error that it came of
+        if mistake:  # failing outside the except block keeps pytest from printing the chain of causes
             pytest.fail(mistake, pytrace=False)
-        print(found.text)  # pytest shows it with -s, and under a test that fails for another reason
-        if found.failed:
-            pytest.fail(f"{found.summary}\n{found.text}", pytrace=False)
+        print(result.text)  # pytest shows it with -s, and with a test that fails for another reason
+        if result.failed:
+            pytest.fail(f"{result.summary}\n{result.text}", pytrace=False)
 
     return check

@@ -1,5 +1,25 @@
-"""Labelled images in three parts: one to train on, one to calibrate on, one to report."""
+"""Data sets: labelled images in three parts, for training, for calibration and for reported accuracies."""
 
-from faultbench.datasets.images import Augment, Counted, Dataset, Images, Splits
+from faultbench.datasets.images import (
+    Augment,
+    Dataset,
+    Images,
+    SizedDataset,
+    Splits,
+    hold_out,
+    mirror_randomly,
+    shift_randomly,
+    shuffle,
+)
 
-__all__ = ["Augment", "Counted", "Dataset", "Images", "Splits"]
+__all__ = [
+    "Augment",
+    "Dataset",
+    "Images",
+    "SizedDataset",
+    "Splits",
+    "hold_out",
+    "mirror_randomly",
+    "shift_randomly",
+    "shuffle",
+]

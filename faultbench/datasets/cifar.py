@@ -11,12 +11,12 @@ from torch import Tensor
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from faultbench.datasets.decoded_cache import data_folder
-from faultbench.datasets.images import mirrored, shifted
-from faultbench.datasets.torchvision_datasets import Published
+from faultbench.datasets.images import mirror_randomly, shift_randomly
+from faultbench.datasets.torchvision_datasets import TorchvisionDataset
 from faultbench.plugins.registry import dataset
 
 
-class _Cifar(Published):
+class _Cifar(TorchvisionDataset):
     shape: ClassVar[tuple[int, int, int]] = (3, 32, 32)
     n_test: ClassVar[int] = 10_000
     n_training_side: ClassVar[int] = 50_000
@@ -29,7 +29,7 @@ class _Cifar(Published):
 
     @property
     def files(self) -> Sequence[str]:
-        return [name for name, _ in self._listed] + [self.source.meta["filename"]]
+        return [name for name, _ in self._listed_files] + [self.source.meta["filename"]]
 
     @property
     def origin(self) -> str:
@@ -37,25 +37,25 @@ class _Cifar(Published):
 
     @property
     def checksums(self) -> Sequence[str]:
-        return [md5 for _, md5 in self._listed]
+        return [md5 for _, md5 in self._listed_files]
 
     def read(self, root: Path, *, is_train: bool, download: bool) -> tuple[Tensor, Tensor]:
-        found = self.source(root, train=is_train, download=download)
-        return torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(found.targets)
+        side = self.source(root, train=is_train, download=download)
+        return torch.from_numpy(side.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(side.targets)
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Random crop of the image padded by 4, and random mirroring."""
-        return mirrored(shifted(pixels, generator, margin=4), generator)
+        """Crop each image, padded by 4, at random, and mirror it at random."""
+        return mirror_randomly(shift_randomly(pixels, generator, margin=4), generator)
 
     @property
-    def _listed(self) -> list[list[str]]:
+    def _listed_files(self) -> list[list[str]]:
         return [*self.source.train_list, *self.source.test_list]
 
 
 @dataset("cifar10")
 @dataclass(frozen=True)
 class Cifar10(_Cifar):
-    """60,000 colour photographs, 32×32, of 10 classes: 10,000 test, of the others n_calibration held out."""
+    """60,000 colour photographs, 32×32, of 10 classes: 10,000 to test, n_calibration of the others held out."""
 
     n_classes: ClassVar[int] = 10
     source: ClassVar[type[CIFAR10]] = CIFAR10
@@ -65,7 +65,7 @@ class Cifar10(_Cifar):
 @dataset("cifar100")
 @dataclass(frozen=True)
 class Cifar100(_Cifar):
-    """60,000 colour photographs, 32×32, of 100 classes: 10,000 test, of the others n_calibration held out."""
+    """60,000 colour photographs, 32×32, of 100 classes: 10,000 to test, n_calibration of the others held out."""
 
     n_classes: ClassVar[int] = 100
     source: ClassVar[type[CIFAR10]] = CIFAR100

@@ -1,4 +1,4 @@
-"""Handwritten digits that come with the package: nothing to download (provenance: digits.md)."""
+"""Handwritten digits that are part of the package, so nothing is downloaded (provenance: digits.md)."""
 
 from dataclasses import dataclass
 from importlib import resources
@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faultbench.datasets.images import Images, Splits, shifted
+from faultbench.datasets.images import Images, Splits, shift_randomly
 from faultbench.plugins.registry import dataset
 
 SPLIT_SEED = 1998
-"""The split is a property of the data set, the same in every campaign."""
+"""Seed of the split, which is a property of the data set and the same in every campaign."""
 
 
 @dataset("digits")
@@ -27,15 +27,15 @@ class Digits:
     n_trained: ClassVar[int] = 1097
 
     def load(self) -> Splits:
-        """Grey values scaled from 0..16 to 0..1, split by a fixed seed."""
+        """Return the images with grey values scaled from 0..16 to 0..1, split by a fixed seed."""
         images = _read()
         order = torch.from_numpy(np.random.default_rng(SPLIT_SEED).permutation(len(images)))
         test, calibration, train = torch.tensor_split(order, (self.n_test, self.n_test + self.n_held_out))
-        return Splits(*(images.chosen(part) for part in (train, calibration, test)))
+        return Splits(*(images.select(part) for part in (train, calibration, test)))
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Shift by at most one pixel; a mirrored digit would be another sign."""
-        return shifted(pixels, generator, margin=1)
+        """Shift each image by at most one pixel. It is not mirrored: a mirrored digit is another sign."""
+        return shift_randomly(pixels, generator, margin=1)
 
 
 def _read() -> Images:

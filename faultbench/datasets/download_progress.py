@@ -1,12 +1,11 @@
-"""Downloads as tasks of a reporter: torchvision draws bars of its own, which are no lines of a log and no events."""
+"""Downloads as tasks of a reporter, in place of torchvision's own progress bars, which give no log lines or events."""
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self
-
-from torchvision.datasets import utils
 
 from faultbench.system.progress.reporter import Reporter, Task
 
@@ -14,8 +13,16 @@ MEGABYTE = 10**6
 
 
 @contextmanager
-def told(reporter: Reporter, name: str) -> Iterator[None]:
-    """Each file that torchvision downloads inside is a task `download <name>`, in MB; not for several threads."""
+def report_downloads(reporter: Reporter, name: str) -> Iterator[None]:
+    """Report each torchvision download inside the block as a task `download <name>` in MB. Not for several threads.
+
+    torchvision must be imported before the block: a data set that downloads by it has done so. Importing it here would
+    cost every run, of the embedded digits too, two seconds.
+    """
+    utils: Any = sys.modules.get("torchvision.datasets.utils")
+    if utils is None:
+        yield
+        return
     theirs = utils.tqdm
     utils.tqdm = lambda *_, total=None, **__: _Download(reporter, f"download {name}", total)
     try:
@@ -25,7 +32,7 @@ def told(reporter: Reporter, name: str) -> Iterator[None]:
 
 
 class _Download:
-    """What torchvision takes for its bar; total and updates are in bytes, total None where the server does not say."""
+    """Stand-in for torchvision's progress bar. total and updates are in bytes; total is None if the server omits it."""
 
     def __init__(self, reporter: Reporter, description: str, total: int | None) -> None:
         n_megabytes = math.ceil((total or 0) / MEGABYTE)
@@ -44,7 +51,7 @@ class _Download:
         return self._context.__exit__(kind, error, trace)
 
     def update(self, n_bytes: int) -> None:
-        """So many bytes more are there."""
+        """Add n_bytes to the bytes received."""
         before, self._n_bytes = self._n_bytes, self._n_bytes + n_bytes
         if more := self._n_bytes // MEGABYTE - before // MEGABYTE:
             self._task.advance(more)

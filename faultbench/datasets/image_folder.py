@@ -1,4 +1,4 @@
-"""Images of one's own: a folder of class folders, or one of these for training and one for testing."""
+"""Data set of a user's own images: one folder per class, or such folders for training and for testing."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -9,34 +9,32 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from pydantic import Field
 from torch import Tensor
 
-from faultbench.datasets.decoded_cache import decoded
-from faultbench.datasets.images import Images, Splits, held_out, in_random_order, mirrored, shifted
+from faultbench.datasets.decoded_cache import cached_images
+from faultbench.datasets.image_file import image_status, printable_path, read_square
+from faultbench.datasets.images import Images, Splits, hold_out, mirror_randomly, shift_randomly, shuffle
 from faultbench.plugins.registry import dataset
 from faultbench.system.errors import FaultbenchError
 
 SPLIT_SEED = 1
-"""Which images are tested, and which held out, is a property of the folder, the same in every campaign."""
+"""Seed of the choice of test and held-out images, which is the same in every campaign."""
 
 N_CALIBRATION = 3000
 
-EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
-
-Labelled = tuple[Path, int]
-"""A file and the number of its class."""
+LabelledFile = tuple[Path, int]
+"""File and the number of its class."""
 
 
 @dataset("folder:<path>")
 @dataclass(frozen=True)
 class Folder:
-    """Your own images: one folder a class, or train/ and test/ with one folder a class each.
+    """Your own images: one folder per class, or train/ and test/ with one folder per class each.
 
-    Without train/ and test/, a share of each class is tested. An image is cut to a square about its middle and scaled
-    to size × size pixels. Without n_calibration a fifth of the training images are held out, at most 3,000.
+    Without train/ and test/, test_share of each class are test images. Each image is rotated as its EXIF says, cropped
+    to a square at its centre, and scaled to size × size pixels. Without n_calibration, a fifth of the training images
+    are held out, at most 3,000.
     """
 
     path: str
@@ -71,60 +69,63 @@ class Folder:
         return len(self._files[0]) - self.n_held_out
 
     def load(self) -> Splits:
-        """Pixels in 0..1, every part in a seeded random order; a file that is no image is an error that names it."""
+        """Return pixels in 0..1, each part in a seeded random order. FaultbenchError names a file that is no image."""
         train, test = (self._part(kind, files) for kind, files in zip(("train", "test"), self._files, strict=True))
-        calibration, kept = held_out(train, self.n_held_out)
+        calibration, kept = hold_out(train, self.n_held_out)
         return Splits(kept, calibration, test)
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Random crop of the image padded by an eighth, and random mirroring unless mirror is false."""
-        moved = shifted(pixels, generator, margin=self.size // 8)
-        return mirrored(moved, generator) if self.mirror else moved
+        """Crop each image, padded by an eighth, at random, and mirror it at random unless mirror is false."""
+        moved = shift_randomly(pixels, generator, margin=self.size // 8)
+        return mirror_randomly(moved, generator) if self.mirror else moved
 
     @cached_property
-    def _files(self) -> tuple[list[Labelled], list[Labelled]]:
-        """What to train on (and to hold out), and what to test on."""
+    def _files(self) -> tuple[list[LabelledFile], list[LabelledFile]]:
+        """Return the files to train on, including those to hold out, and the files to test on."""
         parts = [self.root / "train", self.root / "test"]
         if all(part.is_dir() for part in parts):
             train, test = (_classes(part) for part in parts)
             if train.keys() != test.keys():
-                odd = sorted(train.keys() ^ test.keys())[0]
-                raise FaultbenchError(f"{self.root}: class {odd!r} is not in both train and test")
-            return _labelled(train), _labelled(test)
-        return _divided(_classes(self.root), self.test_share)
+                name = sorted(train.keys() ^ test.keys())[0]
+                raise FaultbenchError(f"{printable_path(self.root)}: class {name!r} is not in both train and test")
+            return _label_files(train), _label_files(test)
+        return _divide(_classes(self.root), self.test_share)
 
-    def _part(self, kind: str, files: Sequence[Labelled]) -> Images:
-        means = f"{self.root.absolute()} {self.size} {self.channels} {self.test_share!r}"
-        name = f"folder-{hashlib.sha256(means.encode(errors='surrogateescape')).hexdigest()[:16]}-{kind}"
-        return decoded(name, _listing_digest(files), lambda: self._decoded(files))
+    def _part(self, kind: str, files: Sequence[LabelledFile]) -> Images:
+        choices = f"{self.root.absolute()} {self.size} {self.channels} {self.test_share!r}"
+        name = f"folder-{hashlib.sha256(choices.encode(errors='surrogateescape')).hexdigest()[:16]}-{kind}"
+        # `turned` marks images turned as EXIF says. Cache files without it are made again.
+        return cached_images(name, f"{_listing_digest(files)} turned", lambda: self._decode(files))
 
-    def _decoded(self, files: Sequence[Labelled]) -> Images:
+    def _decode(self, files: Sequence[LabelledFile]) -> Images:
         pixels = np.empty((len(files), *self.shape), dtype=np.uint8)
         for row, (path, _) in zip(pixels, files, strict=True):
-            row[:] = _read(path, self.size, self.channels)
+            row[:] = read_square(path, self.size, self.channels)
         labels = torch.tensor([label for _, label in files])
-        # By name they come class by class; the first images of a part would be of few classes.
-        return in_random_order(Images(torch.from_numpy(pixels), labels), seed=SPLIT_SEED)
+        # Files are sorted by class, so the first images of a part would have few classes.
+        return shuffle(Images(torch.from_numpy(pixels), labels), seed=SPLIT_SEED)
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    """Name of each class → its files by name; hidden ones are left out. FaultbenchError where there is no choice."""
+    """Return name of class → its files, sorted, without hidden ones. FaultbenchError for fewer than two classes."""
     if not folder.is_dir():
         raise FaultbenchError(
-            f"{folder}: {'not a' if folder.exists() else 'no such'} folder; relative paths start at the campaign "
-            "file's folder"
+            f"{printable_path(folder)}: {'not a' if folder.exists() else 'no such'} folder; "
+            "relative paths start at the campaign file's folder"
         )
     classes = {place.name: _visible(place) for place in _visible(folder) if place.is_dir()}
     if len(classes) < 2:
-        held = f"one class, {next(iter(classes))!r}" if classes else "no folder"
-        raise FaultbenchError(f"{folder}: holds {held}; give at least two folders of images, one a class")
+        content = f"one class, {next(iter(classes))!r}" if classes else "no folder"
+        raise FaultbenchError(
+            f"{printable_path(folder)}: holds {content}; give at least two folders of images, one per class"
+        )
     for name, files in classes.items():
         if not files:
-            raise FaultbenchError(f"{folder / name}: holds no image; every class needs some")
+            raise FaultbenchError(f"{printable_path(folder / name)}: holds no image; every class needs some")
         if inner := next((file for file in files if file.is_dir()), None):
             raise FaultbenchError(
-                f"{inner}: a folder where an image should be; a class is one folder of images; the two of a divided "
-                "set are called train and test"
+                f"{printable_path(inner)}: a folder where an image should be; a class is one folder of images; "
+                "if you divide the images yourself, call the two parts train and test"
             )
     return classes
 
@@ -133,24 +134,24 @@ def _visible(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise FaultbenchError(f"{folder}: cannot be read: {error.strerror or error}") from error
+        raise FaultbenchError(f"{printable_path(folder)}: cannot be read: {error.strerror or error}") from error
 
 
-def _labelled(classes: dict[str, list[Path]]) -> list[Labelled]:
+def _label_files(classes: dict[str, list[Path]]) -> list[LabelledFile]:
     return [(file, label) for label, files in enumerate(classes.values()) for file in files]
 
 
-def _divided(classes: dict[str, list[Path]], test_share: float) -> tuple[list[Labelled], list[Labelled]]:
-    """The same share of every class for testing, at least one image, and something left to train on."""
+def _divide(classes: dict[str, list[Path]], test_share: float) -> tuple[list[LabelledFile], list[LabelledFile]]:
+    """Divide the files: the same share of each class is for testing, at least one image, and the rest for training."""
     rng = np.random.default_rng(SPLIT_SEED)
-    train: list[Labelled] = []
-    test: list[Labelled] = []
+    train: list[LabelledFile] = []
+    test: list[LabelledFile] = []
     for label, files in enumerate(classes.values()):
         n_test = max(1, round(test_share * len(files)))
         if n_test >= len(files):
             raise FaultbenchError(
-                f"{files[0].parent}: {len(files)} image(s) leave none to train on when {n_test} are tested; "
-                "add images, or lower test_share"
+                f"{printable_path(files[0].parent)}: {len(files)} image(s) leave none to train on when {n_test} are "
+                "tested; add images, or lower test_share"
             )
         shuffled = [(files[index], label) for index in rng.permutation(len(files))]
         test += shuffled[:n_test]
@@ -158,28 +159,12 @@ def _divided(classes: dict[str, list[Path]], test_share: float) -> tuple[list[La
     return train, test
 
 
-def _read(path: Path, size: int, channels: int) -> NDArray[np.uint8]:
-    """[channels, size, size] of a file."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in EIGHT_BIT_MODES:
-                raise FaultbenchError(f"{path}: has pixels of mode {image.mode}; give images of 8 bits a channel")
-            square = ImageOps.fit(
-                image.convert("RGB" if channels == 3 else "L"), (size, size), Image.Resampling.BILINEAR
-            )
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: a broken PNG
-        raise FaultbenchError(
-            f"{path}: not an image that Pillow can read: {' '.join(str(error).split())}; take it out of the folder"
-        ) from error
-    return np.asarray(square).reshape(size, size, channels).transpose(2, 0, 1)
-
-
-def _listing_digest(files: Sequence[Labelled]) -> str:
-    """SHA-256 of names, classes, sizes and times: files that change in neither are taken to be the same."""
+def _listing_digest(files: Sequence[LabelledFile]) -> str:
+    """Return the SHA-256 of names, classes, sizes and times. Files equal in all of these are assumed unchanged."""
 
     def lines() -> Iterator[str]:
         for path, label in files:
-            status = path.stat()
+            status = image_status(path)
             yield f"{path.name}\0{label}\0{status.st_size}\0{status.st_mtime_ns}\n"
 
     return hashlib.sha256("".join(lines()).encode(errors="surrogateescape")).hexdigest()

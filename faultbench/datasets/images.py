@@ -1,4 +1,4 @@
-"""What a data set gives: labelled images in three parts that never mix."""
+"""Labelled images, and their division into three parts that share no image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from torch import Tensor
 from faultbench.system.errors import FaultbenchError
 
 _LEVELS = torch.arange(256).float().div_(255)
-"""What `pixels` makes of every grey value."""
+"""Value in `pixels` of each grey value."""
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
-"""Random variation of a training batch, [images, channels, height, width] in and out."""
+"""Function that varies a training batch at random, [images, channels, height, width] in and out."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images as they are kept, [images, channels, height, width], and their labels, int64 [images].
+    """Images as stored, [images, channels, height, width], and their labels, int64 [images].
 
-    stored is float32, taken as it is, or uint8, of which `pixels` is the 255th part. It may be a file mapped into
-    memory that other processes share: the parts below are views of it wherever they can be.
+    stored is float32, which `pixels` returns unchanged, or uint8, which `pixels` divides by 255. It may be a file
+    mapped into memory that other processes share. The methods below return views of it if possible.
     """
 
     stored: Tensor
@@ -37,37 +37,38 @@ class Images:
 
     @property
     def pixels(self) -> Tensor:
-        """float32 [images, channels, height, width]; made anew of uint8 images each time, so ask it of a batch."""
+        """Return float32 [images, channels, height, width]. Each call converts uint8 images, so call it per batch."""
         if self.stored.is_floating_point():
             return self.stored
         if self.stored.device.type == "cpu":
             return self.stored.float().div_(255)
-        # On a card dividing by a constant multiplies by its rounded inverse; what the processor makes is looked up.
+        # A GPU divides by a constant as a product with its rounded inverse, so the CPU's values are looked up instead.
         return _LEVELS.to(self.stored.device)[self.stored.int()]
 
     def to(self, device: str) -> "Images":
-        """The same images there; labels stay, for the processor to compare with."""
+        """Return the images on a device. Labels stay where they are, because they are compared on the CPU."""
         return Images(self.stored.to(device), self.labels)
 
     def first(self, n_images: int | None) -> "Images":
-        """The first n images in the data set's own order; all of them for None."""
+        """Return the first n images in the data set's own order, or all of them for None."""
         return Images(self.stored[:n_images], self.labels[:n_images])
 
-    def chosen(self, indices: Tensor) -> "Images":
-        """The images at these indices, in their order, wherever the indices are."""
+    def select(self, indices: Tensor) -> "Images":
+        """Return the images at these indices, in this order. The indices may be on any device."""
         return Images(self.stored[indices.to(self.stored.device)], self.labels[indices.to(self.labels.device)])
 
     def batches(self, batch: int) -> list["Images"]:
-        """Consecutive batches; the last may be smaller."""
+        """Return consecutive batches. The last one may be smaller."""
         stored, labels = torch.split(self.stored, batch), torch.split(self.labels, batch)
         return [Images(*pair) for pair in zip(stored, labels, strict=True)]
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The three parts: networks and bounds are trained on `train`, searched and accepted on `calibration`.
+    """Three parts of a data set.
 
-    Only `test` is ever reported, and nothing is ever trained, profiled or searched on it.
+    Networks and bounds are trained on `train`; bounds are searched and accepted on `calibration`. Only accuracies on
+    `test` are reported, and nothing is trained, profiled or searched on it.
     """
 
     train: Images
@@ -76,47 +77,47 @@ class Splits:
 
 
 class Dataset(Protocol):
-    """A data set plug-in: what can be known before loading, and the loading."""
+    """Data set plug-in: its shape and counts, which are known before loading, and its images."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height, width of an image."""
+        """Return the channels, height and width of an image."""
 
     @property
     def n_classes(self) -> int:
-        """Classes that labels number from 0."""
+        """Return the number of classes. Labels number them from 0."""
 
     @property
     def n_test(self) -> int:
-        """Test images."""
+        """Return the number of test images."""
 
     def load(self) -> Splits:
-        """Read all images; FaultbenchError says which files are missing and where they should be."""
+        """Read all images. FaultbenchError names the missing files and the folder they belong in."""
 
     def augment(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Vary a training batch at random, each image on its own."""
+        """Vary each image of a training batch at random, independently of the others."""
 
 
 @runtime_checkable
-class Counted(Protocol):
-    """A data set that knows before loading how many images there are to train on: what training takes can be told."""
+class SizedDataset(Protocol):
+    """Data set whose number of training images is known before loading, so that training cost can be estimated."""
 
     @property
     def n_trained(self) -> int:
-        """Images of `Splits.train`."""
+        """Return the number of images of `Splits.train`."""
 
     @property
     def n_held_out(self) -> int:
-        """Images of `Splits.calibration`."""
+        """Return the number of images of `Splits.calibration`."""
 
 
-def in_random_order(images: Images, *, seed: int) -> Images:
-    """The images in the order that the seed gives: what is taken from the front is taken at random."""
-    return images.chosen(torch.from_numpy(np.random.default_rng(seed).permutation(len(images))))
+def shuffle(images: Images, *, seed: int) -> Images:
+    """Return the images in a random order that the seed determines, so that the first ones are a random sample."""
+    return images.select(torch.from_numpy(np.random.default_rng(seed).permutation(len(images))))
 
 
-def held_out(images: Images, n_images: int) -> tuple[Images, Images]:
-    """The first n images, and the others; FaultbenchError where nothing would be left."""
+def hold_out(images: Images, n_images: int) -> tuple[Images, Images]:
+    """Return the first n images, and the others. FaultbenchError if no others are left."""
     if n_images >= len(images):
         raise FaultbenchError(
             f"n_calibration: {n_images:,} of {len(images):,} training images leaves none to train on; "
@@ -125,8 +126,8 @@ def held_out(images: Images, n_images: int) -> tuple[Images, Images]:
     return images.first(n_images), Images(images.stored[n_images:], images.labels[n_images:])
 
 
-def shifted(pixels: Tensor, generator: torch.Generator, *, margin: int) -> Tensor:
-    """Each image moved by −margin..margin pixels in both directions, zeros coming in (random crop with padding)."""
+def shift_randomly(pixels: Tensor, generator: torch.Generator, *, margin: int) -> Tensor:
+    """Shift each image by −margin..margin pixels in both directions and fill with zeros (random crop with padding)."""
     n_images, _, height, width = pixels.shape
     padded = torch.nn.functional.pad(pixels, (margin,) * 4)
     offsets = torch.randint(0, 2 * margin + 1, (2, n_images), generator=generator)
@@ -136,7 +137,7 @@ def shifted(pixels: Tensor, generator: torch.Generator, *, margin: int) -> Tenso
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def mirrored(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image mirrored left to right, or not, with even chances."""
+def mirror_randomly(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror each image left to right with probability 1/2."""
     chosen = (torch.rand(len(pixels), generator=generator) < 0.5).to(pixels.device)
     return torch.where(chosen[:, None, None, None], pixels.flip(3), pixels)

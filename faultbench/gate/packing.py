@@ -1,4 +1,4 @@
-"""Counts and digests, one row a trial, as short printable text: base64 of whole numbers laid bit to bit."""
+"""Pack counts and digests, one row per trial, into short printable text: base64 of whole numbers laid bit to bit."""
 
 import base64
 import binascii
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDEST = 62
-"""Bits of a number; what a signed 64-bit integer holds with room to spare."""
+"""Largest number of bits of a number; a signed 64-bit integer holds it with room to spare."""
 
 
-def packed(rows: Sequence[Sequence[int]], n_bits: int) -> str:
-    """The numbers in their order, each in n_bits (1 to 62), the highest bit first; zeros fill the last byte."""
+def pack(rows: Sequence[Sequence[int]], n_bits: int) -> str:
+    """Return the numbers as text, in order, each in n_bits (1 to 62), highest bit first; zeros fill the last byte."""
     numbers = np.array(rows, dtype=np.int64).reshape(-1, 1)
     if len(numbers) and not 0 <= numbers.min() <= numbers.max() < 2 ** _checked(n_bits):
         raise ValueError(f"numbers from {numbers.min()} to {numbers.max()} do not fit into {n_bits} bits")
@@ -20,8 +20,8 @@ def packed(rows: Sequence[Sequence[int]], n_bits: int) -> str:
     return base64.b64encode(np.packbits(bits.astype(np.uint8).reshape(-1)).tobytes()).decode("ascii")
 
 
-def unpacked(text: str, n_bits: int, *, n_rows: int, n_columns: int) -> NDArray[np.int64]:
-    """What `packed` packed, [n_rows, n_columns]; ValueError for any other text, found before memory is taken."""
+def unpack(text: str, n_bits: int, *, n_rows: int, n_columns: int) -> NDArray[np.int64]:
+    """Return what `pack` packed, [n_rows, n_columns]; ValueError for any other text, raised before memory is taken."""
     n_used = n_rows * n_columns * _checked(n_bits)
     n_bytes = -(-n_used // 8)
     if len(text) != 4 * -(-n_bytes // 3):

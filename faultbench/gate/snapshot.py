@@ -1,57 +1,65 @@
-"""A finished run in the form of a baseline, to be kept or to be held against one."""
+"""Snapshot of a run in the form of a baseline, to write as one or to compare with one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from faultbench.campaign import Campaign, Cell, digest
-from faultbench.gate.baseline import Baseline, KeptCell, Place, kept_trials
+from faultbench.gate.baseline import Baseline, BaselineCell, CellName, pack_trials
 from faultbench.results.folder import LABELS, CellEntry, ResultsFolder
 from faultbench.system.errors import FaultbenchError
 
 SETTINGS = ("seed", "images", "batch", "training")
-"""What all cells of a campaign have in common; with others no trial has a partner."""
+"""Keys of a campaign that all cells share; if one of them differs, no trials pair."""
 
 ENVIRONMENT = ("torch", "torchvision", "numpy", "processor", "vector units")
-"""What of the manifest's environment can change the last bits of a value."""
+"""Keys of the manifest's environment that can change the last bits of a value."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run as a baseline of the cells that it finished, and why it did not finish the others."""
+    """Baseline of the cells that a run finished, and the reason for each unfinished cell."""
 
-    kept: Baseline | None
-    """None where no cell is finished."""
-    unfinished: Mapping[Place, str]
+    finished: Baseline | None
+    """None if no cell is finished."""
+    unfinished: Mapping[CellName, str]
 
 
 def snapshot(campaign: Campaign, folder: ResultsFolder) -> Snapshot:
-    """What stands in the campaign's results folder; FaultbenchError where its manifest does not say on what it ran."""
-    unfinished = {_place(entry): reason for entry in folder.manifest.cells if (reason := _lacks(folder, entry))}
+    """Return the snapshot of a results folder; FaultbenchError if its manifest lacks the environment."""
+    unfinished = {_cell_name(entry): reason for entry in folder.manifest.cells if (reason := _missing(folder, entry))}
     cells = {cell.key: cell for cell in campaign.cells}
-    done = [entry for entry in folder.manifest.cells if _place(entry) not in unfinished and entry.cell in cells]
-    kept = tuple(_kept(cells[entry.cell], entry, folder) for entry in done)
-    return Snapshot(_baseline(campaign, folder, kept) if kept else None, unfinished)
+    done = [entry for entry in folder.manifest.cells if _cell_name(entry) not in unfinished and entry.cell in cells]
+    finished = tuple(_baseline_cell(cells[entry.cell], entry, folder) for entry in done)
+    return Snapshot(_baseline(campaign, folder, finished) if finished else None, unfinished)
+
+
+def refuse_sampled(campaign: Campaign) -> None:
+    """Raise FaultbenchError for a campaign whose trials cannot be compared with a baseline fault by fault."""
+    if any(subject.per_trial is not None for subject in campaign.subjects):
+        raise FaultbenchError(
+            f"{campaign.source}: images: a baseline holds trials over the same images; given "
+            f'{campaign.spec["images"]}; give a number or "all"'
+        )
+    if any(subject.sampling != "plain" for subject in campaign.subjects):
+        raise FaultbenchError(
+            f"{campaign.source}: sampling: a baseline holds trials that meet the same flips; given "
+            f"{campaign.spec['sampling']}; give plain"
+        )
 
 
 def definition(cell: Cell) -> str:
-    """A key of what the campaign file says of a cell; unlike the cell's own it does not change with weights."""
+    """Return a key of what the campaign file says of a cell; unlike the cell's key it does not depend on weights."""
     return digest({**cell.subject.record, "weights": None, "ber": cell.ber})
 
 
 def settings_of(campaign: Campaign) -> dict[str, Any]:
-    """What all cells of the campaign have in common, as its file says it."""
+    """Return the settings that all cells of the campaign share, as its file has them."""
     return {key: campaign.spec[key] for key in SETTINGS}
 
 
-def _baseline(campaign: Campaign, folder: ResultsFolder, cells: tuple[KeptCell, ...]) -> Baseline:
-    more = folder.manifest.model_extra or {}
-    try:
-        environment = {name: more["environment"][name] for name in ENVIRONMENT}
-        environment |= {"faultbench": more["faultbench"], "device": more["execution"]["device"]}
-        images, weights = more["data"]["test images"], more["data"]["stored weights"]
-    except (KeyError, TypeError) as error:
-        raise FaultbenchError(f"{folder.path}/manifest.json: lacks {error}; run the campaign again") from error
+def _baseline(campaign: Campaign, folder: ResultsFolder, cells: tuple[BaselineCell, ...]) -> Baseline:
+    environment, images, weights = _origins(folder)
     return Baseline(
         faultbench_baseline=1,
         campaign=campaign.name,
@@ -65,21 +73,33 @@ def _baseline(campaign: Campaign, folder: ResultsFolder, cells: tuple[KeptCell, 
     )
 
 
-def _lacks(folder: ResultsFolder, entry: CellEntry) -> str:
-    n_missing, n_given_up = folder.n_missing(entry.cell), len(folder.quarantined[entry.cell])
-    found = {"missing": n_missing, "quarantined": n_given_up}
-    return " and ".join(f"{count:,} trials {what}" for what, count in found.items() if count)
+def _origins(folder: ResultsFolder) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Return the environment of a run, and the digests of its images and weights."""
+    more = folder.manifest.model_extra or {}
+    try:
+        environment = {name: more["environment"][name] or "unknown" for name in ENVIRONMENT}
+        environment |= {"faultbench": more["faultbench"], "device": more["execution"]["device"]}
+        return environment, more["data"]["test images"], more["data"]["stored weights"]
+    except (KeyError, TypeError) as error:
+        raise FaultbenchError(f"{folder.path}/manifest.json: lacks {error}; run the campaign again") from error
 
 
-def _kept(cell: Cell, entry: CellEntry, folder: ResultsFolder) -> KeptCell:
+def _missing(folder: ResultsFolder, entry: CellEntry) -> str:
+    """Return what a cell lacks, in words; empty if it is finished."""
+    counts = {"missing": folder.n_missing(entry.cell), "quarantined": len(folder.quarantined[entry.cell])}
+    lacking = " and ".join(f"{count:,} trials {what}" for what, count in counts.items() if count)
+    return lacking or ("" if folder.golden(entry) else "no golden run recorded")
+
+
+def _baseline_cell(cell: Cell, entry: CellEntry, folder: ResultsFolder) -> BaselineCell:
     golden = folder.journal.goldens[entry.subject]
     counts = {name: getattr(golden, name) for name in ("n_images", "n_correct", "n_bits", "top1_digest")}
     labels = {label: getattr(entry, label) for label in LABELS}
-    trials = kept_trials(folder.trials[entry.cell])
-    return KeptCell(
+    trials = pack_trials(folder.trials[entry.cell])
+    return BaselineCell(
         **{"cell": entry.cell, "definition": definition(cell), **labels, "ber": entry.ber, "golden": counts, **trials}
     )
 
 
-def _place(entry: CellEntry) -> Place:
+def _cell_name(entry: CellEntry) -> CellName:
     return (*entry.labels, entry.ber)

@@ -1,54 +1,49 @@
-"""A judgement as a table for people, and as Markdown."""
+"""Text of a judgement: tables for a terminal, and Markdown."""
 
-import io
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from faultbench.gate.baseline import Place, place_text
+from faultbench.gate.baseline import cell_name_text
 from faultbench.gate.judgement import Judgement
 from faultbench.gate.verdicts import Verdict
 from faultbench.results.folder import LABELS, ber_text
+from faultbench.results.labels import escape_markdown
 from faultbench.results.stats import CONFIDENCE
+from faultbench.system.printable import printable
+from faultbench.system.text_tables import UNLIMITED, Column, TextTable
 
-HEADERS = ("BER", "trials", "then", "now", "difference", "", "p (Holm)", "verdict", "why")
+HEADERS = ("BER", "trials", "then", "now", "difference", "interval", "p (Holm)", "verdict", "why")
 LIMITS = ("limit", "cell", "verdict", "value")
-_N_NUMBERS = 7
-"""Columns of HEADERS that hold numbers."""
+_TEXTS = (*LABELS, "why", *LIMITS)
+"""Columns that hold text, which folds on a narrow terminal; those of numbers and verdicts do not."""
+
+_RANKS = {"then": 1, "now": 2, "interval": 3, "p (Holm)": 4, "trials": 5}
+"""Columns that a narrow terminal can do without, those of the highest rank first."""
 
 
-WIDTH = 180
-"""Characters of a line: logs of CI systems scroll sideways, and wrapped reasons cannot be searched for."""
-
-
-def table_text(judgement: Judgement) -> str:
-    """The cells and limits as tables, the notes, and the summary as the last line."""
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, highlight=False)
+def table_text(judgement: Judgement, width: int = UNLIMITED) -> str:
+    """Return the cells and limits as tables of this width, the notes, and the summary as the last line."""
+    tables = []
     if judgement.verdicts:
-        console.print(_table(cell_rows(judgement), n_right=_N_NUMBERS))
+        tables.append(_table(cell_rows(judgement)).text(width))
     if judgement.limits:
-        console.print(_table(limit_rows(judgement), n_right=0))
-    lines = [*([footnote()] if judgement.verdicts else []), *judgement.notes, judgement.summary]
-    return text.getvalue() + "\n".join(lines) + "\n"
+        tables.append(_table(limit_rows(judgement)).text(width))
+    lines = [*([footnote()] if judgement.verdicts else []), *map(printable, [*judgement.notes, judgement.summary])]
+    return "".join(tables) + "\n".join(lines) + "\n"
 
 
 def markdown_text(judgement: Judgement) -> str:
-    """The same as Markdown, for a page that GitHub shows."""
-    lines = [f"### faultbench check: {judgement.campaign}", "", _escaped(judgement.summary), ""]
+    """Return summary, tables and notes as Markdown, for a page that GitHub shows."""
+    lines = [f"### faultbench check: {judgement.campaign}", "", _one_line(judgement.summary), ""]
     for rows in (cell_rows(judgement), limit_rows(judgement)):
         if len(rows) > 1:
             lines += [_line(rows[0]), _line(["---"] * len(rows[0])), *map(_line, rows[1:]), ""]
-    lines += [f"- {_escaped(note)}" for note in judgement.notes]
+    lines += [f"- {_one_line(note)}" for note in judgement.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def footnote() -> str:
-    """What the columns are."""
+    """Return the legend of the columns."""
     return (
         f"then, now: mean accuracy in %; difference in points with its {100 * CONFIDENCE:g}% betting interval, over "
         "pairs of\ntrials that met the same flips. p: of a drop within the margin, with Holm's correction for all cells"
@@ -57,64 +52,54 @@ def footnote() -> str:
 
 
 def cell_rows(judgement: Judgement) -> list[Sequence[str]]:
-    """Headers, then a row a cell; labels that all cells share are left out."""
-    places = [verdict.place for verdict in judgement.verdicts]
-    shown = [n for n in range(len(LABELS)) if len({place[n] for place in places}) > 1]
+    """Return the headers, then a row per cell; labels that all cells share are left out."""
+    names = [verdict.cell_name for verdict in judgement.verdicts]
+    shown = [n for n in range(len(LABELS)) if len({name[n] for name in names}) > 1]
     head = (*(LABELS[n] for n in shown), *HEADERS)
-    return [head, *((*(str(one.place[n]) for n in shown), *_numbers(one)) for one in judgement.verdicts)]
+    rows = ((*(str(verdict.cell_name[n]) for n in shown), *_fields(verdict)) for verdict in judgement.verdicts)
+    return [head, *rows]
 
 
 def limit_rows(judgement: Judgement) -> list[Sequence[str]]:
-    """Headers, then a row for each limit in each of its cells."""
+    """Return the headers, then a row for each limit in each of its cells."""
     words = {True: "BROKEN", False: "kept"}
     return [
         LIMITS,
         *(
-            (one.limit.text.strip(), place_text(one.place), words[one.is_broken], one.reason)
-            for one in judgement.limits
+            (verdict.limit.text.strip(), cell_name_text(verdict.cell_name), words[verdict.is_broken], verdict.reason)
+            for verdict in judgement.limits
         ),
     ]
 
 
-def _numbers(one: Verdict) -> tuple[str, ...]:
+def _fields(verdict: Verdict) -> tuple[str, ...]:
+    """Return the fields of a verdict in the order of HEADERS."""
     interval, difference = "", ""
-    if one.then is not None and one.now is not None:
-        difference = f"{100 * (one.now - one.then):+.1f}"
-    if one.interval is not None:  # rounded outwards, so that what is printed holds too
-        low, high = math.floor(1000 * one.interval.low) / 10, math.ceil(1000 * one.interval.high) / 10
+    if verdict.then is not None and verdict.now is not None:
+        difference = f"{100 * (verdict.now - verdict.then):+.1f}"
+    if verdict.interval is not None:  # rounded outwards, so that the printed interval holds too
+        low, high = math.floor(1000 * verdict.interval.low) / 10, math.ceil(1000 * verdict.interval.high) / 10
         interval = f"[{low:+.1f}, {high:+.1f}]"
-    state = one.state if one.state in ("identical", "kept") else one.state.upper()
-    p = "" if one.p is None else f"{one.p:.2g}"
-    counts = (f"{one.n_pairs:,}" if one.n_pairs else "", _percent(one.then), _percent(one.now))
-    return (_ber(one.place), *counts, difference, interval, p, state, one.reason)
+    state = verdict.state if verdict.state in ("identical", "kept") else verdict.state.upper()
+    p = "" if verdict.p is None else f"{verdict.p:.2g}"
+    counts = (f"{verdict.n_pairs:,}" if verdict.n_pairs else "", _percent(verdict.then), _percent(verdict.now))
+    return (ber_text(float(verdict.cell_name[-1])), *counts, difference, interval, p, state, verdict.reason)
 
 
 def _percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.1f}"
 
 
-def _ber(place: Place) -> str:
-    return ber_text(float(place[-1]))
-
-
-def _table(rows: list[Sequence[str]], *, n_right: int) -> Table:
+def _table(rows: list[Sequence[str]]) -> TextTable:
+    """Return the rows, the first of which is the head, as a table."""
     head, *body = rows
-    options: list[dict[str, Any]] = [{} for _ in head]
-    first = len(head) - len(HEADERS)
-    for n in range(first, first + n_right):
-        options[n] = {"justify": "right", "no_wrap": True}
-    table = Table()
-    for name, option in zip(head, options, strict=True):
-        table.add_column(name, **option)
-    for row in body:
-        table.add_row(*map(Text, row))
-    return table
+    return TextTable([Column(name, name in _TEXTS, _RANKS.get(name, 0)) for name in head], body)
 
 
 def _line(row: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_escaped, row))} |"
+    return f"| {' | '.join(map(_one_line, row))} |"
 
 
-def _escaped(text: str) -> str:
-    """Labels are anybody's text: they must not end a cell or become HTML, links or pictures."""
-    return "".join(f"\\{char}" if char in "\\|<>&[]`*_~#!" else char for char in " ".join(text.split()))
+def _one_line(text: str) -> str:
+    """Return the text on one line, escaped for Markdown: labels and notes can hold any characters."""
+    return escape_markdown(" ".join(text.split()))

@@ -1,15 +1,15 @@
-"""A run held against a baseline, cell by cell: equal where nothing changed, and no worse where something did.
+"""Compare a run with a baseline, cell by cell: equal if nothing changed, and no worse if something did.
 
-Trials of one number meet the same flips, so that a cell is compared trial by trial. With weights and environment as in
-the baseline its outcomes must be equal; otherwise the pairs are tested against the margin (`stats.margins`), and
-Holm's correction holds for all tested cells together.
+Trials of one number meet the same flips, so a cell is compared trial by trial. With the weights and the environment of
+the baseline its outcomes must be equal. Otherwise the golden accuracy, which has no randomness, may drop by the margin
+at most, and the pairs are tested against it (`stats.margins`), with Holm's correction over all tested cells.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from faultbench.gate.baseline import Baseline, KeptCell, Place
+from faultbench.gate.baseline import Baseline, BaselineCell, CellName
 from faultbench.gate.snapshot import Snapshot
 from faultbench.results import stats
 
@@ -20,12 +20,13 @@ FAILING = frozenset({"regression", "changed", "unfinished"})
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one cell; accuracies and difference (now - then) are fractions, None where nothing pairs.
+    """Verdict on one cell; then and now are mean accuracies, fractions, None if no trials pair.
 
-    p is that of a drop within the margin, Holm's correction included. reason is a sentence, or empty.
+    interval is that of the difference now - then. p is the p-value of a drop within the margin, Holm's correction
+    included. reason is a sentence, or empty.
     """
 
-    place: Place
+    cell_name: CellName
     state: State
     reason: str = ""
     n_pairs: int = 0
@@ -36,30 +37,29 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Tested:
-    """The pairs of one cell, not judged yet."""
+class TestedCell:
+    """Pairs of accuracies of one cell, tested against the margin and not judged yet."""
 
-    place: Place
+    cell_name: CellName
     cause: str
     first: Sequence[float]
     second: Sequence[float]
-    found: stats.MarginTest
+    p_values: stats.MarginTest
 
 
-def judged(then: Baseline, run: Snapshot, margin: float) -> list[Verdict]:
-    """A verdict on each cell of the baseline and of the run, in the order of their names.
+def judge_cells(then: Baseline, run: Snapshot, margin: float) -> list[Verdict]:
+    """Return a verdict on each cell of the baseline and of the run, in the order of their names.
 
-    margin is a fraction; a mean accuracy may drop by so much.
+    margin is a fraction: how far a mean accuracy may drop.
     """
-    now = run.kept.by_place if run.kept else {}
-    places = sorted(then.by_place.keys() | now.keys() | run.unfinished.keys())
+    now = run.finished.by_name if run.finished else {}
+    names = sorted(then.by_name.keys() | now.keys() | run.unfinished.keys())
     gate = _Gate(then, run, margin)
-    verdicts = [gate.judge(place) for place in places]
-    return list(gate.decided(verdicts))
+    return list(gate.decide([gate.judge(name) for name in names]))
 
 
-def changes(then: Baseline, now: Baseline) -> list[str]:
-    """What the run's surroundings have become, a phrase each; nothing where results must be equal bit for bit."""
+def environment_changes(then: Baseline, now: Baseline) -> list[str]:
+    """Return a phrase per difference of the environments; without one, results must be equal bit for bit."""
     names = sorted(then.environment.keys() | now.environment.keys())
     return [
         f"{name} {then.environment.get(name)} → {now.environment.get(name)}"
@@ -69,33 +69,38 @@ def changes(then: Baseline, now: Baseline) -> list[str]:
 
 
 class _Gate:
+    """Comparison of one run with one baseline."""
+
     def __init__(self, then: Baseline, run: Snapshot, margin: float) -> None:
         self._then, self._run, self._margin = then, run, margin
-        self._elsewhere = bool(run.kept and changes(then, run.kept))
-        self._anytime = then.is_adaptive or bool(run.kept and run.kept.is_adaptive)
+        self._elsewhere = bool(run.finished and environment_changes(then, run.finished))
+        self._anytime = then.is_adaptive or bool(run.finished and run.finished.is_adaptive)
 
-    def judge(self, place: Place) -> Verdict | Tested:
-        """The verdict on a cell as far as it needs no other's, or what there is to test."""
-        if place in self._run.unfinished:
-            return Verdict(place, "unfinished", f"not finished: {self._run.unfinished[place]}")
-        then = self._then.by_place.get(place)
-        now = self._run.kept.by_place.get(place) if self._run.kept else None
+    def judge(self, name: CellName) -> Verdict | TestedCell:
+        """Return the verdict on a cell, or its tested pairs if the verdict needs the tests of the other cells."""
+        if name in self._run.unfinished:
+            return Verdict(name, "unfinished", f"not finished: {self._run.unfinished[name]}")
+        then = self._then.by_name.get(name)
+        now = self._run.finished.by_name.get(name) if self._run.finished else None
         if then is None or now is None:
             where = "in the baseline" if then is None else "in the campaign any more"
-            return Verdict(place, "changed", f"campaign file: the cell is not {where}")
+            return Verdict(name, "changed", f"campaign file: the cell is not {where}")
         if why := self._why_unpaired(then, now):
-            return replace(_counted(place, then, now), state="changed", reason=why)
-        return self._paired(place, then, now)
+            return replace(_identical(name, then, now), state="changed", reason=why)
+        return self._judge_pairs(name, then, now)
 
-    def decided(self, verdicts: Sequence[Verdict | Tested]) -> Iterator[Verdict]:
-        """The verdicts, with those that tests give in place of these."""
-        tests = [one for one in verdicts if isinstance(one, Tested)]
-        corrected = dict(zip((one.place for one in tests), stats.holm([t.found.p_within for t in tests]), strict=True))
-        for one in verdicts:
-            yield self._decided(one, corrected[one.place], len(tests)) if isinstance(one, Tested) else one
+    def decide(self, verdicts: Sequence[Verdict | TestedCell]) -> Iterator[Verdict]:
+        """Yield the verdicts, with a verdict in place of each tested cell."""
+        tests = [tested for tested in verdicts if isinstance(tested, TestedCell)]
+        corrected = stats.holm([tested.p_values.p_within for tested in tests])
+        p_of = dict(zip((tested.cell_name for tested in tests), corrected, strict=True))
+        for verdict in verdicts:
+            if isinstance(verdict, TestedCell):
+                verdict = self._decide_cell(verdict, p_of[verdict.cell_name], len(tests))
+            yield verdict
 
-    def _why_unpaired(self, then: KeptCell, now: KeptCell) -> str:
-        """Why trials of one number are no pairs; empty where they are."""
+    def _why_unpaired(self, then: BaselineCell, now: BaselineCell) -> str:
+        """Return why trials of one number do not pair; empty if they do."""
         if self._digest("images", then.dataset) != self._digest("images", now.dataset, now=True):
             return f"data: the test images of {then.dataset} are others than the baseline's"
         if then.n_images != now.n_images:
@@ -111,22 +116,35 @@ class _Gate:
             return f"fault space: {then.golden.n_bits:,} bits, now {now.golden.n_bits:,}, and {which}"
         return f"injector: {which} although the campaign asks for the same"
 
-    def _paired(self, place: Place, then: KeptCell, now: KeptCell) -> Verdict | Tested:
+    def _judge_pairs(self, name: CellName, then: BaselineCell, now: BaselineCell) -> Verdict | TestedCell:
+        """Return the verdict on a cell whose trials pair, or its tested pairs."""
         same_weights = self._digest("weights", then.network) == self._digest("weights", now.network, now=True)
-        counted = _counted(place, then, now)
+        identical = _identical(name, then, now)
         if same_weights and then.definition == now.definition:
             differing = _differing(then, now)
             if not differing:
-                return counted
+                return identical
             if not self._elsewhere:
-                return replace(counted, state="changed", reason=f"numerics: same flips and weights, but {differing}")
+                return replace(identical, state="changed", reason=f"numerics: same flips and weights, but {differing}")
         cause = self._cause(then, now, same_weights=same_weights)
-        n_pairs = counted.n_pairs
+        if why := self._golden_drop(then, now):
+            return replace(identical, state="regression", reason=f"{cause}: {why}")
+        n_pairs = identical.n_pairs
         first, second = then.accuracies[:n_pairs], now.accuracies[:n_pairs]
-        found = stats.margin_test(first, second, self._margin, anytime=self._anytime)
-        return Tested(place, cause, first.tolist(), second.tolist(), found)
+        p_values = stats.margin_test(first, second, self._margin, anytime=self._anytime)
+        return TestedCell(name, cause, first.tolist(), second.tolist(), p_values)
 
-    def _cause(self, then: KeptCell, now: KeptCell, *, same_weights: bool) -> str:
+    def _golden_drop(self, then: BaselineCell, now: BaselineCell) -> str:
+        """Return how far the golden accuracy drops, in words; empty if the margin allows it."""
+        n_images = then.golden.n_images
+        n_lost = then.golden.n_correct - now.golden.n_correct
+        if n_lost <= self._margin * n_images * (1 + 1e-12):  # a margin of 0.005 of 1,000 images allows 5
+            return ""
+        first, second = (100 * golden.n_correct / n_images for golden in (then.golden, now.golden))
+        return f"golden accuracy drops from {first:.2f} to {second:.2f} %, by more than {100 * self._margin:g} pp"
+
+    def _cause(self, then: BaselineCell, now: BaselineCell, *, same_weights: bool) -> str:
+        """Return what differs from the baseline, in words."""
         causes = {
             "weights": not same_weights,
             "definition": then.definition != now.definition,
@@ -134,37 +152,40 @@ class _Gate:
         }
         return f"other {' and '.join(name for name, holds in causes.items() if holds)}"
 
-    def _decided(self, test: Tested, p: float, n_tests: int) -> Verdict:
-        difference = stats.difference(test.first, test.second, anytime=self._anytime)
-        then, now = stats.mean(test.first), stats.mean(test.second)
-        state, reason = self._state(test, p, n_tests)
-        return Verdict(test.place, state, reason, len(test.first), then, now, difference.interval, p)
+    def _decide_cell(self, tested: TestedCell, p: float, n_tests: int) -> Verdict:
+        """Return the verdict on a tested cell; p is corrected for n_tests tests."""
+        difference = stats.mean_difference(tested.first, tested.second, anytime=self._anytime)
+        then, now = stats.mean(tested.first), stats.mean(tested.second)
+        state, reason = self._state(tested, p, n_tests)
+        return Verdict(tested.cell_name, state, reason, len(tested.first), then, now, difference.interval, p)
 
-    def _state(self, test: Tested, p: float, n_tests: int) -> tuple[State, str]:
+    def _state(self, tested: TestedCell, p: float, n_tests: int) -> tuple[State, str]:
+        """Return the state of a tested cell and its reason."""
         delta, allowed = 1 - stats.CONFIDENCE, f"{100 * self._margin:g} pp"
         if p <= delta:
-            return "regression", f"{test.cause}: drops by more than {allowed}"
-        if test.found.p_beyond <= delta:
-            return "kept", f"{test.cause}: drops by less than {allowed}"
-        n_needed = stats.n_to_decide(test.first, test.second, self._margin, n_tests=n_tests)
+            return "regression", f"{tested.cause}: drops by more than {allowed}"
+        if tested.p_values.p_beyond <= delta:
+            return "kept", f"{tested.cause}: drops by less than {allowed}"
+        n_needed = stats.n_to_decide(tested.first, tested.second, self._margin, n_tests=n_tests)
         takes = "more than 200,000" if n_needed is None else f"about {n_needed:,}"
-        return "undecided", f"{test.cause}: to tell a drop of {allowed} takes {takes} trials"
+        return "undecided", f"{tested.cause}: to tell a drop of {allowed} takes {takes} trials"
 
     def _digest(self, kind: Literal["images", "weights"], name: str, *, now: bool = False) -> str | None:
-        of = self._run.kept if now else self._then
+        of = self._run.finished if now else self._then
         digests: Mapping[str, str] = getattr(of, kind) if of else {}
         return digests.get(name)
 
 
-def _counted(place: Place, then: KeptCell, now: KeptCell) -> Verdict:
+def _identical(name: CellName, then: BaselineCell, now: BaselineCell) -> Verdict:
+    """Return the verdict on a cell whose outcomes are equal, with the mean accuracies over its pairs."""
     n_pairs = min(then.n_trials, now.n_trials)
     fewer = f"{n_pairs:,} of the baseline's {then.n_trials:,} trials" if n_pairs < then.n_trials else ""
     first, second = (stats.mean(cell.accuracies[:n_pairs]) for cell in (then, now))
-    return Verdict(place, "identical", fewer, n_pairs, first, second)
+    return Verdict(name, "identical", fewer, n_pairs, first, second)
 
 
-def _differing(then: KeptCell, now: KeptCell) -> str:
-    """In what outcomes differ; empty where they are equal."""
+def _differing(then: BaselineCell, now: BaselineCell) -> str:
+    """Return how the outcomes differ, in words; empty if they are equal."""
     if then.golden != now.golden:
         return (
             f"another golden run: {then.golden.n_correct:,} of {then.golden.n_images:,} correct, now "

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class FaultMap:
-    """Which bits of a fault space are inverted; addresses is int64 [n_flips], strictly increasing, read-only.
+    """Bits of a fault space that are inverted; addresses is int64 [n_flips], strictly increasing, read-only.
 
-    The addresses given are copied. ValueError unless they are one-dimensional and strictly increasing,
+    The addresses are copied. ValueError unless they are one-dimensional and strictly increasing,
     TypeError unless they are integers.
     """
 
@@ -25,10 +25,10 @@ class FaultMap:
         object.__setattr__(self, "addresses", addresses)
 
     def __len__(self) -> int:
-        """The number of flips."""
+        """Return the number of flips."""
         return len(self.addresses)
 
     @property
     def digest(self) -> str:
-        """16 hex digits that two maps share only if their flips are the same."""
+        """16 hex digits that are equal for two maps only if their flips are the same."""
         return blake2b(self.addresses.astype("<i8").tobytes(), digest_size=8).hexdigest()

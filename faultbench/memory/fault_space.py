@@ -16,21 +16,21 @@ from faultbench.memory.formats.codec import Codec
 
 @dataclass(frozen=True, eq=False)
 class StoredTensor:
-    """One named tensor of the memory and the format that its words are held in.
+    """Named tensor of the memory, with the number format of its words.
 
     name is the state-dict name of a weight, "bounds.<site>" of a bound; random streams are keyed by it.
-    tensor is the live float32 parameter: an injection writes into it and puts it back.
+    tensor is the live float32 parameter: an injection writes into it and restores it.
     """
 
     name: str
     tensor: Tensor
     codec: Codec
     target_bits: tuple[int, int] | None = None
-    """First and last bit of a word that faults can hit; None is all of them."""
+    """First and last bit of a word that faults can hit; None means all bits."""
 
     @property
     def n_bits(self) -> int:
-        """Bits of memory that the tensor takes."""
+        """Bits of memory that the tensor occupies."""
         return self.tensor.numel() * self.codec.bits
 
     @property
@@ -46,7 +46,7 @@ class StoredTensor:
         return range(first, last + 1)
 
     def addresses(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Addresses within the tensor of the bits that faults can hit, counted from 0 to n_target_bits - 1."""
+        """Return addresses within the tensor for positions that count the bits that faults can hit, from 0."""
         first, last = self._targeted
         if last - first + 1 == self.codec.bits:
             return positions
@@ -59,32 +59,34 @@ class StoredTensor:
 
 
 class Location(NamedTuple):
-    """Where addresses lie: three int64 arrays with one entry an address."""
+    """Tensor, word and bit of addresses: three int64 arrays with one entry per address."""
 
     tensor: NDArray[np.int64]
     """Index into `FaultSpace.stored`."""
     word: NDArray[np.int64]
-    """Row-major index of the value in the tensor's shape, whatever its memory layout."""
+    """Row-major index of the value in the tensor's shape, in every memory layout."""
     bit: NDArray[np.int64]
-    """0 is the word's least significant bit."""
+    """Bit of the word; 0 is the least significant one."""
 
 
 class FaultSpace:
-    """Tensors in order of execution as one row of bits: address = tensor's offset + word·bits + bit.
+    """Memory that faults can hit: tensors in order of execution as one row of bits.
 
-    A tensor given twice (tied weights) is one piece of memory and counts once, under its first name.
-    ValueError for a name given twice, for a tensor that is not float32 or not one unbroken piece of memory,
-    and for tensors that share only a part of theirs.
+    The address of a bit is its tensor's offset + word·bits + bit.
+
+    A tensor that is given twice (tied weights) is one piece of memory and counts once, under its first name.
+    ValueError for a name given twice, for a tensor that is not float32 or not one unbroken piece of memory, and for
+    tensors that share only a part of their memory.
     """
 
     stored: tuple[StoredTensor, ...]
     offsets: NDArray[np.int64]
-    """First address of every stored tensor, then n_bits."""
+    """First address of every stored tensor, followed by n_bits."""
     n_bits: int
     n_target_bits: int
-    """Those of the n_bits that faults can hit."""
+    """Number of bits that faults can hit, at most n_bits."""
     targets: tuple[tuple[StoredTensor, int, int], ...]
-    """Every stored tensor, its first address and its bits that faults can hit, for those who go through them often."""
+    """Every stored tensor, its first address and its number of bits that faults can hit; read by every draw."""
 
     def __init__(self, stored: Sequence[StoredTensor]) -> None:
         _refuse_repeated_names(stored)
@@ -102,11 +104,14 @@ class FaultSpace:
 
     @property
     def slices(self) -> tuple[slice, ...]:
-        """The addresses of every stored tensor, in the order of `stored`."""
+        """Range of addresses of every stored tensor, in the order of `stored`."""
         return tuple(slice(start, stop) for start, stop in pairwise(self.offsets.tolist()))
 
     def locate(self, addresses: NDArray[np.int64]) -> Location:
-        """The stored tensor, word and bit of every address, in any order; ValueError for one outside."""
+        """Return the stored tensor, word and bit of every address; ValueError for an address outside the space.
+
+        Addresses may be in any order.
+        """
         outside = addresses[(addresses < 0) | (addresses >= self.n_bits)]
         if len(outside):
             raise ValueError(f"address {outside[0]} is outside the fault space of {self.n_bits} bits")

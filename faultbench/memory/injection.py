@@ -1,4 +1,4 @@
-"""Putting a trial's flips into the live tensors, and taking them out again bit for bit."""
+"""Injection of a trial's flips into live tensors, and their exact undo."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +16,7 @@ from faultbench.memory.formats.codec import Codec
 
 
 class Patch(NamedTuple):
-    """What a fault map makes of one stored tensor: the words at these places of its live memory, before and after.
+    """Change that a fault map makes to one stored tensor: places in its live memory, and the words before and after.
 
     Bits move as int32: copying a float may quieten a signalling NaN.
     """
@@ -27,54 +27,58 @@ class Patch(NamedTuple):
     after: Tensor
 
     def write(self) -> None:
-        """Put the flips in."""
+        """Write the flipped words."""
         self.memory.index_copy_(0, self.where, self.after)
 
     def undo(self) -> None:
-        """Put what was there before the patch was made in its place again."""
+        """Write the words that were there when the patch was made."""
         self.memory.index_copy_(0, self.where, self.before)
+
+    def is_there(self) -> bool:
+        """Return whether the memory still holds the flips."""
+        return torch.equal(self.memory.index_select(0, self.where), self.after)
 
 
 @contextmanager
-def injected(space: FaultSpace, fault_map: FaultMap) -> Iterator[None]:
-    """Inside the block the space's tensors read as if their memory had these flips; after it, as before.
+def inject_faults(space: FaultSpace, fault_map: FaultMap) -> Iterator[None]:
+    """Flip bits of the space's tensors inside the block, and restore them after it.
 
-    A value hit is encoded, its word's bits are inverted, and what the word then means is written in place.
-    No other value is touched, and autograd is not told: differentiate inside the block what ran inside it.
-    Undone however the block ends. An address outside the space raises ValueError before anything is written.
+    A value that is hit is encoded, bits of its word are inverted, and the value of the new word is written in place. No
+    other value is touched. Autograd does not notice the writes: differentiate inside the block what ran inside it. The
+    flips are undone however the block ends. ValueError for an address outside the space, before anything is written.
     """
-    (of_map,) = patches(space, [fault_map])
-    with written(of_map.values()):
+    (of_map,) = make_patches(space, [fault_map])
+    with apply_patches(of_map.values()):
         yield
 
 
 @contextmanager
-def written(found: Iterable[Patch]) -> Iterator[None]:
-    """Inside the block the memory holds what the patches make of it; undone however the block ends."""
+def apply_patches(patches: Iterable[Patch]) -> Iterator[None]:
+    """Write patches for the duration of the block; they are undone however the block ends."""
     with ExitStack() as undo:
-        for patch in found:
+        for patch in patches:
             undo.callback(patch.undo)
             patch.write()
         yield
 
 
-def patches(space: FaultSpace, fault_maps: Sequence[FaultMap]) -> list[dict[int, Patch]]:
-    """For each map what it makes of the tensors that it hits, by their index in the space; nothing is written.
+def make_patches(space: FaultSpace, fault_maps: Sequence[FaultMap]) -> list[dict[int, Patch]]:
+    """Return for each map the patches of the tensors that it hits, by their index in the space; nothing is written.
 
-    No flip may be in memory. One pass through a codec for all maps, since its cost is in the calls.
+    No flip may be in memory. All maps pass through a codec together, since its cost is in the number of calls.
     """
-    found: list[dict[int, Patch]] = [{} for _ in fault_maps]
+    of_maps: list[dict[int, Patch]] = [{} for _ in fault_maps]
     together: dict[tuple[Codec, torch.device], list[_Hit]] = {}
     for hit in _hits(space, fault_maps):
         item = space.stored[hit.tensor]
         together.setdefault((item.codec, item.tensor.device), []).append(hit)
     for hits in together.values():
-        _add_patches(space.stored, hits, found)
-    return found
+        _add_patches(space.stored, hits, of_maps)
+    return of_maps
 
 
 class _Hit(NamedTuple):
-    """The words of one tensor that are hit, map by map and ascending in each, and the mask of each word's flips."""
+    """Words of one tensor that are hit, map by map and ascending in each map, with the mask of each word's flips."""
 
     tensor: int
     owners: NDArray[np.int64]
@@ -96,42 +100,42 @@ def _hits(space: FaultSpace, fault_maps: Sequence[FaultMap]) -> Iterator[_Hit]:
         yield _Hit(tensor, owners[order[rows]], words[order[rows]], masks[place[rows]])
 
 
-def _add_patches(stored: Sequence[StoredTensor], hits: Sequence[_Hit], found: Sequence[dict[int, Patch]]) -> None:
-    """Add what hits of tensors that share codec and device make of them, each to those of its owners."""
+def _add_patches(stored: Sequence[StoredTensor], hits: Sequence[_Hit], of_maps: Sequence[dict[int, Patch]]) -> None:
+    """Add the patches of tensors that share codec and device to the maps that own the hits."""
     tensors = [stored[hit.tensor].tensor for hit in hits]
     codec, device = stored[hits[0].tensor].codec, tensors[0].device
     memories = [_memory(tensor) for tensor in tensors]
     positions = [_positions(tensor, hit.words) for tensor, hit in zip(tensors, hits, strict=True)]
     n_words = [len(hit.words) for hit in hits]
-    places = torch.split(torch.from_numpy(np.concatenate(positions)).to(device), n_words)  # to a card at once
+    places = torch.split(torch.from_numpy(np.concatenate(positions)).to(device), n_words)  # one transfer to a card
     before = [memory.index_select(0, where) for memory, where in zip(memories, places, strict=True)]
     masks = torch.from_numpy(np.concatenate([hit.masks for hit in hits])).to(device)
     words = codec.encode(torch.cat(before).view(torch.float32)) ^ masks
     after = torch.split(codec.decode(words).to(torch.float32).view(torch.int32), n_words)
     for hit, memory, where, old, new in zip(hits, memories, places, before, after, strict=True):
         for owner, rows in _runs(hit.owners):
-            found[owner][hit.tensor] = Patch(memory, where[rows], old[rows], new[rows])
+            of_maps[owner][hit.tensor] = Patch(memory, where[rows], old[rows], new[rows])
 
 
 def _changes(values: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Where a value differs from the one before it, the first one counted in."""
+    """Return for each value whether it differs from the one before it; True for the first."""
     return np.concatenate([np.ones(min(len(values), 1), np.bool_), values[1:] != values[:-1]])
 
 
 def _runs(values: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
-    """Equal neighbours: their value, and where they are."""
+    """Yield each run of equal neighbours: its value and its range."""
     starts = np.flatnonzero(_changes(values)).tolist()
     for start, stop in pairwise([*starts, len(values)]):
         yield int(values[start]), slice(start, stop)
 
 
 def _memory(tensor: Tensor) -> Tensor:
-    """The tensor's live memory as a row of int32; writing there moves no autograd version counter."""
+    """Return the tensor's live memory as a row of int32; writes there move no autograd version counter."""
     return torch.as_strided(tensor.data, (tensor.numel(),), (1,)).view(torch.int32)
 
 
 def _positions(tensor: Tensor, words: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where in the tensor's memory its row-major words lie: elsewhere in channels-last, for one."""
+    """Return the places in memory of row-major word indices; the two differ in channels-last, for example."""
     if tensor.is_contiguous():
         return words
     positions = np.zeros_like(words)

@@ -1,4 +1,4 @@
-"""Raw pixels to normalised ones as the first step of a traced network, outside of its memory."""
+"""Normalisation of raw pixels as the first step of a traced network, outside its memory."""
 
 from collections.abc import Sequence
 
@@ -10,9 +10,9 @@ TARGET = "faultbench_input"
 
 
 class Normalise(nn.Module):
-    """(pixel − mean) / std, channel by channel: what torchvision's Normalize computes, bit for bit.
+    """Module that computes (pixel − mean) / std per channel, bit for bit as torchvision's Normalize.
 
-    mean and std are constants of the program, as its strides are: buffers, neither trained nor counted nor faulted.
+    mean and std are constants of the program: buffers that are neither trained nor counted nor faulted.
     """
 
     mean: Tensor
@@ -24,12 +24,12 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pixels [n, channels, height, width] in and out."""
+        """Return normalised pixels [n, channels, height, width]."""
         return (x - self.mean) / self.std
 
 
 def normalise_first(graph: fx.GraphModule, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Let everything that reads the images read them normalised instead, in place."""
+    """Make every step that reads the images read normalised images instead, in place."""
     images = next(node for node in graph.graph.nodes if node.op == "placeholder")
     graph.add_submodule(TARGET, Normalise(mean, std))
     with graph.graph.inserting_after(images):

@@ -1,37 +1,39 @@
-"""One colour and marker a scheme, in every figure and in the report."""
+"""Colours, markers and dashes of schemes and guards, the same in every figure and in the report."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Any
+
+from faultbench.results.analysis.blocks import Line
 
 GREY = "#4D4D4D"
 
 _RIM = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 _SIZES = {"P": 5.2, "X": 5.2, "^": 4.8, "v": 4.8, "<": 4.8, ">": 4.8, "D": 3.9, "*": 6.5}
-"""Marker → points, where the usual size would look smaller or larger than a circle's."""
+"""Marker → size in points, for markers that would look smaller or larger than a circle at the usual size."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Colour and marker of a scheme in every plot, line style of a guard."""
+    """Colour and marker of a scheme, and dashes of a guard."""
 
     colour: str
     marker: str
     dashes: tuple[float, ...] = ()
 
     def dashed(self, index: int) -> "Look":
-        """The same with another line style; 0 is solid."""
+        """Return this look with the dashes of an index; 0 is solid."""
         return replace(self, dashes=_DASHES[index % len(_DASHES)])
 
     @property
     def line(self) -> dict[str, Any]:
-        """Arguments of `Axes.plot` for a line of this look."""
+        """Return the arguments of `Axes.plot` for a line."""
         return {"color": self.colour, "linewidth": 1.1, "linestyle": (0, self.dashes) if self.dashes else "-"}
 
     @property
     def points(self) -> dict[str, Any]:
-        """Arguments of `Axes.plot` for its markers, rimmed so that they stand apart where lines meet."""
+        """Return the arguments of `Axes.plot` for markers, with a rim so that they stand apart where lines meet."""
         return {
             "marker": self.marker,
             "markerfacecolor": self.colour,
@@ -41,7 +43,7 @@ class Look:
 
     @property
     def hollow_points(self) -> dict[str, Any]:
-        """The same for points that rest on fewer trials than asked for."""
+        """Return the arguments of `Axes.plot` for markers of cells with fewer trials than asked for."""
         points = self.points
         rim = {
             "markeredgecolor": self.colour,
@@ -53,7 +55,7 @@ class Look:
 
 _DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.5), (1.2, 1.2), (5, 1.2, 1.2, 1.2))
 _LOOKS = {
-    # Okabe and Ito's palette, which colour-blind readers can tell apart; the unprotected network stays grey.
+    # Palette of Okabe and Ito, which colour-blind readers can tell apart; the unprotected network is grey.
     "relu": Look(GREY, "o"),
     "clip_act": Look("#E69F00", "s"),
     "ranger": Look("#56B4E9", "^"),
@@ -72,10 +74,10 @@ _SPARE = (
 
 
 def looks(names: Mapping[str, str]) -> dict[str, Look]:
-    """Label → look, given label → scheme: a known scheme has the same look in every plot.
+    """Return label → look, given label → scheme: a known scheme has the same look in every plot.
 
-    Of several labels for one scheme, the one that is its name or else the first has it. Others, and schemes
-    that are not known, take spare looks in turn.
+    If a scheme has several labels, the label that is its name, or else the first one, has its look. Other labels and
+    unknown schemes take spare looks in turn.
     """
     owners: dict[str, str] = {}
     for label, name in sorted(names.items(), key=lambda item: item[0] != item[1]):
@@ -85,3 +87,11 @@ def looks(names: Mapping[str, str]) -> dict[str, Look]:
         label: _LOOKS[name] if name in _LOOKS and owners[name] == label else next(spare)
         for label, name in names.items()
     }
+
+
+def line_looks(lines: Iterable[Line], scheme_names: Mapping[str, str]) -> dict[str, Look]:
+    """Return label → look of lines, given label → scheme; guards of a scheme share its look and differ in dashes."""
+    by_label = {line.label: line for line in lines}
+    by_scheme = looks(scheme_names)
+    guards = list(dict.fromkeys(line.guard for line in by_label.values()))
+    return {label: by_scheme[line.scheme].dashed(guards.index(line.guard)) for label, line in by_label.items()}

@@ -1,4 +1,4 @@
-"""What a source file declares: its plug-ins with their options, read without importing it."""
+"""Declarations of plug-ins and their options, read from a source file without importing it."""
 
 import ast
 import importlib
@@ -12,12 +12,13 @@ from typing import Any
 from faultbench.plugins.annotations import last_name, read_type, read_value
 from faultbench.plugins.base_classes import SourceModule, UnreadableBaseError, field_owners
 from faultbench.plugins.modules import PluginModule
+from faultbench.plugins.source_files import find_in_reach
 
-_HERE = Path(__file__).parent.parent
+_HERE = Path(__file__).parents[2]
 
 
 class MisdeclaredError(ValueError):
-    """A plug-in whose name or options cannot be read from its source; line is the source's."""
+    """Plug-in whose name or options cannot be read from its source. line is the line in the source."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -25,52 +26,68 @@ class MisdeclaredError(ValueError):
 
 
 @dataclass(frozen=True)
-class Option:
-    """One option of a plug-in: its type (as pydantic reads it) and its default."""
+class PluginOption:
+    """Option of a plug-in: its type, as pydantic reads it, and its default."""
 
     annotation: Any
     default: Any
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One plug-in as its source declares it, not imported yet."""
+class PluginDeclaration:
+    """Plug-in as its source declares it. It is not imported yet."""
 
     kind: str
     name: str
     summary: str
     module: str
     attribute: str
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, PluginOption] = field(default_factory=dict)
     placeholders: Mapping[str, Any] = field(default_factory=dict)
-    """Types of the name's placeholders; one without a type is text."""
+    """Types of the placeholders in the name. A placeholder without a type is text."""
     origin: PluginModule | None = None
-    """The module of a lab's own that it comes from; None for faultbench's."""
+    """Module of a lab's own that declares it; None for faultbench's."""
 
     def match(self, text: str) -> dict[str, str] | None:
-        """The placeholders' texts when text is this name, None when it is not."""
+        """Return the texts of the placeholders if text is this name; None if it is not."""
         pattern = "".join(
             f"(?P<{part}>.+?)" if is_placeholder else re.escape(part) for part, is_placeholder in _parts(self.name)
         )
-        found = re.fullmatch(pattern, text)
-        return found.groupdict() if found else None
+        match = re.fullmatch(pattern, text)
+        return match.groupdict() if match else None
 
     def load(self) -> Any:
-        """The plug-in itself; imports its module."""
+        """Import the module, and return the plug-in."""
         module = importlib.import_module(self.module) if self.origin is None else self.origin.load()
         return getattr(module, self.attribute)
 
 
-def declared(tree: ast.Module, kind: str, module: str, origin: PluginModule | None = None) -> Iterator[Entry]:
-    """The plug-ins of a kind that a module's source declares; MisdeclaredError at one that cannot be read."""
+def read_declarations(
+    tree: ast.Module, kind: str, module: str, origin: PluginModule | None = None
+) -> Iterator[PluginDeclaration]:
+    """Yield the plug-ins of a kind that a module's source declares. MisdeclaredError if one cannot be read."""
     is_package = origin is not None and origin.file.stem == "__init__"
     source = SourceModule(module, tree, _HERE if origin is None else origin.folder, is_package)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and last_name(decorator.func) == kind:
+                if isinstance(decorator, ast.Call) and _marks(decorator.func, kind, source):
                     name, summary = _name(decorator), (ast.get_docstring(node) or "").partition("\n")[0]
-                    yield Entry(kind, name, summary, module, node.name, *_taken(node, name, source), origin)
+                    options, placeholders = _read_parameters(node, name, source)
+                    yield PluginDeclaration(kind, name, summary, module, node.name, options, placeholders, origin)
+
+
+def _marks(function: ast.expr, kind: str, source: SourceModule) -> bool:
+    """Return whether a decorator is faultbench's for a kind, whatever name the source imports it under.
+
+    A decorator of the same name from a package outside the module's sources is not faultbench's.
+    """
+    name = ast.unparse(function)
+    origin, _, attribute = source.resolve(name).rpartition(".")
+    if attribute != kind:
+        return False
+    is_imported = name.partition(".")[0] in source.imports
+    return not is_imported or find_in_reach(origin, source.name, source.folder) is not None
 
 
 def _name(decorator: ast.Call) -> str:
@@ -79,18 +96,19 @@ def _name(decorator: ast.Call) -> str:
             placeholders = [part for part, is_placeholder in _parts(name) if is_placeholder]
             if len(set(placeholders)) == len(placeholders) and all(part.isidentifier() for part in placeholders):
                 return name
-            raise MisdeclaredError(f"{name!r}: <placeholders> are named as parameters are, each once", decorator.lineno)
+            problem = f"{name!r}: give each <placeholder> a name of its own that a parameter can have"
+            raise MisdeclaredError(problem, decorator.lineno)
     raise MisdeclaredError("the name of a plug-in must be printable text in quotes", decorator.lineno)
 
 
 def _parts(name: str) -> Iterator[tuple[str, bool]]:
-    """What a name is made of, and whether each part is a placeholder."""
+    """Return the parts of a plug-in's name, each with whether it is a placeholder."""
     return zip(re.split(r"<(\w+)>", name), cycle((False, True)), strict=False)
 
 
 @dataclass(frozen=True)
 class _Parameter:
-    """A parameter of a function, or an annotated field of a class."""
+    """Parameter of a function, or annotated field of a class."""
 
     owner: str
     name: str
@@ -103,8 +121,8 @@ class _Parameter:
             raise MisdeclaredError(f"{self.owner}: option {self.name!r} needs an annotation", self.line)
         return self._read(read_type, self.annotation)
 
-    def option(self, default: ast.expr) -> Option:
-        return Option(self.type(), self._read(read_value, default))
+    def option(self, default: ast.expr) -> PluginOption:
+        return PluginOption(self.type(), self._read(read_value, default))
 
     def _read(self, read: Callable[[ast.expr], Any], node: ast.expr) -> Any:
         try:
@@ -113,20 +131,23 @@ class _Parameter:
             raise MisdeclaredError(f"{self.owner}: option {self.name!r}: {error}", self.line) from error
 
 
-def _taken(
+def _read_parameters(
     node: ast.FunctionDef | ast.ClassDef, name: str, source: SourceModule
-) -> tuple[dict[str, Option], dict[str, Any]]:
-    """The options of a plug-in, which have a default, and the types of its name's placeholders, which have none."""
+) -> tuple[dict[str, PluginOption], dict[str, Any]]:
+    """Return the options of a plug-in, that is, its parameters with a default, and the types of its placeholders."""
     parameters = list(_fields(node, source) if isinstance(node, ast.ClassDef) else _arguments(node))
-    options = {one.name: one.option(one.default) for one in parameters if one.default is not None}
-    in_name = {part for part, is_placeholder in _parts(name) if is_placeholder}
-    typed = [one for one in parameters if one.name in in_name and one.annotation is not None]
-    return options, {one.name: one.type() for one in typed}
+    options = {item.name: item.option(item.default) for item in parameters if item.default is not None}
+    placeholders = {part for part, is_placeholder in _parts(name) if is_placeholder}
+    typed = [item for item in parameters if item.name in placeholders and item.annotation is not None]
+    return options, {item.name: item.type() for item in typed}
 
 
 def _fields(node: ast.ClassDef, source: SourceModule) -> Iterator[_Parameter]:
-    """Annotated fields in a dataclass's order: those of its bases first, and each as it was annotated last."""
-    found: dict[str, _Parameter] = {}
+    """Return the annotated fields in the order of a dataclass, those of its bases first.
+
+    The last annotation of a field counts.
+    """
+    fields: dict[str, _Parameter] = {}
     try:
         owners = field_owners(node, source)
     except UnreadableBaseError as error:
@@ -136,8 +157,8 @@ def _fields(node: ast.ClassDef, source: SourceModule) -> Iterator[_Parameter]:
         label = owner.name if is_here else f"{node.name}, from {owner.name} of {module.name}"
         for name, item in _annotated(owner):
             line = item.lineno if is_here else node.lineno
-            found[name] = _Parameter(label, name, item.annotation, item.value, line)
-    return (one for one in found.values() if one.annotation is not None and not _is_shared(one.annotation))
+            fields[name] = _Parameter(label, name, item.annotation, item.value, line)
+    return (item for item in fields.values() if item.annotation is not None and not _is_shared(item.annotation))
 
 
 def _annotated(owner: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
@@ -155,5 +176,5 @@ def _arguments(node: ast.FunctionDef) -> Iterator[_Parameter]:
 
 
 def _is_shared(annotation: ast.expr) -> bool:
-    """Whether a field is the class's own and not each instance's."""
+    """Return whether a field belongs to the class and not to each instance."""
     return last_name(annotation.value if isinstance(annotation, ast.Subscript) else annotation) == "ClassVar"

@@ -1,9 +1,10 @@
-"""Python modules as source: where Python would find one, and the files that it is made of. Nothing is imported."""
+"""Source files of Python modules, found as Python would find them. Nothing is imported."""
 
 import ast
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from importlib.util import resolve_name
 from pathlib import Path
@@ -13,53 +14,66 @@ from faultbench.system.errors import FaultbenchError
 
 
 def find_source(module: str, folder: Path) -> Path | None:
-    """The source file of a module, with a folder first on Python's search path; None when there is none.
+    """Return the source file of a module, with a folder first on Python's search path; None if there is none.
 
-    importlib.util.find_spec would import the packages that the module is in; here only their folders are looked into.
+    importlib.util.find_spec would import the packages that hold the module. Here only their folders are searched.
     """
     return _find(module, [str(folder), *sys.path], sys.meta_path)
 
 
 def parse(file: Path) -> ast.Module:
-    """The syntax tree of a source file; FaultbenchError, beginning with file:line, when it has none."""
-    return _parsed(_read(file), file)
+    """Return the syntax tree of a source file. FaultbenchError, which begins with file:line, if it is not Python."""
+    return _parse_data(_read_file(file), file)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """Source file that a module is made of."""
+
+    path: Path
+    data: bytes
+    tree: ast.Module
+
+
+def own_sources(module: str, folder: Path) -> Iterator[SourceFile]:
+    """Yield every source file that a module is made of.
+
+    These are its own file, those of the packages that it is in, and what they import, directly or indirectly, from the
+    module's own package or from the folder. Files of faultbench and of other installed packages are left out.
+    """
+    waiting, visited = list(_with_packages(module)), set[str]()
+    while waiting:
+        name = waiting.pop()
+        path = None if name in visited else _find_own(name, module, folder)
+        visited.add(name)
+        if path is not None:
+            data = _read_file(path)
+            source = SourceFile(path, data, _parse_data(data, path))
+            yield source
+            package = name if path.stem == "__init__" else name.rpartition(".")[0]
+            waiting.extend(_imported_modules(source.tree, package))
 
 
 def digests(module: str, folder: Path) -> tuple[str, ...]:
-    """SHA-256 in hex, sorted, of every source file that a module is made of; names of files do not enter.
-
-    These are its own file, those of the packages that it is in, and what they import, at any remove, from the
-    module's own package or from the folder. faultbench itself is not counted, nor is what is installed besides.
-    """
-    found: dict[str, str] = {}
-    waiting, met = list(_with_packages(module)), set[str]()
-    while waiting:
-        name = waiting.pop()
-        file = None if name in met else _beside(name, module, folder)
-        met.add(name)
-        if file is not None:
-            data = _read(file)
-            found[name] = hashlib.sha256(data).hexdigest()
-            package = name if file.stem == "__init__" else name.rpartition(".")[0]
-            waiting.extend(_imported(_parsed(data, file), package))
-    return tuple(sorted(found.values()))
+    """Return the SHA-256 in hex, sorted, of every source file that a module is made of; file names do not count."""
+    return tuple(sorted(hashlib.sha256(source.data).hexdigest() for source in own_sources(module, folder)))
 
 
 def find_in_reach(name: str, module: str, folder: Path) -> Path | None:
-    """The source of what a module may build on: its own package, what lies in the folder, and faultbench."""
-    return find_source(name, folder) if _top(name) == "faultbench" else _beside(name, module, folder)
+    """Return the source file of a module of the same package as another, in the folder, or of faultbench; or None."""
+    return find_source(name, folder) if _top(name) == "faultbench" else _find_own(name, module, folder)
 
 
 def absolute_origin(node: ast.ImportFrom, package: str) -> str | None:
-    """The module that `from … import` names, seen from a package; None above the top-level one."""
+    """Return the module that `from … import` names, seen from a package; None if it is above the top-level package."""
     try:
         return resolve_name("." * node.level + (node.module or ""), package)
-    except ImportError:  # it would fail when run, if it ever is
+    except ImportError:  # the statement may never run
         return None
 
 
-def _beside(name: str, module: str, folder: Path) -> Path | None:
-    """The source of a module of the same package as another, or of one in the folder."""
+def _find_own(name: str, module: str, folder: Path) -> Path | None:
+    """Return the source file of a module of the same package as another, or in the folder; None if there is none."""
     top = _top(name)
     if top == _top(module):
         return find_source(name, folder)
@@ -67,8 +81,8 @@ def _beside(name: str, module: str, folder: Path) -> Path | None:
 
 
 def _find(module: str, locations: Sequence[str], finders: Sequence[Any]) -> Path | None:
-    # The first part alone is asked of all finders, so that editable installs are found. Each further part is
-    # looked up as if it were a top-level module, since finders take a dotted name for that of an imported package.
+    # All finders are asked for the first part only, so that editable installs are found. Each further part is looked
+    # up as a top-level module, because finders expect the packages in a dotted name to be imported.
     first, *rest = module.split(".")
     spec = next((spec for finder in finders if (spec := finder.find_spec(first, locations))), None)
     for part in rest:
@@ -78,8 +92,8 @@ def _find(module: str, locations: Sequence[str], finders: Sequence[Any]) -> Path
     return Path(spec.origin)
 
 
-def _imported(tree: ast.Module, package: str) -> Iterator[str]:
-    """Modules that a source may import anywhere in it, packages included; `from a import b` may mean a.b."""
+def _imported_modules(tree: ast.Module, package: str) -> Iterator[str]:
+    """Yield the modules that a source may import anywhere, with their packages. `from a import b` may mean a.b."""
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -92,7 +106,7 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
 
 
 def _with_packages(module: str) -> Iterator[str]:
-    """a.b.c → a, a.b, a.b.c."""
+    """Return a, a.b and a.b.c for a.b.c."""
     parts = module.split(".")
     return (".".join(parts[: n + 1]) for n in range(len(parts)))
 
@@ -101,17 +115,17 @@ def _top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _read(file: Path) -> bytes:
+def _read_file(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
         raise FaultbenchError(f"{file}: cannot be read: {error.strerror or error}") from error
 
 
-def _parsed(data: bytes, file: Path) -> ast.Module:
+def _parse_data(data: bytes, file: Path) -> ast.Module:
     try:
         return ast.parse(data, str(file))
     except SyntaxError as error:
-        raise FaultbenchError(f"{file}:{error.lineno or 1}: no Python: {error.msg}") from error
-    except (ValueError, RecursionError, MemoryError) as error:  # a zero byte; brackets without end
-        raise FaultbenchError(f"{file}:1: no Python: {error or type(error).__name__}") from error
+        raise FaultbenchError(f"{file}:{error.lineno or 1}: not Python: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:  # a zero byte, or brackets that are nested too deeply
+        raise FaultbenchError(f"{file}:1: not Python: {error or type(error).__name__}") from error

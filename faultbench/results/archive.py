@@ -1,17 +1,20 @@
-"""Putting an existing results folder aside, so that its name is free."""
+"""Archive an existing results folder under another name, so that its own name is free."""
 
 from pathlib import Path
 
 from faultbench.system.files.disk import disk_errors
-from faultbench.system.files.locks import locked
+from faultbench.system.files.locks import alone
 
 
-def put_aside(folder: Path) -> None:
-    """Rename an existing results folder to the first free <name>~1, <name>~2, … beside it."""
+def archive(folder: Path) -> None:
+    """Rename an existing results folder to the first free name of <name>~1, <name>~2, … beside it.
+
+    FaultbenchError while a run, a shard or a merge writes there, since it would go on in the moved folder.
+    """
     if folder.exists():
-        with locked(folder):
+        with alone(folder):
             number = 1
-            while (aside := folder.with_name(f"{folder.name}~{number}")).exists():
+            while (target := folder.with_name(f"{folder.name}~{number}")).exists():
                 number += 1
             with disk_errors(folder):
-                folder.rename(aside)
+                folder.rename(target)

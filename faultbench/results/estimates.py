@@ -1,22 +1,22 @@
-"""What the trials of a cell say of its means, whether they were drawn plainly or in strata, and with which interval.
+"""Estimates of the means of a cell from its trials, drawn plainly or in strata, with their intervals.
 
-A stratified trial is drawn from stratum j with probability q_j, and stratum j has the probability P_j. What it
-measured, x, says of the mean over all memories
+A stratified trial is drawn from stratum j with probability q_j, and stratum j has the probability P_j. From its
+measurement x, the mean over all memories is estimated by
 
     y = C + w_j (x - x_j),   w_j = P_j / q_j,   C = P_∅ x_∅ + Σ P_j x_j,
 
-for x_j what the pilot expects in stratum j, P_∅ the probability of a memory without a flip, and x_∅ what such a one
-gives, which is the golden run. Whatever the x_j, which were fixed before the trial,
+where x_j is what the pilot expects in stratum j, P_∅ the probability of a memory without a flip, and x_∅ the result of
+such a memory, that of the golden run. For any x_j that are fixed before the trial,
 
     E[y] = C + Σ q_j w_j (E[x | j] - x_j) = P_∅ x_∅ + Σ P_j E[x | j],
 
-the mean: it is unbiased (importance sampling with the strata's expectations as control variates; J. M. Hammersley and
-D. C. Handscomb, "Monte Carlo Methods", 1964, chapter 5). Each trial draws its stratum anew, by its number, so that
-the y are independent and alike. As x lies in 0..1, y lies in a span that is known beforehand,
+which is the mean: y is unbiased (importance sampling with the expectations of the strata as control variates; J. M.
+Hammersley and D. C. Handscomb, "Monte Carlo Methods", 1964, chapter 5). Each trial draws its stratum by its own number,
+so the y are independent and identically distributed. As x lies in 0..1, y lies in a span that is known beforehand,
 
     C + min_j(-w_j x_j)  to  C + max_j w_j (1 - x_j),
 
-and brought to 0..1 it is what `stats.mean_interval` holds for, however long one looks.
+and scaled to 0..1 it meets the conditions of `stats.mean_interval`, also of its confidence sequence.
 """
 
 from collections.abc import Sequence
@@ -24,18 +24,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faultbench.campaign.stopping_rule import Rule
+from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.results import image_samples as sampled
 from faultbench.results import stats
 from faultbench.results.image_samples import Values, fractions
 from faultbench.results.journal.records import Golden, Trial
 from faultbench.results.journal.strata import Strata
-from faultbench.results.journal.trial_columns import ABSENT, counts_of
+from faultbench.results.journal.trial_columns import counts_of
+from faultbench.results.journal.trial_rules import ABSENT
 
 
 @dataclass(frozen=True)
-class Said:
-    """What trials say of a mean, in the order of their numbers: values in 0..1 that stand for low to low + span."""
+class MeanEstimate:
+    """Estimate of a mean: a value per trial, in the order of their numbers; 0..1 stands for low to low + span."""
 
     values: Values
     low: float = 0.0
@@ -43,57 +44,62 @@ class Said:
 
     @property
     def mean(self) -> float:
-        """The estimated mean, in 0..1."""
-        return self._back(stats.mean(self.values))
+        """Return the estimated mean, in 0..1."""
+        return self._unscale(stats.mean(self.values))
 
     @property
     def high(self) -> float:
-        """The largest that a trial can say."""
+        """Return the largest unscaled value that a trial can have."""
         return self.low + self.span
 
     @property
     def unscaled(self) -> Values:
-        """What each trial says of the mean; with strata some of it may lie outside of 0..1."""
+        """Return the estimate of each trial; with strata, some can lie outside of 0..1."""
         return self.low + self.span * self.values
 
-    def interval(self, rule: Rule) -> stats.Interval:
-        """That of the mean, under a rule that says when trials end."""
+    def interval(self, rule: StoppingRule) -> stats.Interval:
+        """Return the interval of the mean under the rule that ended the trials."""
         return self.interval_at(rule.confidence, anytime=rule.until is not None)
 
     def interval_at(self, confidence: float, *, anytime: bool) -> stats.Interval:
-        """The same with a confidence of its own."""
-        found = stats.mean_interval(self.values, confidence=confidence, anytime=anytime)
-        return stats.Interval(self._back(found.low), self._back(found.high))
+        """Return the interval of the mean with a given confidence; anytime is as for `stats.mean_interval`."""
+        scaled = stats.mean_interval(self.values, confidence=confidence, anytime=anytime)
+        return stats.Interval(self._unscale(scaled.low), self._unscale(scaled.high))
 
-    def _back(self, value: float) -> float:
+    def _unscale(self, value: float) -> float:
         return min(1.0, max(0.0, self.low + self.span * value))
 
 
-def said(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None = None, *, count: str) -> Said:
-    """What trials of a cell say of how images end: `n_correct`, `n_masked`, `n_sdc`, `n_sdc_critical` or `n_due`.
+def estimate_mean(
+    trials: Sequence[Trial], golden: Golden | None, strata: Strata | None = None, *, count: str
+) -> MeanEstimate:
+    """Estimate the fraction of images that a count counts: `n_correct`, `n_masked`, `n_sdc`, `n_sdc_critical`, `n_due`.
 
-    golden may be None where trials looked at all images and are plain ones.
+    golden may be None for plain trials over all images.
     """
-    found = fractions(trials, golden, count)
+    measured = fractions(trials, golden, count)
     if strata is None or not strata.is_split:
-        return Said(found)
-    return _weighed(found, trials, strata, *_expected(strata, golden, count))
+        return MeanEstimate(measured)
+    return _weighted(measured, trials, strata, *_expected(strata, golden, count))
 
 
-def accuracies(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None = None) -> Said:
-    """What they say of the mean accuracy."""
-    return said(trials, golden, strata, count="n_correct")
+def accuracies(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None = None) -> MeanEstimate:
+    """Estimate the mean accuracy."""
+    return estimate_mean(trials, golden, strata, count="n_correct")
 
 
 def within_variances(trials: Sequence[Trial], golden: Golden | None, strata: Strata | None = None) -> Values:
-    """Of what each trial says of the mean accuracy, the variance that comes of not having looked at all images."""
+    """Return, for each trial's estimate of the mean accuracy, the variance that the sampling of images adds."""
     of_trials = sampled.within_variances(trials, golden)
     if strata is None or not strata.is_split:
         return of_trials
     return np.array(strata.weights)[np.maximum(0, counts_of(trials, "stratum"))] ** 2 * of_trials
 
 
-def _weighed(found: Values, trials: Sequence[Trial], strata: Strata, without: float, expected: Sequence[float]) -> Said:
+def _weighted(
+    measured: Values, trials: Sequence[Trial], strata: Strata, without: float, expected: Sequence[float]
+) -> MeanEstimate:
+    """Return the estimate of stratified trials; without is the value of a memory without a flip."""
     weights = strata.weights
     centre = (1 - sum(strata.share)) * without + float(np.dot(strata.share, expected))
     low = centre + min(-w * x for w, x in zip(weights, expected, strict=True))
@@ -102,12 +108,13 @@ def _weighed(found: Values, trials: Sequence[Trial], strata: Strata, without: fl
     if (drawn == ABSENT).any():
         trial = trials[int(np.argmax(drawn == ABSENT))]
         raise ValueError(f"cell {trial.cell}: trial {trial.trial} was drawn in no stratum; the cell has strata")
-    y = centre + np.array(weights)[drawn] * (found - np.array(expected)[drawn])
-    return Said(np.clip((y - low) / (high - low), 0.0, 1.0), low, high - low)  # at the ends off by the last bit
+    y = centre + np.array(weights)[drawn] * (measured - np.array(expected)[drawn])
+    # Rounding can carry a value at an end of the span past it.
+    return MeanEstimate(np.clip((y - low) / (high - low), 0.0, 1.0), low, high - low)
 
 
 def _expected(strata: Strata, golden: Golden | None, count: str) -> tuple[float, list[float]]:
-    """What a memory without a flip gives, and what is expected in each stratum."""
+    """Return the value of a memory without a flip, and the expected value in each stratum."""
     if golden is None:
         raise ValueError("trials in strata mean nothing without their golden run")
     right = golden.n_correct / golden.n_images

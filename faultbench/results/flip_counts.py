@@ -1,55 +1,106 @@
-"""Which flips the trials of a cell held and how many of those trials failed, as files beside the journal.
+"""Counts of the flips that the trials of a cell held and of the trials that failed, in files beside the journal.
 
-All of it follows from cells, trial numbers and stored words, so that a run can count it again at any time; whoever
-reads results has no networks, and finds the counts here. `attribution/<subject>….jsonl` holds one line a cell, with
-a CRC-32 as in the journal. Files of shards, and of folders merged into one, lie side by side; a reader adds up those
-that share no trial. What is damaged, or does not agree with the recorded trials, is left out.
+The counts follow from cells, trial numbers and stored words, so a run can count again at any time. Readers of results
+have no networks, so the counts are kept here. `attribution/<subject>….jsonl` holds a line per cell, with a CRC-32 as in
+the journal. Files of shards and of merged folders lie side by side; a reader adds up those that share no trial. Lines
+that are damaged or contradict the recorded trials are left out.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from faultbench.results.image_samples import accuracy
-from faultbench.results.journal.journal import checked, line
+from faultbench.results.image_samples import trial_accuracy
+from faultbench.results.journal.lines import checked_json, line
 from faultbench.results.journal.records import Golden, Trial
+from faultbench.results.journal.strata import N_BITS
+from faultbench.results.journal.trial_rules import LARGEST
+from faultbench.results.recorded_texts import Line, one_printable_line
+from faultbench.system.errors import FaultbenchError
 from faultbench.system.files.disk import replaced
+from faultbench.system.files.regular_files import read_regular
 
 FOLDER = "attribution"
-"""In a results folder."""
+"""Name of the folder inside a results folder."""
 
 FAILING_DROP = 0.05
-"""A trial fails when its accuracy is at least so far below the golden accuracy, the drop that figures mark as critical.
+"""Drop of accuracy below the golden accuracy from which a trial fails; figures mark it as critical.
 
-Less would call the loss of an image or two a failure where a trial looks at a hundred.
+With a smaller drop, the loss of an image or two would be a failure of a trial that looks at a hundred.
 """
 
 KEY = ("owner", "bit", "direction")
 COUNTS = ("flips", "trials", "failed", "correct")
-"""Columns of `FlipCounts.rows`: an index into owners, the bit, what it held before (0 or 1); then the flips there, the
-trials with at least one of them, those of them that failed, and the accuracies of these trials together, in `PARTS`."""
+"""Columns of `FlipCounts.rows`. KEY: an index into owners, the bit, what it held before the flip (0 or 1). COUNTS: the
+flips of this key, the trials with at least one, the failed trials of these, and the sum of their accuracies in
+`ACCURACY_UNIT`."""
 
-PARTS = 10**6
-"""Of an accuracy: counts are whole numbers, so that they add up to the same in any order."""
+ACCURACY_UNIT = 10**6
+"""Units of an accuracy of 1: sums of whole numbers do not depend on their order."""
 
-WHOLE = ("*", "*")
-"""The last owner: all layers and kinds together, where a hundred trials tell what they do not tell of each layer."""
+WHOLE_MEMORY = ("*", "*")
+"""Last owner: all layers and kinds together, where a hundred trials can decide what they cannot decide per layer."""
+
+MOST_FLIPS = 2**53
+
+MAX_BYTES = 2**31
+"""Largest size of a file; a file of a hundred cells and a hundred layers has some megabytes."""
 
 Outcomes = Mapping[int, bool]
 """Trial number → whether the trial failed."""
 
+_Whole = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+_Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=500), AfterValidator(one_printable_line)]
+
+
+class CountsRecord(BaseModel):
+    """Record of a cell's counts, as a line of a file holds it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cell: Line
+    drop: Annotated[float, Field(strict=True)]
+    trials: list[tuple[_Whole, _Whole]]
+    n_failed: _Whole
+    n_right: _Whole
+    owners: Annotated[tuple[tuple[_Name, _Name], ...], Field(max_length=1_000_000)]
+    rows: list[tuple[_Whole, _Whole, _Whole, _Whole, _Whole, _Whole, _Whole]]
+
+    @property
+    def n_trials(self) -> int:
+        """Return how many numbers the ranges of trials hold."""
+        return sum(high - low + 1 for low, high in self.trials)
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        ends = [end for pair in self.trials for end in pair]
+        if any(low > high for low, high in self.trials) or any(
+            following <= high for (_, high), (following, _) in pairwise(self.trials)
+        ):
+            raise ValueError(f"ranges of trials that do not rise: {ends[:10]}")
+        return self
+
+
+def _checked_record(record: Any) -> tuple[CountsRecord, NDArray[np.int64]]:
+    try:
+        line = CountsRecord.model_validate(record)
+        return line, np.array(line.rows, dtype=np.int64).reshape(-1, len(KEY) + len(COUNTS))
+    except (ValidationError, TypeError, OverflowError) as error:
+        raise ValueError(f"no counts of flips: {type(error).__name__}") from error
+
 
 @dataclass(frozen=True, eq=False)
 class FlipCounts:
-    """What some trials of a cell held; rows is int64 [n, 7], in rising order of its first three columns.
+    """Counts of the flips in some trials of a cell; rows is int64 [n, 7], in rising order of its first three columns.
 
-    owners are (layer or site, kind of parameter), and `WHOLE`. Keys without a flip have no row.
+    owners are pairs of layer or site and kind of parameter, then `WHOLE_MEMORY`. Keys without a flip have no row.
     """
 
     cell: str
@@ -60,7 +111,7 @@ class FlipCounts:
     rows: NDArray[np.int64]
 
     def to_record(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the counts as JSON holds them."""
         return {
             "cell": self.cell,
             "drop": FAILING_DROP,
@@ -72,20 +123,45 @@ class FlipCounts:
         }
 
     @classmethod
-    def from_record(cls, record: Any) -> Self:
-        """What `to_record` gave; ValueError for anything else, and where another drop was a failure."""
-        try:
-            if record["drop"] != FAILING_DROP:
-                raise ValueError(f"counted with {record['drop']} as a failure")
-            trials = frozenset(number for low, high in record["trials"] for number in range(low, high + 1))
-            owners = tuple((str(layer), str(kind)) for layer, kind in record["owners"])
-            rows = np.array(record["rows"], dtype=np.int64).reshape(-1, len(KEY) + len(COUNTS))
-            return cls(record["cell"], trials, record["n_failed"], record["n_right"], owners, rows)
-        except (KeyError, TypeError, OverflowError) as error:
-            raise ValueError(f"no counts of flips: {error!r}") from error
+    def from_record(cls, record: Any, known: Collection[int] | None = None) -> Self:
+        """Return the counts that `to_record` gave; ValueError for anything else, and for another `FAILING_DROP`.
+
+        known are the recorded trials of the cell. A record of more trials is a ValueError, so that no longer range of
+        numbers is expanded.
+        """
+        line, rows = _checked_record(record)
+        if line.drop != FAILING_DROP:
+            raise ValueError(f"counted with {line.drop} as a failure")
+        if known is not None and line.n_trials > len(known):
+            raise ValueError(f"counts of {line.n_trials:,} trials, where {len(known):,} are recorded")
+        trials = frozenset(number for low, high in line.trials for number in range(low, high + 1))
+        counts = cls(line.cell, trials, line.n_failed, line.n_right, line.owners, rows)
+        counts.check()
+        return counts
+
+    def check(self) -> None:
+        """Raise ValueError for counts that no trials can give."""
+        n_trials, columns = len(self.trials), self.rows.T
+        if not 0 <= self.n_failed <= n_trials or not 0 <= self.n_right <= ACCURACY_UNIT * n_trials:
+            raise ValueError(f"cell {self.cell}: more failed or more right ones than trials")
+        owner, bit, held, flips, n_with, failed_with, right_with = columns
+        without = (n_trials - n_with, self.n_failed - failed_with, self.n_right - right_with)
+        is_sound = (
+            (columns >= 0).all(axis=0)
+            & (owner < len(self.owners))
+            & (bit < N_BITS)
+            & (held <= 1)
+            & (n_with >= 1)
+            & (flips >= n_with)
+            & (flips <= MOST_FLIPS)
+            & _possible(n_with, failed_with, right_with)
+            & _possible(*without)
+        )
+        if not is_sound.all() or (np.diff((owner * N_BITS + bit) * 2 + held) <= 0).any():
+            raise ValueError(f"cell {self.cell}: counts of flips that no trials can give")
 
     def plus(self, other: Self) -> Self:
-        """The counts of both; ValueError unless they are of one cell and share no trial."""
+        """Return the counts of both; ValueError unless they are of one cell and share no trial."""
         if self.cell != other.cell or self.owners != other.owners or self.trials & other.trials:
             raise ValueError(f"counts of cell {self.cell} cannot be added to others of its trials")
         keys, place = np.unique(np.concatenate([self.rows, other.rows])[:, : len(KEY)], axis=0, return_inverse=True)
@@ -101,62 +177,100 @@ class FlipCounts:
         )
 
     def agrees(self, outcomes: Outcomes) -> bool:
-        """Whether all its trials are recorded, and as many of them failed as it says."""
+        """Return whether all counted trials are recorded, and n_failed of them failed."""
         return self.trials <= outcomes.keys() and sum(outcomes[trial] for trial in self.trials) == self.n_failed
 
 
-def fails(trial: Trial, golden: Golden) -> bool:
-    """Whether a trial lost at least `FAILING_DROP`; the images that it looked at say how accurate it was."""
+def _possible(n_trials: NDArray[Any], n_failed: NDArray[Any], n_right: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return, element by element, whether n_trials can have n_failed failures and n_right as sum of accuracies."""
+    possible: NDArray[np.bool_] = (n_failed >= 0) & (n_failed <= n_trials) & (n_right >= 0)
+    return possible & (n_right <= ACCURACY_UNIT * n_trials)
+
+
+def has_failed(trial: Trial, golden: Golden) -> bool:
+    """Return whether a trial lost at least `FAILING_DROP` of the golden accuracy."""
     # 0.98 - 0.93 is more than 0.05 by the last bit.
-    return round(golden.n_correct / golden.n_images - accuracy(trial, golden), 12) >= FAILING_DROP
+    return round(golden.n_correct / golden.n_images - trial_accuracy(trial, golden), 12) >= FAILING_DROP
 
 
-def load(folder: Path, subjects: Iterable[str], outcomes: Mapping[str, Outcomes]) -> dict[str, FlipCounts]:
-    """Cell → the counts of as many of its trials as the files of these subjects hold, no trial twice."""
-    found: dict[str, list[FlipCounts]] = {}
-    for counts in _all(folder, subjects):
-        if counts.agrees(outcomes.get(counts.cell, {})):
-            found.setdefault(counts.cell, []).append(counts)
-    return {cell: _together(parts) for cell, parts in found.items()}
+def load_counts(folder: Path, subjects: Iterable[str], outcomes: Mapping[str, Outcomes]) -> dict[str, FlipCounts]:
+    """Return cell → the counts of as many of its trials as the files of these subjects hold, no trial twice."""
+    of_cells: dict[str, list[FlipCounts]] = {}
+    for counts in _read_lines(folder, subjects, outcomes):
+        if counts is not None and counts.agrees(outcomes.get(counts.cell, {})):
+            of_cells.setdefault(counts.cell, []).append(counts)
+    return {cell: _sum(parts) for cell, parts in of_cells.items()}
 
 
-def save(folder: Path, name: str, cells: Iterable[FlipCounts]) -> None:
+def save_counts(folder: Path, name: str, cells: Iterable[FlipCounts]) -> None:
     """Write the counts of cells as the file of this name, whole or not at all; EngineError when the disk refuses."""
     with replaced(folder / f"{name}.jsonl") as path:
         path.write_bytes(b"".join(line(counts.to_record()) for counts in cells))
 
 
-def _all(folder: Path, subjects: Iterable[str]) -> Iterator[FlipCounts]:
+def n_damaged(folder: Path, subjects: Iterable[str], trials: Mapping[str, Collection[int]]) -> int:
+    """Return how many lines of the files of these subjects are torn, altered or hold counts that no trials can give.
+
+    trials are the numbers of the recorded trials, by cell.
+    """
+    return sum(counts is None for counts in _read_lines(folder, subjects, trials))
+
+
+def _read_lines(
+    folder: Path, subjects: Iterable[str], trials: Mapping[str, Collection[int]]
+) -> Iterator[FlipCounts | None]:
+    """Yield the counts of each line; None for a damaged line."""
     wanted = set(subjects)
     for path in sorted(folder.glob("*.jsonl")):
         if path.name.partition(".")[0] in wanted:
-            for text in path.read_bytes().splitlines():
-                try:
-                    yield _read(text)
-                except (ValueError, RecursionError):
-                    continue
+            try:
+                data = read_regular(path, MAX_BYTES)
+            except (OSError, ValueError) as error:
+                raise FaultbenchError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            for text in data.split(b"\n"):
+                if text:
+                    try:
+                        yield _read_line(text, trials)
+                    except (ValueError, RecursionError):
+                        yield None
 
 
-def _read(whole: bytes) -> FlipCounts:
-    """What a line of a file holds, without its newline; ValueError when it is torn, altered or of another kind.
+def _read_line(whole: bytes, trials: Mapping[str, Collection[int]]) -> FlipCounts:
+    """Return the counts of a line without its newline; ValueError if it is torn, altered or of another kind.
 
-    Rows are thousands of numbers, which take four times as long as lists of lists.
+    Rows are parsed apart from the rest: as lists of lists, thousands of numbers take four times as long.
     """
-    head, found, rest = checked(whole).partition(b'"rows":[[')
-    if not found:
-        return FlipCounts.from_record(json.loads(head))
+    head, separator, rest = checked_json(whole).partition(b'"rows":[[')
+    if not separator:
+        record = json.loads(head)
+        return FlipCounts.from_record(record, _known(record, trials))
     text, _, tail = rest.partition(b"]]")
+    rows = _parse_rows(text)
+    record = json.loads(head + b'"rows":[]' + tail)
+    counts = replace(FlipCounts.from_record(record, _known(record, trials)), rows=rows)
+    counts.check()
+    return counts
+
+
+def _parse_rows(text: bytes) -> NDArray[np.int64]:
+    """Return the rows of a record, without the brackets around them; ValueError unless all are whole numbers."""
+    if text.translate(None, b"0123456789,[]"):
+        raise ValueError("not all rows are whole numbers")
     numbers = np.fromstring(text.replace(b"],[", b","), dtype=np.int64, sep=",")
     n_columns = len(KEY) + len(COUNTS)
-    # Rows of other lengths would shift the columns of those behind them.
+    # A row of another length would shift the columns of the rows after it.
     if len(numbers) != n_columns * (text.count(b"],[") + 1):
         raise ValueError(f"not all rows are {n_columns} whole numbers")
-    counts = FlipCounts.from_record(json.loads(head + b'"rows":[]' + tail))
-    return replace(counts, rows=numbers.reshape(-1, n_columns))
+    return numbers.reshape(-1, n_columns)
 
 
-def _together(parts: list[FlipCounts]) -> FlipCounts:
-    """The largest part, and of the others in falling size those that share no trial with what is taken."""
+def _known(record: Any, trials: Mapping[str, Collection[int]]) -> Collection[int]:
+    cell = record.get("cell") if isinstance(record, dict) else None
+    return trials.get(cell, ()) if isinstance(cell, str) else ()
+
+
+def _sum(parts: list[FlipCounts]) -> FlipCounts:
+    """Return the sum of the largest part and of the others, by falling size, that share no trial with it."""
     first, *others = sorted(parts, key=lambda part: -len(part.trials))
     for part in others:
         if part.owners == first.owners and not part.trials & first.trials:
@@ -165,7 +279,7 @@ def _together(parts: list[FlipCounts]) -> FlipCounts:
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """First and last of every unbroken row of numbers."""
+    """Yield the first and the last of every run of consecutive numbers."""
     ranked = sorted(numbers)
     starts = [0, *(place for place, (low, high) in enumerate(pairwise(ranked), 1) if high > low + 1)]
     for start, stop in pairwise([*starts, len(ranked)]):

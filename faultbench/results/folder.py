@@ -1,100 +1,50 @@
-"""A results folder as it was recorded: the manifest, which says what was asked for, and the journal.
+"""Results folder as it is recorded: the manifest, which says what was asked for, and the journal.
 
-Needs neither torch nor pandas, so that `status` answers at once.
+It needs neither torch nor pandas, so that `status` answers at once.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from faultbench.campaign.stopping_rule import AdaptiveTrials, Rule
-from faultbench.results.journal.journal import JournalContents, read_journal
+from faultbench.results.journal.contents import Asked, JournalContents, read_journal
 from faultbench.results.journal.records import Golden, Quarantine
 from faultbench.results.journal.strata import Strata
-from faultbench.results.journal.trial_columns import ABSENT, TrialColumns
-from faultbench.results.missing_trials import missing
+from faultbench.results.journal.trial_columns import TrialColumns
+from faultbench.results.journal.trial_rules import ABSENT
+from faultbench.results.manifest import (
+    LABELS,
+    CellEntry,
+    DeclaredEntry,
+    Manifest,
+    SchemeEntry,
+    Spec,
+    read_manifest_file,
+)
+from faultbench.results.missing_trials import Standing, n_below, numbers_by_cell, standing
+from faultbench.results.subject_memory import MemoryEntry, memory_sentences
 from faultbench.system.errors import FaultbenchError
 
-LABELS = ("dataset", "model", "scheme", "guard", "format", "fault")
-"""What tables and plots call a cell by, besides its BER; `CellEntry` has a field of each name."""
-
-
-class CellEntry(BaseModel):
-    """One cell of the manifest: its keys, and its labels as tables print them."""
-
-    model_config = ConfigDict(frozen=True)
-    cell: str
-    subject: str
-    dataset: str
-    model: str
-    scheme: str
-    guard: str
-    format: str
-    fault: str
-    ber: float = Field(gt=0, allow_inf_nan=False)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """In the order of `LABELS`."""
-        return tuple(getattr(self, label) for label in LABELS)
-
-
-class SchemeEntry(BaseModel):
-    """One entry of the campaign's schemes: its name in the registry, and the label that cells bear."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: str
-    label: str
-
-
-class Spec(BaseModel):
-    """The campaign with every default written out; other keys are kept as attributes."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    schemes: tuple[SchemeEntry, ...]
-    trials: int | AdaptiveTrials | None = None
-    images: Any = "all"
-    sampling: str = "plain"
-
-
-class Manifest(BaseModel):
-    """What a campaign asked for, cells in the order of its file; other keys are kept as attributes."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    campaign: str
-    trials: int = Field(ge=1, lt=2**63)
-    cells: tuple[CellEntry, ...] = Field(min_length=1)
-    spec: Spec
-
-    @cached_property
-    def rule(self) -> Rule:
-        """How many trials a cell gets."""
-        asked = self.spec.trials
-        return Rule.read(asked if isinstance(asked, AdaptiveTrials) else self.trials, self.spec.images)
-
-    @property
-    def sorted_cells(self) -> list[CellEntry]:
-        """The cells in the order of tables."""
-        # Not cached: a copy with other cells would keep these.
-        return sorted(self.cells, key=lambda entry: (entry.labels, entry.ber, entry.cell))
-
-    @property
-    def scheme_names(self) -> dict[str, str]:
-        """The name of the scheme behind each label, in the order of the cells."""
-        names = {entry.label: entry.name for entry in self.spec.schemes}
-        return {entry.scheme: names.get(entry.scheme, entry.scheme) for entry in self.cells}
+__all__ = [
+    "LABELS",
+    "CellEntry",
+    "DeclaredEntry",
+    "Manifest",
+    "MemoryEntry",
+    "ResultsFolder",
+    "SchemeEntry",
+    "Spec",
+    "memory_sentences",
+]
 
 
 @dataclass(frozen=True)
 class ResultsFolder:
-    """The manifest and the merged journal of one campaign."""
+    """Manifest and merged journal of one campaign."""
 
     path: Path
     manifest: Manifest
@@ -102,55 +52,66 @@ class ResultsFolder:
 
     @cached_property
     def trials(self) -> dict[str, TrialColumns]:
-        """The trials of each cell of the manifest that mean something, in the order of their numbers."""
-        recorded = {entry.cell: self.journal.trials.of_cell(entry.cell) for entry in self.manifest.cells}
-        return {cell: trials.where(self._mean_something(trials, cell)) for cell, trials in recorded.items()}
+        """Return the trials of each cell that the campaign asks for, in the order of their numbers."""
+        return {
+            cell: trials.where(slice(n_below(trials.column("trial"), self._standing[cell].n_asked)))
+            for cell, trials in self.recorded.items()
+        }
 
-    def _mean_something(self, trials: TrialColumns, cell: str) -> NDArray[np.bool_]:
-        """Plain trials over all images always do; others with their golden run, and the strata of their cell."""
+    @cached_property
+    def recorded(self) -> dict[str, TrialColumns]:
+        """Return all usable trials of each cell, also those beyond `trials` if the campaign once asked for more."""
+        recorded = {entry.cell: self.journal.trials.of_cell(entry.cell) for entry in self.manifest.cells}
+        return {cell: trials.where(self._is_usable(trials, cell)) for cell, trials in recorded.items()}
+
+    @cached_property
+    def _standing(self) -> dict[str, Standing]:
+        rule, strata, given_up = self.manifest.rule, self.journal.strata, numbers_by_cell(self.journal.quarantined)
+        return {
+            cell: standing(rule, trials, given_up.get(cell, ()), self._golden_of[cell], strata.get(cell))
+            for cell, trials in self.recorded.items()
+        }
+
+    def _is_usable(self, trials: TrialColumns, cell: str) -> NDArray[np.bool_]:
+        """Return which trials can be used: other than plain trials over all images need a golden run, and strata."""
         strata, golden = self.journal.strata.get(cell), self._golden_of[cell]
         stratum = trials.column("stratum")
         if strata is not None and strata.is_split:
             n_strata = 0 if golden is None else len(strata.first)
-            mean: NDArray[np.bool_] = (stratum != ABSENT) & (stratum < n_strata)
+            usable: NDArray[np.bool_] = (stratum != ABSENT) & (stratum < n_strata)
         else:
-            mean = (stratum == ABSENT) & ((trials.column("n_golden_correct") == ABSENT) | (golden is not None))
-        return mean
+            usable = (stratum == ABSENT) & ((trials.column("n_golden_correct") == ABSENT) | (golden is not None))
+        return usable
 
     def golden(self, entry: CellEntry) -> Golden | None:
-        """The golden run that the trials of a cell were judged against; None if it is not recorded."""
+        """Return the golden run that the trials of a cell are compared with; None if it is not recorded."""
         return self.journal.goldens.get(entry.subject)
 
     def strata(self, entry: CellEntry) -> Strata | None:
-        """Those that the trials of a cell are drawn in; None where they are plain ones."""
-        found = self.journal.strata.get(entry.cell)
-        return found if found and found.is_split else None
+        """Return the strata that the trials of a cell are drawn in; None for plain trials."""
+        strata = self.journal.strata.get(entry.cell)
+        return strata if strata and strata.is_split else None
 
     @cached_property
     def _golden_of(self) -> dict[str, Golden | None]:
         return {entry.cell: self.golden(entry) for entry in self.manifest.cells}
 
     def n_missing(self, cell: str) -> int:
-        """Trials that the cell lacks, quarantined ones aside; of an adaptive one up to the next look at it."""
-        rule = self.manifest.rule
-        if rule.until is None:
-            return max(0, rule.n_max - len(self.trials[cell]) - len(self.quarantined[cell]))
-        given_up = self.journal.quarantined
-        wanted = missing(rule, cell, self.journal.trials, self._golden_of[cell], self.journal.strata.get(cell))
-        return sum((cell, trial) not in given_up for trial in wanted)
+        """Return how many trials the cell lacks, quarantined ones aside; for an adaptive cell, up to its next look."""
+        return self._standing[cell].n_missing
 
     @cached_property
     def quarantined(self) -> dict[str, list[Quarantine]]:
-        """The quarantined trials of each cell of the manifest, in the order of their numbers."""
-        found: dict[str, list[Quarantine]] = {entry.cell: [] for entry in self.manifest.cells}
+        """Return the quarantined trials of each cell of the manifest, in the order of their numbers."""
+        of_cells: dict[str, list[Quarantine]] = {entry.cell: [] for entry in self.manifest.cells}
         for (cell, trial), record in sorted(self.journal.quarantined.items()):
-            if cell in found and trial < self.manifest.rule.n_max:
-                found[cell].append(record)
-        return found
+            if cell in of_cells and trial < self._standing[cell].n_asked:
+                of_cells[cell].append(record)
+        return of_cells
 
     @property
     def quarantined_names(self) -> list[str]:
-        """The quarantined trials as people know them, each with its reason."""
+        """Return the labels, the BER, the number and the reason of each quarantined trial, as text."""
         return [
             f"{'/'.join(entry.labels)} BER {ber_text(entry.ber)} trial {record.trial}: {record.reason}"
             for entry in self.manifest.cells
@@ -159,22 +120,26 @@ class ResultsFolder:
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader should know about rows that are not in the tables, a sentence each."""
+        """Return a sentence for each kind of record that is not in the tables."""
         n_listed = sum(len(self.journal.trials.of_cell(cell)) for cell in self._golden_of)
-        found = {
+        n_recorded = sum(map(len, self.recorded.values()))
+        counts = {
             "torn or damaged journal lines left out": self.journal.n_damaged,
+            "trials left out, which their golden run does not allow": self.journal.n_unfit,
             "trials left out, of cells that the manifest does not list": len(self.journal.trials) - n_listed,
-            "trials left out, of cells without a golden run or strata": n_listed - sum(map(len, self.trials.values())),
+            "trials left out, of cells without a golden run or strata": n_listed - n_recorded,
+            "trials left out, beyond those that the campaign asks for": n_recorded
+            - sum(map(len, self.trials.values())),
             "trials missing because they are quarantined": len(self.quarantined_names),
         }
-        return [f"{self.path}: {count:,} {what}" for what, count in found.items() if count]
+        return [f"{self.path}: {count:,} {what}" for what, count in counts.items() if count]
 
 
 def find_results(path: Path) -> list[Path]:
-    """The results folders at path: path itself, or every one directly inside it, sorted; never none."""
+    """Return the results folders at path: path itself, or all directly inside it, sorted; FaultbenchError if none."""
     if _is_results(path):
         return [path]
-    # `run --fresh` puts old results aside as <campaign>~1; no campaign's name holds a tilde.
+    # `run --fresh` archives old results as <campaign>~1; no name of a campaign holds a tilde.
     children = (child for child in path.iterdir() if "~" not in child.name) if path.is_dir() else ()
     inside = sorted(child for child in children if _is_results(child))
     if not inside:
@@ -187,35 +152,31 @@ def find_results(path: Path) -> list[Path]:
 
 
 def read_folder(path: Path) -> ResultsFolder:
-    """The one results folder at path; FaultbenchError if there are several or none."""
+    """Return the one results folder at path; FaultbenchError if there are several or none."""
     folder, *others = find_results(path)
     if others:
         names = ", ".join(child.name for child in (folder, *others))
         raise FaultbenchError(f"{path}: holds the results of several campaigns; name one of {names}")
-    return ResultsFolder(folder, _read_manifest(folder / "manifest.json"), read_journal(folder / "journal"))
+    manifest = read_manifest_file(folder / "manifest.json")[1]
+    return ResultsFolder(folder, manifest, read_journal(folder / "journal", asked_trials(manifest)))
 
 
-def varying(entries: Sequence[CellEntry], labels: Sequence[str] = LABELS) -> list[str]:
-    """Those of the labels that tell some of the entries apart."""
+def asked_trials(*manifests: Manifest) -> Asked:
+    """Return what manifests of one campaign ask of its trials."""
+    subject_of = {cell: subject for manifest in manifests for cell, subject in manifest.subject_of.items()}
+    return Asked(subject_of, manifests[0].per_trial)
+
+
+def varying_labels(entries: Sequence[CellEntry], labels: Sequence[str] = LABELS) -> list[str]:
+    """Return the labels that differ between entries."""
     return [label for label in labels if len({getattr(entry, label) for entry in entries}) > 1]
 
 
 def ber_text(ber: float) -> str:
-    """A BER as people write it: 1e-6, 2.5e-7."""
+    """Return a BER as people write it: 1e-6, 2.5e-7."""
     digits, _, exponent = f"{ber:e}".partition("e")
     return f"{float(digits):g}e{int(exponent)}"
 
 
 def _is_results(path: Path) -> bool:
     return (path / "manifest.json").is_file()
-
-
-def _read_manifest(path: Path) -> Manifest:
-    try:
-        return Manifest.model_validate(json.loads(path.read_bytes()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise FaultbenchError(f"{path}: no faultbench manifest: {where}: {first['msg']}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise FaultbenchError(f"{path}: no faultbench manifest: {error}") from error

@@ -1,35 +1,38 @@
-"""How wide a cell's interval will be, before its trials are run, and what half the width would cost.
+"""Forecast of the width of a cell's interval before its trials are run, and of the trials that halve it.
 
-From a cell's recorded trials: they are repeated in their order up to the number asked for, as if the rest came out
-like them, and the interval is made of these. Without enough of them the worst case: trials that are all or nothing
-by turns, which have the largest variance that fractions can have.
+The recorded trials of a cell are repeated in their order up to the number asked for, as if the others came out like
+them, and the interval is computed from these. With too few recorded trials the worst case is assumed: trials that are
+alternately 0 and 1, which have the largest variance that fractions can have.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from faultbench.campaign.stopping_rule import Rule
-from faultbench.results.estimates import Said
+from faultbench.campaign.stopping_rule import StoppingRule
+from faultbench.results.estimates import MeanEstimate
 
 N_ENOUGH = 10
-"""Trials from which on a cell's own say more than the worst case."""
+"""Fewest recorded trials of a cell that replace the worst case."""
 
 _WORST = (0.0, 1.0)
 _STEP = 1.1
-"""Numbers of trials are tried in steps of ten per cent."""
+"""Factor between numbers of trials that are tried."""
+N_REPEATED = 10_000
+"""Most trials in a computed interval: one of a billion would take hours; beyond, the width is extrapolated."""
+
 _MOST = 100
-"""Times as many trials: where those do not halve the interval, nothing practical does."""
+"""Largest factor of the number of trials that is tried to halve the interval."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The half-width expected after n_trials; n_more would halve it, None if a hundred times as many would not.
+    """Expected half-width after n_trials; n_more trials would halve it, None if a hundred times as many would not.
 
-    n_known is how many recorded trials say so, 0 for the worst case.
+    n_known is the number of recorded trials behind it, 0 for the worst case.
     """
 
     n_trials: int
@@ -38,18 +41,18 @@ class Forecast:
     n_known: int
 
 
-def forecast(rule: Rule, accuracies: Sequence[float] | Said) -> Forecast:
-    """What to expect of a cell under the rule, given the accuracies of its recorded trials in their order."""
-    given = accuracies if isinstance(accuracies, Said) else Said(np.asarray(accuracies))
-    known = tuple(given.values.tolist()) if len(given.values) >= N_ENOUGH else _WORST
+def forecast(rule: StoppingRule, accuracies: Sequence[float] | MeanEstimate) -> Forecast:
+    """Return the forecast of a cell under the rule, given the accuracies of its recorded trials in their order."""
+    estimate = accuracies if isinstance(accuracies, MeanEstimate) else MeanEstimate(np.asarray(accuracies))
+    known = tuple(estimate.values.tolist()) if len(estimate.values) >= N_ENOUGH else _WORST
     if known is _WORST:
         return _forecast(rule, known, 0, 0.0, 1.0)
-    return _forecast(rule, known, len(known), given.low, given.span)
+    return _forecast(rule, known, len(known), estimate.low, estimate.span)
 
 
 @cache
-def _forecast(rule: Rule, known: tuple[float, ...], n_known: int, low: float, span: float) -> Forecast:
-    scale = Said(np.empty(0), low, span)
+def _forecast(rule: StoppingRule, known: tuple[float, ...], n_known: int, low: float, span: float) -> Forecast:
+    scale = MeanEstimate(np.empty(0), low, span)
     n_trials, half_width = rule.n_max, math.inf
     for look in rule.looks:
         n_trials, half_width = look, _half_width(rule, known, look, scale)
@@ -58,11 +61,25 @@ def _forecast(rule: Rule, known: tuple[float, ...], n_known: int, low: float, sp
     return Forecast(n_trials, half_width, _n_more(rule, known, n_trials, half_width / 2, scale), n_known)
 
 
-def _half_width(rule: Rule, known: tuple[float, ...], n_trials: int, scale: Said) -> float:
-    return replace(scale, values=np.resize(np.array(known), n_trials)).interval(rule).half_width
+def _half_width(rule: StoppingRule, known: tuple[float, ...], n_trials: int, scale: MeanEstimate) -> float:
+    """Return the half-width after n_trials; beyond `N_REPEATED` it is extrapolated with the power law seen there."""
+    n_repeated = max(N_REPEATED, len(known))
+    if n_trials <= n_repeated:
+        return _exact_half_width(rule, known, n_trials, scale.low, scale.span)
+    half, whole = (_exact_half_width(rule, known, n, scale.low, scale.span) for n in (n_repeated // 2, n_repeated))
+    power = min(1.0, max(0.0, math.log2(half / whole))) if whole else 0.0
+    return whole * math.pow(n_repeated / n_trials, power)
 
 
-def _n_more(rule: Rule, known: tuple[float, ...], n_trials: int, goal: float, scale: Said) -> int | None:
+@cache
+def _exact_half_width(rule: StoppingRule, known: tuple[float, ...], n_trials: int, low: float, span: float) -> float:
+    return MeanEstimate(np.resize(np.array(known), n_trials), low, span).interval(rule).half_width
+
+
+def _n_more(
+    rule: StoppingRule, known: tuple[float, ...], n_trials: int, goal: float, scale: MeanEstimate
+) -> int | None:
+    """Return how many more trials reach the half-width goal; None if `_MOST` times as many do not."""
     n_tried = n_trials
     while n_tried < _MOST * n_trials:
         n_tried = math.ceil(_STEP * n_tried)

@@ -1,37 +1,52 @@
-"""The manifest of a results folder: what was asked for, and on what it was run."""
+"""The file manifest.json of a results folder: write it, read it, and check that a campaign may go on in its folder."""
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from faultbench import __version__
 from faultbench.campaign import Campaign, Cell
+from faultbench.campaign.input_files import data_folders
+from faultbench.results.environment import environment
+from faultbench.results.manifest import read_manifest_file
 from faultbench.system.errors import FaultbenchError
 from faultbench.system.files.disk import replaced
+from faultbench.system.files.regular_files import UnsoundFileError, check_plain
 
-PACKAGES = ("torch", "torchvision", "numpy")
-"""Whose versions can change a result."""
-
-_VECTOR_UNITS = frozenset({"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve"})
+FINDINGS = ("declared_accuracies", "warnings", "memory")
+"""Keys of a manifest that list findings on the networks."""
 
 
 def check_same_campaign(folder: Path, campaign: Campaign) -> None:
-    """FaultbenchError unless the folder is new, empty, of a run that was killed at once, or of this campaign.
+    """Raise FaultbenchError unless the folder is new, empty, of a run killed at its start, or of this campaign.
 
-    It may hold artifacts alone: networks and bounds made elsewhere, on a card say, that trials here start from.
-
-    Axes and trial counts may have grown since; what every cell shares may not have changed.
+    It can hold artifacts alone: networks and bounds made elsewhere, for example on a GPU. Axes and numbers of trials
+    may have grown since, but what all cells share must not have changed.
     """
-    path = folder / "manifest.json"
-    if not path.exists():
-        if folder.exists() and not all(map(_is_of_a_start, folder.iterdir())):
-            raise FaultbenchError(f"{folder}: is not empty and holds no faultbench results; use another -o")
-        return
-    recorded = read_manifest(folder)
+    for data in data_folders(campaign):
+        if folder.absolute().resolve().is_relative_to(data.resolve()):
+            raise FaultbenchError(
+                f"{folder}: is inside of {data}, which the campaign reads images from; use another -o"
+            )
+    if (folder / "manifest.json").exists():
+        _check_identity(folder, campaign)
+    elif folder.exists():
+        _check_unused(folder)
+
+
+def _check_unused(folder: Path) -> None:
+    """Raise FaultbenchError if a folder without a manifest holds more than a run leaves that is killed at its start."""
+    if not folder.is_dir():
+        raise FaultbenchError(f"{folder}: is no folder; use another -o")
+    if not all(map(_precedes_manifest, folder.iterdir())):
+        raise FaultbenchError(f"{folder}: is not empty and holds no faultbench results; use another -o")
+
+
+def _check_identity(folder: Path, campaign: Campaign) -> None:
+    """Raise FaultbenchError unless a folder's manifest is of this campaign."""
+    recorded, path = read_manifest(folder), folder / "manifest.json"
     identity, spec = recorded.get("identity"), recorded.get("spec")
     if not isinstance(identity, str) or not isinstance(spec, dict):
         raise FaultbenchError(f"{path}: no faultbench manifest: identity and spec missing; use another -o, or --fresh")
@@ -42,8 +57,8 @@ def check_same_campaign(folder: Path, campaign: Campaign) -> None:
         )
 
 
-def _is_of_a_start(path: Path) -> bool:
-    """Whether a run finds such an entry, or makes it, before it has written its manifest."""
+def _precedes_manifest(path: Path) -> bool:
+    """Return whether an entry of a folder can be there before a run has written its manifest."""
     if path.name == "journal":
         return path.is_dir() and not any(file.stat().st_size for file in path.iterdir())
     return path.name == "artifacts" or path.name.startswith((".lock", ".manifest.json."))
@@ -56,8 +71,13 @@ def write_manifest(
     command: Sequence[str],
     execution: Mapping[str, Any],
     data: Mapping[str, Any],
+    findings: Mapping[str, Any],
 ) -> None:
-    """Write manifest.json; execution says how the trials ran, data names weights and images by SHA-256."""
+    """Write manifest.json.
+
+    execution says how the trials run, data maps weights and images to SHA-256. findings are further keys: what a reader
+    of the results must know of the networks (`FINDINGS`), and the digests of `content_digests`.
+    """
     manifest = {
         "faultbench": __version__,
         "campaign": campaign.name,
@@ -69,6 +89,7 @@ def write_manifest(
         "execution": dict(execution),
         "environment": environment(),
         "data": dict(data),
+        **findings,
         "plugins": {module.name: list(module.sources) for module in campaign.plugins},
         "spec": campaign.spec,
         "cells": [_entry(cell) for cell in campaign.cells],
@@ -77,61 +98,37 @@ def write_manifest(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a results folder, as it stands in the file."""
-    path = folder / "manifest.json"
+    """Return the manifest of a results folder as it stands in the file, after it is checked."""
     try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise FaultbenchError(f"{path}: no faultbench manifest: {error}; use another -o, or --fresh") from error
-    if not isinstance(manifest, dict):
-        raise FaultbenchError(f"{path}: no faultbench manifest: not a mapping; use another -o, or --fresh")
-    return manifest
+        return read_manifest_file(folder / "manifest.json")[0]
+    except FaultbenchError as error:
+        raise FaultbenchError(f"{error}; use another -o, or --fresh") from error
 
 
 def recorded_device(folder: Path) -> str | None:
-    """Where the trials of a results folder ran, `cpu` or `cuda`; None for a folder without a manifest."""
+    """Return the device that the trials of a results folder ran on, `cpu` or `cuda`; None without a manifest."""
     if not (folder / "manifest.json").exists():
         return None
     execution = read_manifest(folder).get("execution")
-    found = execution.get("device") if isinstance(execution, dict) else None
-    return found if found in ("cpu", "cuda") else None
+    device = execution.get("device") if isinstance(execution, dict) else None
+    return device if device in ("cpu", "cuda") else None
+
+
+def recorded_findings(folder: Path) -> dict[str, list[Any]]:
+    """Return the findings of earlier runs, so that a run that ends early keeps them."""
+    recorded = read_manifest(folder) if (folder / "manifest.json").exists() else {}
+    findings = {key: recorded.get(key) for key in FINDINGS}
+    return {key: list(value) if isinstance(value, list) else [] for key, value in findings.items()}
 
 
 def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write manifest.json, whole or not at all."""
+    """Write manifest.json, whole or not at all; FaultbenchError for content that `read_manifest` would refuse."""
+    try:
+        check_plain(manifest)
+    except UnsoundFileError as error:
+        raise FaultbenchError(f"{folder / 'manifest.json'}: cannot be recorded: {error}") from error
     with replaced(folder / "manifest.json") as path:
         path.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-
-
-def environment() -> dict[str, str]:
-    """Versions and machine that results may depend on."""
-    versions = {package: metadata.version(package) for package in PACKAGES}
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "vector units": _vector_units(),
-        **versions,
-    }
-
-
-def _processor() -> str:
-    names = _cpuinfo("model name")
-    return f"{names[0]} × {len(names)}" if names else platform.processor()
-
-
-def _vector_units() -> str:
-    """Those that choose between kernels of torch: machines whose processors bear one name can differ in them."""
-    flags = " ".join([*_cpuinfo("flags"), *_cpuinfo("Features")]).split()
-    return " ".join(sorted(_VECTOR_UNITS.intersection(flags))) or "unknown"
-
-
-def _cpuinfo(field: str) -> list[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    return [line.partition(":")[2].strip() for line in lines if line.startswith(field)]
 
 
 def _entry(cell: Cell) -> dict[str, Any]:
@@ -150,6 +147,8 @@ def _entry(cell: Cell) -> dict[str, Any]:
 
 
 def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Return how two specs differ in what all cells share, in words."""
     keys = ("seed", "images", "sampling", "batch", "training")
-    found = [f"{key} {there.get(key)} there, {here.get(key)} here" for key in keys if there.get(key) != here.get(key)]
-    return "; ".join(found) or "it was made by another version of faultbench"
+    differing = [key for key in keys if there.get(key) != here.get(key)]
+    phrases = [f"{key} {there.get(key)} there, {here.get(key)} here" for key in differing]
+    return "; ".join(phrases) or "it was made by another version of faultbench"

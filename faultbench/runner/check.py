@@ -1,75 +1,64 @@
-"""`check` as a function: run what is missing of a campaign, then hold it against a baseline, or write one."""
+"""Check of a campaign: run what is missing, then compare it with a baseline or write one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from faultbench.campaign import Campaign
-from faultbench.gate.baseline import place_text, write_baseline
-from faultbench.gate.judge import Demands, judge
+from faultbench.campaign.input_files import refuse_overwriting
+from faultbench.gate.baseline import cell_name_text
+from faultbench.gate.baseline_file import write_baseline
+from faultbench.gate.judge import Criteria, judge
 from faultbench.gate.judgement import UNFINISHED, Judgement
-from faultbench.gate.snapshot import snapshot
+from faultbench.gate.snapshot import refuse_sampled, snapshot
 from faultbench.results.folder import read_folder
-from faultbench.results.journal.journal import read_journal
-from faultbench.runner import campaign_runner as runner
-from faultbench.runner.engines.engine import Engine
-from faultbench.runner.run_options import Terms
+from faultbench.results.journal.contents import Asked, read_journal
+from faultbench.runner.campaign_runner import run_campaign
+from faultbench.runner.run_options import RunSetup
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Reporter
 
 
 class UnfinishedError(FaultbenchError):
-    """A baseline was asked for of a campaign that lacks trials."""
+    """Error of a baseline that is to be written of a campaign that lacks trials."""
 
     exit_code = UNFINISHED
 
 
-@dataclass(frozen=True)
-class Running:
-    """How the campaign is run; nothing here changes a result."""
-
-    root: Path
-    engine: Engine
-    reporter: Reporter
-    terms: Terms
-    fresh: bool = False
-    command: Sequence[str] = ()
+def check_campaign(campaign: Campaign, setup: RunSetup, criteria: Criteria) -> Judgement:
+    """Run what is missing of the campaign in root/<campaign> and judge its results."""
+    n_before = 0 if setup.fresh else _n_recorded(campaign, setup.root / campaign.name)
+    folder = _run(campaign, setup)
+    judgement = judge(campaign, folder, criteria)
+    return replace(judgement, notes=[*judgement.notes, *_notes(folder, n_before)])
 
 
-def check(campaign: Campaign, running: Running, demands: Demands) -> Judgement:
-    """Run what is missing of the campaign in root/<campaign> and judge what it comes to."""
-    n_before = 0 if running.fresh else _n_recorded(campaign, running.root / campaign.name)
-    folder = _run(campaign, running)
-    found = judge(campaign, folder, demands)
-    return replace(found, notes=[*found.notes, *_remarks(folder, n_before)])
-
-
-def update(campaign: Campaign, running: Running, demands: Demands, path: Path) -> Judgement:
+def update_baseline(campaign: Campaign, setup: RunSetup, criteria: Criteria, path: Path) -> Judgement:
     """Run what is missing, write the baseline to path and judge the limits alone.
 
-    `UnfinishedError`, and the old baseline stands, where trials are missing or quarantined.
+    `UnfinishedError` if trials are missing or quarantined; the old baseline then stays.
     """
-    n_before = 0 if running.fresh else _n_recorded(campaign, running.root / campaign.name)
-    folder = _run(campaign, running)
+    refuse_sampled(campaign)
+    refuse_overwriting(path, "baseline", campaign, setup.root / campaign.name)
+    n_before = 0 if setup.fresh else _n_recorded(campaign, setup.root / campaign.name)
+    folder = _run(campaign, setup)
     run = snapshot(campaign, read_folder(folder))
-    if run.unfinished or run.kept is None:
+    if run.unfinished or run.finished is None:
         place, reason = next(iter(run.unfinished.items()))
-        raise UnfinishedError(f"{path}: not written: {place_text(place)}: {reason}; a baseline needs every trial")
-    write_baseline(run.kept, path)
-    found = judge(campaign, folder, replace(demands, baseline_file=None, baseline=None))
-    written = f"{path}: baseline of {len(run.kept.cells):,} cells written; commit it."
-    return replace(found, notes=[*_remarks(folder, n_before), written])
+        raise UnfinishedError(f"{path}: not written: {cell_name_text(place)}: {reason}; a baseline needs every trial")
+    write_baseline(run.finished, path)
+    judgement = judge(campaign, folder, replace(criteria, baseline_file=None, baseline=None))
+    written = f"{path}: baseline of {len(run.finished.cells):,} cells written; commit it."
+    return replace(judgement, notes=[*_notes(folder, n_before), written])
 
 
-def _run(campaign: Campaign, running: Running) -> Path:
-    return runner.run(
+def _run(campaign: Campaign, setup: RunSetup) -> Path:
+    return run_campaign(
         campaign,
-        running.root,
-        engine=running.engine,
-        reporter=running.reporter,
-        terms=running.terms,
-        fresh=running.fresh,
-        command=running.command,
+        setup.root,
+        engine=setup.engine,
+        reporter=setup.reporter,
+        options=setup.options,
+        fresh=setup.fresh,
+        command=setup.command,
     )
 
 
@@ -77,11 +66,14 @@ def _n_recorded(campaign: Campaign, folder: Path) -> int:
     if not (folder / "journal").is_dir():
         return 0
     keys = {cell.key for cell in campaign.cells}
-    return sum(cell in keys for cell, _ in read_journal(folder / "journal").trials)
+    return sum(
+        cell in keys and number < campaign.trials
+        for cell, number in read_journal(folder / "journal", Asked.by(campaign)).trials
+    )
 
 
-def _remarks(folder: Path, n_before: int) -> list[str]:
-    # Code that changed since would not have been asked: a check of old trials must not pass for one of new ones.
+def _notes(folder: Path, n_before: int) -> list[str]:
+    # Code may have changed since: a check of old trials must not pass for a check of new ones.
     if not n_before:
         return []
     return [f"{n_before:,} trials in {folder} are from an earlier run and were not run again; --fresh runs all anew."]

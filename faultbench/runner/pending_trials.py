@@ -1,68 +1,124 @@
-"""Which trials of a campaign are to be run next, given those that are done or given up."""
+"""Trials of a campaign that are to be run next, given those that are done or given up."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 
 from faultbench.campaign import Cell
-from faultbench.campaign.stopping_rule import Rule
+from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.results.journal.records import Golden, Trial
 from faultbench.results.journal.strata import Strata
-from faultbench.results.missing_trials import missing
-from faultbench.runner.run_options import Terms
-from faultbench.runner.tasks.chunks import Prepared, chunks, jobs
-from faultbench.runner.tasks.worker import Chunk, Job
-from faultbench.trials.images_per_trial import PILOT_IMAGES, images_a_trial
+from faultbench.results.journal.trial_columns import TrialTable
+from faultbench.results.missing_trials import numbers_by_cell, standing, trials_wanted
+from faultbench.runner.run_options import RunOptions
+from faultbench.runner.tasks.chunks import ReadySubject, cut_chunks, trial_jobs
+from faultbench.runner.tasks.tasks import TrialChunk
+from faultbench.trials.images_per_trial import PILOT_IMAGES, choose_n_images
+from faultbench.trials.trial import TrialJob
 
-Name = tuple[str, int]
-"""A trial's cell and number."""
+TrialName = tuple[str, int]
+"""Cell and number of a trial."""
 
 
-class Pending:
-    """Is told of every trial that is done or given up, and says what each cell lacks."""
+@dataclass
+class _CellTrials:
+    """Known trials of a cell, and how far its trials are handed out; nothing here grows with future trials."""
 
-    def __init__(self, rule: Rule, terms: Terms, done: Mapping[Name, Trial], given_up: Collection[Name]) -> None:
-        self._rule, self._terms = rule, terms
-        self._done = dict(done)
-        self._given_up = set() if terms.retry_quarantined else set(given_up)
+    done: dict[int, Trial] = field(default_factory=dict)
+    given_up: set[int] = field(default_factory=set)
+    goal: int = 0
+    """Every trial below this number is done, given up, handed out or in `left`."""
+    left: Iterator[int] = field(default_factory=lambda: iter(()))
+    n_out: int = 0
+    """Number of trials that are handed out."""
 
-    def done(self, trial: Trial) -> None:
-        """This one is recorded."""
-        self._done[trial.cell, trial.trial] = trial
 
-    def give_up(self, job: Job) -> None:
-        """This one is quarantined."""
-        self._given_up.add((job.cell, job.trial))
+class PendingTrials:
+    """Trials that each cell of a campaign lacks; each trial is handed out once.
 
-    def wanted(self, prepared: Prepared, cell: Cell) -> Iterator[Chunk]:
-        """The trials of a subject's cell to run next, in chunks."""
-        numbers = self._numbers(cell, prepared.golden, prepared.strata.get(cell.ber))
-        yield from chunks(prepared, jobs(cell, numbers, self._n_images(prepared, cell, numbers)))
+    Every trial that is done or given up must be reported here.
+    """
 
-    def own(self) -> dict[str, list[Trial]]:
-        """The trials of this shard that are done, by cell and in order."""
-        found: dict[str, list[Trial]] = {}
-        for name, trial in sorted(self._done.items()):
-            if self._terms.shard.owns(*name):
-                found.setdefault(trial.cell, []).append(trial)
-        return found
+    def __init__(
+        self, rule: StoppingRule, options: RunOptions, done: TrialTable, given_up: Collection[TrialName]
+    ) -> None:
+        self._rule, self._options = rule, options
+        self._cells = {cell: _CellTrials({trial.trial: trial for trial in done.of_cell(cell)}) for cell in done.cells}
+        self._n_new = 0
+        if not options.retry_quarantined:
+            for cell, numbers in numbers_by_cell(given_up).items():
+                self._trials_of(cell).given_up |= numbers
+
+    def add_done(self, trial: Trial) -> None:
+        """Add a trial that is recorded."""
+        trials = self._trials_of(trial.cell)
+        trials.done[trial.trial] = trial
+        trials.n_out -= 1
+
+    def give_up(self, job: TrialJob) -> None:
+        """Add a trial that is quarantined."""
+        trials = self._trials_of(job.cell)
+        trials.given_up.add(job.trial)
+        trials.n_out -= 1
+
+    def next_chunks(self, ready: ReadySubject, cell: Cell, at_most: int) -> Iterator[TrialChunk]:
+        """Yield up to at_most of the next trials of a subject's cell, in chunks; they count as handed out."""
+        numbers = self._next(cell, ready.golden, ready.strata.get(cell.ber), at_most)
+        yield from cut_chunks(ready, trial_jobs(cell, numbers, self._n_images(ready, cell, numbers)))
+
+    def n_new(self) -> int:
+        """Return how many more trials are known to be needed since the last call, handed out or not."""
+        n_new, self._n_new = self._n_new, 0
+        return n_new
+
+    def own(self, cell: str, golden: Golden) -> list[Trial]:
+        """Return the done trials of a cell without strata that are this shard's and asked for, in order."""
+        trials, owns = self._trials_of(cell), self._options.shard.owns_trial
+        done = [trial for _, trial in sorted(trials.done.items())]
+        n_asked = standing(self._rule, done, trials.given_up, golden).n_asked
+        return [trial for trial in done if trial.trial < n_asked and owns(cell, trial.trial)]
 
     def lacks(self, cell: Cell, golden: Golden, strata: Strata | None) -> bool:
-        """Whether the cell lacks trials; strata where they are drawn in some."""
-        return bool(self._numbers(cell, golden, strata))
+        """Return whether the cell lacks trials; strata are given if its trials are drawn in strata."""
+        goal = self._goal(self._trials_of(cell.key), golden, strata)
+        return next(self._missing(cell.key, 0, goal), None) is not None
 
-    def _numbers(self, cell: Cell, golden: Golden, strata: Strata | None) -> list[int]:
-        return [
-            trial
-            for trial in missing(self._rule, cell.key, self._done, golden, strata, limit=self._terms.limit)
-            if (cell.key, trial) not in self._given_up and self._terms.shard.owns(cell.key, trial)
-        ]
+    def _trials_of(self, cell: str) -> _CellTrials:
+        return self._cells.setdefault(cell, _CellTrials())
 
-    def _n_images(self, prepared: Prepared, cell: Cell, wanted: Sequence[int]) -> int | None:
-        """Images that each of the wanted trials of a cell looks at."""
+    def _next(self, cell: Cell, golden: Golden, strata: Strata | None, at_most: int) -> list[int]:
+        trials = self._trials_of(cell.key)
+        numbers = [*islice(trials.left, at_most)]
+        if not numbers and not trials.n_out and (goal := self._goal(trials, golden, strata)) > trials.goal:
+            self._n_new += self._n_missing(cell.key, trials.goal, goal)
+            trials.left, trials.goal = self._missing(cell.key, trials.goal, goal), goal
+            numbers = [*islice(trials.left, at_most)]
+        trials.n_out += len(numbers)
+        return numbers
+
+    def _goal(self, trials: _CellTrials, golden: Golden, strata: Strata | None) -> int:
+        known = [trial for _, trial in sorted(trials.done.items())] if self._rule.until or self._rule.n_pilot else []
+        n_wanted = trials_wanted(self._rule, known, golden, strata)
+        return n_wanted if self._options.limit is None else min(self._options.limit, n_wanted)
+
+    def _missing(self, cell: str, start: int, stop: int) -> Iterator[int]:
+        trials = self._trials_of(cell)
+        numbers = self._options.shard.trials(cell, start, stop)
+        return (number for number in numbers if number not in trials.done and number not in trials.given_up)
+
+    def _n_missing(self, cell: str, start: int, stop: int) -> int:
+        trials, shard = self._trials_of(cell), self._options.shard
+        known = [n for n in trials.done.keys() | trials.given_up if start <= n < stop and shard.owns_trial(cell, n)]
+        return shard.n_trials(cell, start, stop) - len(known)
+
+    def _n_images(self, ready: ReadySubject, cell: Cell, numbers: Sequence[int]) -> int | None:
+        """Return how many images each of the next trials of a cell looks at; None is all of them."""
         per_trial = cell.subject.per_trial
-        if per_trial != "auto" or not wanted:
+        if per_trial != "auto" or not numbers:
             return per_trial if isinstance(per_trial, int) else None
         n_pilot = self._rule.n_pilot
-        if wanted[0] < n_pilot:
+        if numbers[0] < n_pilot:
             return PILOT_IMAGES
-        pilot = [self._done[cell.key, number] for number in range(n_pilot)]
-        return images_a_trial(pilot, prepared.golden, trial_in_images=prepared.trial_in_images)
+        done = self._trials_of(cell.key).done
+        pilot = [done[number] for number in range(n_pilot)]
+        return choose_n_images(pilot, ready.golden, overhead_images=ready.overhead_images)

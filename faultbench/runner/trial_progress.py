@@ -1,4 +1,4 @@
-"""How the trials of a run stand: the accuracy so far of the cell that runs, workers alive, trials given up."""
+"""Progress of a run's trials: accuracy so far of the cell that runs, workers alive, trials given up."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,12 +12,12 @@ from faultbench.results.journal.records import Golden, Trial
 from faultbench.results.journal.strata import Strata
 
 SHARE = 0.002
-"""Of the time, what telling may take: the interval of a cell with many trials is not made anew every second."""
+"""Share of the time that computing progress may take: a cell with many trials is not computed every second."""
 
 
 @dataclass(frozen=True)
 class TrialsNow:
-    """The cell that a trial was last recorded of: its trials so far, their mean accuracy and its interval; and the run.
+    """Progress of the cell of the last recorded trial, with its mean accuracy and interval, and of the run.
 
     recorded counts the trials that this run recorded, quarantined those that it gave up.
     """
@@ -35,7 +35,7 @@ class TrialsNow:
 
     @property
     def text(self) -> str:
-        """For people."""
+        """Progress as a line for people."""
         ends = (self.accuracy_ci_low, self.accuracy_mean, self.accuracy_ci_high)
         low, mean, high = (f"{100 * end:.1f}" for end in ends)
         workers = f"{self.workers} worker{'s' if self.workers != 1 else ''}"
@@ -44,12 +44,12 @@ class TrialsNow:
 
     @property
     def record(self) -> Mapping[str, Any]:
-        """For programs."""
+        """Progress as a record for programs."""
         return asdict(self)
 
 
-class Watch:
-    """Is told of every trial, and says how they stand."""
+class ProgressTracker:
+    """Trials that a run has recorded so far, and the progress that they show."""
 
     def __init__(
         self,
@@ -59,60 +59,63 @@ class Watch:
         n_workers: Callable[[], int],
         strata: Mapping[str, Strata],
     ) -> None:
-        """goldens, by subject, and strata, by cell, may be filled in later, but before a trial of theirs is told."""
+        """Take over known trials.
+
+        goldens, by subject, and strata, by cell, may be filled later, but before a trial of theirs is added.
+        """
         self._cells, self._goldens = {cell.key: cell for cell in campaign.cells}, goldens
         self._strata = strata
         self._rule, self._n_workers = campaign.rule, n_workers
         self._trials: dict[str, dict[int, Trial]] = {key: {} for key in self._cells}
         self._running = ""
         self._n_recorded = self._n_quarantined = 0
-        self._made: TrialsNow | None = None
+        self._latest: TrialsNow | None = None
         self._next_s = 0.0
         for trial in known:
             self._keep(trial)
 
-    def recorded(self, trials: Iterable[Trial]) -> None:
-        """These were recorded just now."""
+    def add_trials(self, trials: Iterable[Trial]) -> None:
+        """Add trials that were recorded just now."""
         for trial in trials:
             self._keep(trial)
             self._running = trial.cell
             self._n_recorded += 1
 
-    def quarantined(self, n_trials: int) -> None:
-        """So many were given up."""
+    def add_quarantined(self, n_trials: int) -> None:
+        """Count trials that were given up."""
         self._n_quarantined += n_trials
 
     def now(self) -> TrialsNow | None:
-        """How they stand; None before the first. The interval may be some moments old, counts of the run never."""
+        """Return the progress, None before the first trial. The interval may be seconds old, the run's counts never."""
         if self._running not in self._cells:
             return None
-        if self._made is None or time.perf_counter() >= self._next_s:
+        if self._latest is None or time.perf_counter() >= self._next_s:
             started_s = time.perf_counter()
-            self._made = self._looked()
+            self._latest = self._compute()
             self._next_s = time.perf_counter() + (time.perf_counter() - started_s) / SHARE
-        return replace(self._made, recorded=self._n_recorded, quarantined=self._n_quarantined)
+        return replace(self._latest, recorded=self._n_recorded, quarantined=self._n_quarantined)
 
     def _keep(self, trial: Trial) -> None:
-        if trial.cell in self._trials:
+        if trial.cell in self._trials and trial.trial < self._rule.n_max:
             golden = self._goldens.get(self._cells[trial.cell].subject.key)
             if golden or (trial.n_golden_correct is None and trial.stratum is None):
                 self._trials[trial.cell][trial.trial] = trial
 
-    def _looked(self) -> TrialsNow:
+    def _compute(self) -> TrialsNow:
         cell = self._cells[self._running]
         trials = [trial for _, trial in sorted(self._trials[cell.key].items())]
-        found = accuracies(trials, self._goldens.get(cell.subject.key), self._strata.get(cell.key))
-        interval = found.interval(self._rule)
+        estimate = accuracies(trials, self._goldens.get(cell.subject.key), self._strata.get(cell.key))
+        interval = estimate.interval(self._rule)
         choices = (cell.subject.dataset, cell.subject.model, cell.subject.scheme, cell.subject.guard)
         return TrialsNow(
             cell=cell.key,
             network="/".join(choice.label for choice in choices if choice.label != "none"),
             ber=cell.ber,
             trials=len(trials),
-            accuracy_mean=found.mean,
+            accuracy_mean=estimate.mean,
             accuracy_ci_low=interval.low,
             accuracy_ci_high=interval.high,
             workers=self._n_workers(),
-            recorded=0,  # both are filled in when told
+            recorded=0,  # `now` fills in both
             quarantined=0,
         )

@@ -1,6 +1,6 @@
-"""A campaign's golden runs and trials: openings and chunks to the workers, what comes of them to the journal.
+"""Runner of golden runs and trials: it sends tasks to workers and records their results in the journal.
 
-A subject is opened by the worker that then runs its trials: it keeps what they begin from.
+The worker that does a subject's golden run then runs its trials, because it keeps what they begin from.
 """
 
 from collections import Counter
@@ -10,118 +10,122 @@ from contextlib import ExitStack
 from faultbench.campaign import Campaign, Cell, Subject
 from faultbench.results.journal.journal import Journal
 from faultbench.results.journal.records import Golden, Quarantine, Trial
-from faultbench.runner.engines.engine import Engine
-from faultbench.runner.engines.supervisor import Result, SetAside, Supervisor
-from faultbench.runner.pending_trials import Pending
-from faultbench.runner.run_options import Terms
-from faultbench.runner.tasks.chunks import Prepared, named, split, trials_by_cell
-from faultbench.runner.tasks.worker import Chunk, Opened, Opening, worked
-from faultbench.runner.trial_progress import Watch
-from faultbench.system.errors import EngineError, FaultbenchError
+from faultbench.runner.engines.supervisor import Result, SetAside, Supervisor, SupervisorOptions
+from faultbench.runner.pending_trials import PendingTrials
+from faultbench.runner.run_options import RunSetup
+from faultbench.runner.tasks.chunks import ReadySubject, split_task, task_title, trials_by_cell
+from faultbench.runner.tasks.tasks import GoldenRunResult, GoldenRunTask, Task, TrialChunk
+from faultbench.runner.tasks.worker import run_task
+from faultbench.runner.trial_progress import ProgressTracker
+from faultbench.system.errors import FaultbenchError, WorkersError
 from faultbench.system.progress.reporter import Ask, GrowingTask, Reporter
 
-LONGEST_REASON = 200
-"""Characters of an error that a quarantined trial is recorded with."""
+N_AT_ONCE = 4096
+"""Most trials of a cell that are in chunks at once, or 256 per worker if that is more."""
 
-_End = Result[Opening, Opened | list[Trial]] | SetAside[Opening]
+LONGEST_REASON = 200
+"""Most characters of the error that the record of a quarantined trial holds."""
+
+_TaskEnd = Result[Task, GoldenRunResult | list[Trial]] | SetAside[Task]
 
 
 class TrialRunner:
-    """Opens subjects, runs every trial of theirs that is pending, and records what comes of it.
+    """Runner of golden runs and of all pending trials, which records their results.
 
-    goldens are the recorded golden runs by subject, kept up here. prepare is called with each subject that is opened
-    and gives what its trials are cut from.
+    goldens are the recorded golden runs by subject; new ones are added. prepare is called with each subject whose
+    golden run is done, and returns the subject ready for trials. on_wait is called before each wait for workers; an
+    error that it raises ends the run.
     """
 
     def __init__(
         self,
         campaign: Campaign,
+        setup: RunSetup,
         journal: Journal,
-        engine: Engine,
-        reporter: Reporter,
-        terms: Terms,
         *,
         goldens: dict[str, Golden],
-        pending: Pending,
-        watch: Watch,
-        prepare: Callable[[Subject, Opened], Prepared],
+        pending: PendingTrials,
+        tracker: ProgressTracker,
+        prepare: Callable[[Subject, GoldenRunResult], ReadySubject],
+        on_wait: Callable[[], None],
     ) -> None:
-        self._campaign, self._journal, self._engine = campaign, journal, engine
-        self._reporter, self._terms = reporter, terms
-        self._goldens, self._pending, self._watch, self._prepare = goldens, pending, watch, prepare
+        self._campaign, self._journal = campaign, journal
+        self._engine, self._reporter, self._options = setup.engine, setup.reporter, setup.options
+        self._goldens, self._pending, self._tracker = goldens, pending, tracker
+        self._prepare, self._on_wait = prepare, on_wait
         self._cells = {cell.key: cell for cell in campaign.cells}
-        self._prepared: dict[str, Prepared] = {}
-        self._ready: dict[int, Hashable] = {}  # worker → the subject that it worked on last
+        self._ready: dict[str, ReadySubject] = {}
+        self._n_at_once = max(N_AT_ONCE, 256 * setup.engine.n_workers)
+        self._last_subjects: dict[int, Hashable] = {}  # worker → key of the subject that it worked on last
 
-    def run(self, openings: Sequence[Opening]) -> None:
-        """Open these and run what is wanted of them, until nothing more is.
+    def run(self, golden_tasks: Sequence[GoldenRunTask]) -> int:
+        """Do golden runs and run their subjects' trials until none is missing; return the number of trials.
 
-        EngineError where no worker does a golden run; FaultbenchError where one differs from the recorded one, as then
-        its trials would be another network's; the error of terms.stop when asked to stop.
+        WorkersError if no worker does a golden run. FaultbenchError if a golden run differs from the recorded one,
+        because its trials would be another network's. The error of options.stop if the run was asked to stop.
         """
-        n_trials = self._run(openings, [])
-        cells = [cell for opening in openings for cell in self._campaign.cells_of(opening.subject)]
-        while chunks := [chunk for cell in cells for chunk in self._wanted(cell)]:
+        n_trials = self._run(golden_tasks, [])
+        cells = [cell for task in golden_tasks for cell in self._campaign.cells_of(task.subject)]
+        while chunks := [chunk for cell in cells for chunk in self._next_chunks(cell)]:
             n_trials += self._run([], chunks)
-        if not n_trials:
-            self._reporter.say("no trial is missing")
+        return n_trials
 
-    def _run(self, openings: Sequence[Opening], chunks: Sequence[Chunk]) -> int:
-        """Do this work and what it makes wanted; gives the number of trials in it.
+    def _run(self, golden_tasks: Sequence[GoldenRunTask], chunks: Sequence[TrialChunk]) -> int:
+        """Run tasks and the trials that follow from them; return the number of trials.
 
-        A cell goes on as soon as its own trials are done, while workers have its network at hand.
+        A cell goes on as soon as its own trials are done, while workers keep its network.
         """
         supervisor = self._supervisor()
         n_open = trials_by_cell(chunks)
         with ExitStack() as shown:
-            bars = _Bars(self._reporter, self._watch.now, shown, n_openings=len(openings))
-            bars.extend(n_open.total())
-            for end in supervisor.run([*openings, *chunks]):
+            bars = _Bars(self._reporter, self._tracker.now, shown, n_golden_runs=len(golden_tasks))
+            bars.extend(self._pending.n_new())
+            for end in supervisor.run([*golden_tasks, *chunks]):
                 more = self._follow_ups(end, n_open)
-                n_open.update(n_more := trials_by_cell(more))
-                bars.extend(n_more.total())
+                n_open.update(trials_by_cell(more))
+                bars.extend(self._pending.n_new())
                 bars.advance(end.task)
                 supervisor.add(more)
-        if self._terms.stop.requested:
-            raise self._terms.stop.error
+        if self._options.stop.requested:
+            raise self._options.stop.error
         return bars.n_trials
 
-    def _supervisor(self) -> Supervisor[Opening, Opened | list[Trial]]:
-        return Supervisor(
-            self._engine,
-            worked,
-            split=split,
-            named=named,
-            stop=self._terms.stop,
-            stall_limit_s=self._terms.stall_limit_s,
-            told=lambda message: self._reporter.say(message, "warning"),
-            kin=lambda task: task.subject.key,
-            ready=self._ready,
+    def _supervisor(self) -> Supervisor[Task, GoldenRunResult | list[Trial]]:
+        options: SupervisorOptions[Task] = SupervisorOptions(
+            split=split_task,
+            title_of=task_title,
+            group_of=lambda task: task.subject.key,
+            last_groups=self._last_subjects,
+            stop=self._options.stop,
+            stall_limit_s=self._options.stall_limit_s,
+            on_message=lambda message: self._reporter.say(message, "warning"),
+            on_wait=self._on_wait,
         )
+        return Supervisor(self._engine, run_task, options)
 
-    def _follow_ups(self, end: _End, n_open: Counter[str]) -> list[Chunk]:
-        """Record what came of a task; gives what that makes wanted. n_open counts the trials under way, by cell."""
+    def _follow_ups(self, end: _TaskEnd, n_open: Counter[str]) -> list[TrialChunk]:
+        """Record the end of a task; return the chunks that follow from it. n_open counts trials under way, by cell."""
         match end:
-            case SetAside(task=Chunk() as chunk):
+            case SetAside(task=TrialChunk() as chunk):
                 self._quarantine(chunk, end.n_deaths, end.reason)
             case SetAside():
-                raise EngineError(f"{named(end.task)}: no worker does it: {end.reason}")
-            case Result(value=Opened() as opened):
-                self._open(end.task.subject, opened)
+                raise WorkersError(f"{task_title(end.task)}: no worker does it: {end.reason}")
+            case Result(value=GoldenRunResult() as result):
+                self._add_golden(end.task.subject, result)
             case Result(value=list() as trials):
                 self._record(trials)
-        if isinstance(end.task, Chunk):
+        if isinstance(end.task, TrialChunk):
             n_open.subtract(done := trials_by_cell([end.task]))
-            cells = [self._cells[key] for key in done if not n_open[key]]
+            cells = [self._cells[key] for key in done if n_open[key] < self._n_at_once / 2]
         else:
             cells = self._campaign.cells_of(end.task.subject)
-        return [chunk for cell in cells for chunk in self._wanted(cell)]
+        return [chunk for cell in cells for chunk in self._next_chunks(cell)]
 
-    def _wanted(self, cell: Cell) -> Iterator[Chunk]:
-        return self._pending.wanted(self._prepared[cell.subject.key], cell)
+    def _next_chunks(self, cell: Cell) -> Iterator[TrialChunk]:
+        return self._pending.next_chunks(self._ready[cell.subject.key], cell, self._n_at_once)
 
-    def _open(self, subject: Subject, opened: Opened) -> None:
-        recorded, now = self._goldens.get(subject.key), opened.golden
+    def _add_golden(self, subject: Subject, result: GoldenRunResult) -> None:
+        recorded, now = self._goldens.get(subject.key), result.golden
         if recorded is None:
             self._journal.append(now.to_record())
             self._goldens[subject.key] = now
@@ -131,35 +135,35 @@ class TrialRunner:
                 f"{recorded.n_correct:,} of {recorded.n_images:,} correct then, {now.n_correct:,} now, and classes "
                 f"{recorded.top1_digest} then, {now.top1_digest} now; use another -o, or --fresh"
             )
-        self._prepared[subject.key] = self._prepare(subject, opened)
+        self._ready[subject.key] = self._prepare(subject, result)
 
     def _record(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
             self._journal.append(trial.to_record())
-            self._pending.done(trial)
-        self._watch.recorded(trials)
+            self._pending.add_done(trial)
+        self._tracker.add_trials(trials)
 
-    def _quarantine(self, chunk: Chunk, n_deaths: int, reason: str) -> None:
+    def _quarantine(self, chunk: TrialChunk, n_deaths: int, reason: str) -> None:
         for job in chunk.jobs:
             self._journal.append(Quarantine(job.cell, job.trial, n_deaths, reason[:LONGEST_REASON]).to_record())
             self._pending.give_up(job)
-        self._watch.quarantined(len(chunk.jobs))
-        self._reporter.say(f"quarantined after {n_deaths} deaths: {named(chunk)}: {reason}", "quarantine")
+        self._tracker.add_quarantined(len(chunk.jobs))
+        self._reporter.say(f"quarantined after {n_deaths} deaths: {task_title(chunk)}: {reason}", "quarantine")
 
 
 class _Bars:
-    """What is shown of a run: golden runs until all are done, trials as soon as there are any."""
+    """Progress bars of a run: one of golden runs until all are done, one of trials as soon as there are any."""
 
-    def __init__(self, reporter: Reporter, facts: Ask, shown: ExitStack, *, n_openings: int) -> None:
+    def __init__(self, reporter: Reporter, facts: Ask, shown: ExitStack, *, n_golden_runs: int) -> None:
         self._reporter, self._facts, self._shown = reporter, facts, shown
-        self._n_openings, self.n_trials = n_openings, 0
-        self._openings_shown = shown.enter_context(ExitStack())
-        if n_openings:
-            bar = reporter.task("golden runs", n_openings, unit="networks")
-            self._openings = self._openings_shown.enter_context(bar)
+        self._n_golden_runs, self.n_trials = n_golden_runs, 0
+        self._golden_runs_shown = shown.enter_context(ExitStack())
+        if n_golden_runs:
+            bar = reporter.task("golden runs", n_golden_runs, unit="networks")
+            self._golden_runs = self._golden_runs_shown.enter_context(bar)
 
     def extend(self, n_trials: int) -> None:
-        """So many are to be run as well."""
+        """Add trials that will run to the bar of trials, which appears with the first."""
         if self.n_trials:
             self._trials.extend(n_trials)
         elif n_trials:
@@ -167,12 +171,12 @@ class _Bars:
             self._trials: GrowingTask = self._shown.enter_context(bar)
         self.n_trials += n_trials
 
-    def advance(self, task: Opening) -> None:
-        """This one is done."""
-        if isinstance(task, Chunk):
+    def advance(self, task: Task) -> None:
+        """Count a task that is done."""
+        if isinstance(task, TrialChunk):
             self._trials.advance(len(task.jobs))
             return
-        self._openings.advance()
-        self._n_openings -= 1
-        if not self._n_openings:
-            self._openings_shown.close()
+        self._golden_runs.advance()
+        self._n_golden_runs -= 1
+        if not self._n_golden_runs:
+            self._golden_runs_shown.close()

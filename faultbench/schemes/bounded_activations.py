@@ -1,9 +1,9 @@
-"""The bounded activations that schemes put at the sites of a network, and what they do to NaN and infinities.
+"""Bounded activations that schemes put at the sites of a network, with their outputs for NaN and infinities.
 
-Every one keeps its bounds in one parameter that broadcasts over a batch: shape () for a layer, (C, 1, 1) or
-(N,) for channels, (1, C) where a transformer has them last, the site's own shape for neurons. With finite bounds
-the outputs are finite for any input, unless `nan_policy` is `propagate`. All are written for the values of a ReLU;
-`elementwise.BehindActivation` carries them over to activations that give negative values.
+Each keeps its bounds in one parameter that broadcasts over a batch: shape () for a layer, (C, 1, 1) or (N,) for
+channels, (1, C) if a transformer has channels last, and the site's own shape for neurons. With finite bounds the
+outputs are finite for any input, unless `nan_policy` is `propagate`. All expect the values of a ReLU;
+`elementwise.BehindActivation` adapts them to activations that give negative values.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,15 @@ from faultbench.networks.network import Site
 
 Granularity = Literal["layer", "channel", "neuron"]
 NanPolicy = Literal["zero", "propagate"]
-"""zero: as the table of each activation says, finite with finite bounds. propagate: as the released codes compute."""
+"""Outputs for NaN and infinities. zero: as each class states, finite with finite bounds. propagate: as the released
+codes compute."""
 
 Bounds = Mapping[str, Tensor]
-"""Site name → its bounds, float32."""
+"""Bounds of each site by its name, float32."""
 
 
-class Bounded(nn.Module):
-    """A ReLU with bounds; how an activation above its bound is answered is the subclass's `forward`."""
+class BoundedActivation(nn.Module):
+    """ReLU with bounds; the subclass's `forward` defines the output above a bound."""
 
     def __init__(self, bounds: Tensor, *, nan_policy: NanPolicy = "zero") -> None:
         super().__init__()
@@ -31,11 +32,11 @@ class Bounded(nn.Module):
         self.propagates = nan_policy == "propagate"
 
 
-class ClipToZero(Bounded):
-    """x where 0 ≤ x ≤ bound, else 0; NaN and both infinities give 0, or NaN gives NaN where it propagates."""
+class ClipToZero(BoundedActivation):
+    """Activation that gives x if 0 ≤ x ≤ bound, else 0; NaN and infinities give 0; NaN gives NaN if it propagates."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Element by element; x is not changed."""
+        """Return the output for each element; x is not changed."""
         if self.propagates:
             return torch.relu(x).masked_fill(x > self.bounds, 0.0)  # NaN is not above the bound
         # Multiplying by a float mask takes a fifth of the time of masked_fill or where. It is exact once
@@ -45,22 +46,22 @@ class ClipToZero(Bounded):
         return y * within if y.requires_grad else y.mul_(within)
 
 
-class Saturate(Bounded):
-    """x held within 0..bound; NaN and −Inf give 0, +Inf gives the bound; NaN gives NaN where it propagates."""
+class Saturate(BoundedActivation):
+    """Activation that limits x to 0..bound; NaN and −Inf give 0, +Inf the bound; NaN gives NaN if it propagates."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Element by element; x is not changed."""
+        """Return the output for each element; x is not changed."""
         y = torch.minimum(torch.relu(x), self.bounds)
         if self.propagates:
             return y
         return torch.nan_to_num_(y, nan=0.0, posinf=torch.inf)  # by default it would also cut +Inf
 
 
-class Smooth(Bounded):
-    """max(0, x·σ(k(bound − x))), differentiable in its bounds; NaN and both infinities give 0.
+class Smooth(BoundedActivation):
+    """Activation max(0, x·σ(k(bound − x))), differentiable in its bounds; NaN and both infinities give 0.
 
-    The form that FitAct and HyReLU share in the ProAct authors' released code. Taken literally, as it is where
-    it propagates, it gives NaN for NaN and for +Inf, which is Inf·σ(−Inf).
+    FitAct and HyReLU share this form in the ProAct authors' released code. If it propagates, the formula is computed
+    literally and gives NaN for NaN and for +Inf, which is Inf·σ(−Inf).
     """
 
     def __init__(self, bounds: Tensor, *, steepness: float, nan_policy: NanPolicy = "zero") -> None:
@@ -68,7 +69,7 @@ class Smooth(Bounded):
         self.steepness = steepness
 
     def forward(self, x: Tensor) -> Tensor:
-        """Element by element; x is not changed."""
+        """Return the output for each element; x is not changed."""
         y = torch.relu(x)
         gate = torch.sub(self.bounds, y).mul_(self.steepness).sigmoid_()
         if self.propagates:
@@ -79,7 +80,7 @@ class Smooth(Bounded):
 
 
 def bounds_shape(site: Site, granularity: Granularity) -> tuple[int, ...]:
-    """The shape of a site's bounds: () for a layer, one bound a channel, or one a neuron."""
+    """Return the shape of a site's bounds: () for a layer, one bound per channel, or one per neuron."""
     if granularity == "layer":
         return ()
     if granularity == "neuron":
@@ -88,7 +89,7 @@ def bounds_shape(site: Site, granularity: Granularity) -> tuple[int, ...]:
 
 
 def reduce_bounds(neuron_wise: Tensor, granularity: Granularity, channel_axis: int = 0) -> Tensor:
-    """The largest neuron-wise bound of each layer or channel; neuron-wise bounds as they are."""
+    """Return the largest neuron-wise bound of each layer or channel; neuron-wise bounds are returned as they are."""
     if granularity == "layer":
         return neuron_wise.amax()
     if granularity == "channel" and neuron_wise.dim() > 1:

@@ -1,4 +1,4 @@
-"""Clip-Act: zero what lies above the profiled maximum."""
+"""Clip-Act, which sets activations above the profiled maximum to zero."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from faultbench.networks.network import Site
 from faultbench.plugins.registry import scheme
 from faultbench.schemes.bounded_activations import ClipToZero, Granularity
-from faultbench.schemes.fitting.effort import Effort, Extent
+from faultbench.schemes.fitting.effort import FittingEffort, FittingExtent
 from faultbench.schemes.fitting.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
 
@@ -19,26 +19,26 @@ from faultbench.schemes.scheme import Fitted, Fitting, granularities
 class ClipAct:
     """Clip to zero above the profiled maximum.
 
-    The first two steps of FT-ClipAct (Hoang et al., DATE 2020, arXiv 1912.00941). FitAct's abstract most likely
-    means the whole of FT-ClipAct by this name; keeping both apart is our reading.
+    These are the first two steps of FT-ClipAct (Hoang et al., DATE 2020, arXiv 1912.00941). By this name FitAct's
+    abstract most likely means FT-ClipAct as a whole; here they are two schemes.
     """
 
     granularity: Literal["layer", "channel", "neuron"] = "layer"
     quantile: Annotated[float, Field(gt=0, le=1)] = 1.0
     nan_policy: Literal["zero", "propagate"] = "zero"
 
-    def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
-        """As the option says, the same at every site."""
+    def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:
+        """Return the option's granularity, the same at every site."""
         return self.granularity
 
     def activation(self, bounds: Tensor) -> nn.Module:
-        """x within 0..bound, else 0."""
+        """Return an activation that gives x within 0..bound, and 0 elsewhere."""
         return ClipToZero(bounds, nan_policy=self.nan_policy)
 
     def fit(self, fitting: Fitting) -> Fitted:
-        """The profiled maxima, or quantiles, are the bounds."""
+        """Return the profiled maxima, or quantiles, as bounds."""
         return Fitted(profiled_bounds(fitting, granularities(fitting.network, self), quantile=self.quantile))
 
-    def effort(self, extent: Extent) -> Effort:
-        """The profile."""
-        return Effort(n_run=extent.n_profiled)
+    def effort(self, extent: FittingExtent) -> FittingEffort:
+        """Return the effort of the profile."""
+        return FittingEffort(n_run=extent.n_profiled)

@@ -1,4 +1,4 @@
-"""HyReLU + ProAct: bounds of layers, of neurons at the last site, trained one site after another with distillation."""
+"""HyReLU + ProAct: bounds per layer, per neuron at the last site, trained site by site with distillation."""
 
 import math
 from collections.abc import Callable
@@ -11,25 +11,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultbench.networks.network import Site
-from faultbench.networks.training import accuracy, descend, shuffled
+from faultbench.networks.training import measure_accuracy
 from faultbench.plugins.registry import scheme
-from faultbench.schemes.bounded_activations import ClipToZero, Granularity, Smooth
-from faultbench.schemes.fitting.bound_training import STEEPNESS, Student, mean_square
-from faultbench.schemes.fitting.effort import Effort, Extent, first
+from faultbench.schemes.bounded_activations import Granularity
+from faultbench.schemes.fitting.bound_training import Student, deployed_form, descend_bounds, mean_square
+from faultbench.schemes.fitting.effort import FittingEffort, FittingExtent, limited_count
+from faultbench.schemes.fitting.line_search import LineSearchStep, try_decays
 from faultbench.schemes.fitting.profile import profiled_bounds
 from faultbench.schemes.scheme import Fitted, Fitting, granularities
-from faultbench.system.devices import fused
+from faultbench.system.devices import fused_kernels
 from faultbench.system.progress.reporter import Task
 
 DECAYS = tuple(4.0 * 10.0**-exponent for exponent in range(1, 12))
-"""The geometric line search over AdamW's decoupled decay: 4e-1 to 4e-11."""
+"""Decays of the geometric line search over AdamW's decoupled decay: 4e-1 to 4e-11."""
 
 N_FLAT_EPOCHS = 5
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a bound tensor is trained in one step of the line search, and how the search proceeds."""
+class ProactRecipe:
+    """Training of a bound tensor in one step of the line search, and the order of the search.
+
+    Epochs and learning rates are pairs: for few bounds, and for many.
+    """
 
     batch: int
     n_epochs: tuple[int, int]
@@ -37,14 +41,14 @@ class Recipe:
     bisect: bool
 
     def of(self, bounds: Tensor) -> tuple[int, float]:
-        """Epochs and learning rate: (few bounds, many bounds), more than 3 being many."""
+        """Return the epochs and the learning rate for these bounds. More than 3 bounds are many."""
         many = bounds.numel() > 3
         return self.n_epochs[many], self.learning_rate[many]
 
 
 RECIPES = {
-    "paper": Recipe(batch=128, n_epochs=(15, 105), learning_rate=(1e-2, 1e-3), bisect=False),
-    "fast": Recipe(batch=32, n_epochs=(6, 12), learning_rate=(5e-2, 1e-2), bisect=True),
+    "paper": ProactRecipe(batch=128, n_epochs=(15, 105), learning_rate=(1e-2, 1e-3), bisect=False),
+    "fast": ProactRecipe(batch=32, n_epochs=(6, 12), learning_rate=(5e-2, 1e-2), bisect=True),
 }
 """paper: the ProAct authors' released code. fast: fewer, larger steps and bisection on the decay."""
 
@@ -52,10 +56,10 @@ RECIPES = {
 @scheme("hyrelu_proact")
 @dataclass(frozen=True)
 class HyreluProact:
-    """One bound a layer, one a neuron at the last site, trained progressively with distillation.
+    """Train one bound per layer, and one per neuron at the last site, site by site with distillation.
 
     ProAct (arXiv 2406.06313) as in the ProAct authors' released code, but 0 instead of NaN for ±Inf. `train_images`
-    limits the training images of an epoch; the profile is that of all, and so are accuracies on held-out images.
+    limits the training images of an epoch; the profile and the accuracies on held-out images use all.
     """
 
     deploy: Literal["smooth", "hard"] = "smooth"
@@ -64,101 +68,104 @@ class HyreluProact:
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.015
     train_images: Annotated[int, Field(ge=1)] | None = None
 
-    def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:  # noqa: ARG002 - the protocol's
-        """Neuron-wise at the last activation before the classifier, layer-wise elsewhere."""
+    def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:
+        """Return neuron at the last activation before the classifier, layer elsewhere."""
         return "neuron" if is_last else "layer"
 
     def activation(self, bounds: Tensor) -> nn.Module:
-        """The smooth form, or clipping to zero where it is deployed hard."""
-        if self.deploy == "smooth":
-            return Smooth(bounds, steepness=STEEPNESS, nan_policy=self.nan_policy)
-        return ClipToZero(bounds, nan_policy=self.nan_policy)
+        """Return the smooth form, or clipping to zero if the scheme is deployed hard."""
+        return deployed_form(bounds, self.deploy, self.nan_policy)
 
     def fit(self, fitting: Fitting) -> Fitted:
-        """Shrink the bounds of one site after another, last site first, while held-out accuracy stays."""
+        """Shrink the bounds of one site after another, last site first, while the held-out accuracy stays."""
         student = Student(fitting.network, profiled_bounds(fitting, granularities(fitting.network, self)))
         trained_on = replace(fitting, train=fitting.train.first(self.train_images))
-        progressive = Progressive(trained_on, student, self.tolerance, cumulative=self.mode == "cumulative")
+        training = ProgressiveTraining(trained_on, student, self.tolerance, cumulative=self.mode == "cumulative")
         names = [site.name for site in reversed(fitting.network.sites)]
-        n_done = progressive.resume(names)
+        n_done = training.resume(names)
         with fitting.reporter.task(fitting.title, len(names), unit="sites") as task:
             task.advance(n_done)
             for index in range(n_done, len(names)):
-                progressive.shrink(names[index], done=names[:index], task=task)
-                fitting.checkpoint.save(progressive.so_far(names[: index + 1]))
-        return progressive.so_far(names)
+                training.shrink(names[index], done=names[:index], task=task)
+                fitting.checkpoint.save(training.result(names[: index + 1]))
+        return training.result(names)
 
-    def effort(self, extent: Extent) -> Effort:
-        """The profile, and the line search of every site, whose every step trains, teaches and looks at accuracy.
+    def effort(self, extent: FittingExtent) -> FittingEffort:
+        """Return the effort of the profile and of the line search, whose steps train, teach and measure the accuracy.
 
-        At most, where the search takes one decay after another.
+        It is an upper limit if the search tries one decay after another.
         """
         recipe = RECIPES[extent.schedule]
         n_steps = math.ceil(math.log2(len(DECAYS) + 1)) if recipe.bisect else len(DECAYS)
         few, many = recipe.n_epochs
-        n_trained = n_steps * ((extent.n_sites - 1) * few + many) * first(extent.n_train, self.train_images)
-        n_looked = (1 + extent.n_sites * n_steps) * extent.n_calibration
-        return Effort(n_run=extent.n_profiled + n_trained + n_looked, n_trained=n_trained)
+        n_trained = n_steps * ((extent.n_sites - 1) * few + many) * limited_count(extent.n_train, self.train_images)
+        n_measured = (1 + extent.n_sites * n_steps) * extent.n_calibration
+        return FittingEffort(n_run=extent.n_profiled + n_trained + n_measured, n_trained=n_trained)
 
 
-class Progressive:
-    """ProAct's line search: for one site, the strongest decay whose trained bounds keep the accuracy."""
+class ProgressiveTraining:
+    """ProAct's line search: for each site, the strongest decay whose trained bounds keep the accuracy."""
 
     def __init__(self, fitting: Fitting, student: Student, tolerance: float, *, cumulative: bool) -> None:
         self.n_epochs = 0
         self._fitting, self._student = fitting, student
         self._tolerance, self._cumulative = tolerance, cumulative
         self._recipe = RECIPES[fitting.schedule]
-        self._golden_accuracy = self._reached = self._accuracy()
-        self._tell: Callable[[str], None] = lambda _: None
+        self._golden_accuracy = self._present_accuracy = self._accuracy()
+        self._note: Callable[[str], None] = lambda _: None
 
     def resume(self, names: list[str]) -> int:
-        """Take up what the checkpoint kept; the number of sites, first ones of the names, that are done."""
+        """Restore the state of the checkpoint; return how many sites, the first ones of the names, are done."""
         kept = self._fitting.checkpoint.load()
         self.n_epochs = kept.n_epochs
-        self._student.restore({**self._student.saved(), **kept.bounds})
+        self._student.restore({**self._student.copy_bounds(), **kept.bounds})
         return sum(name in kept.bounds for name in names)
 
-    def so_far(self, done: list[str]) -> Fitted:
-        """The bounds of the sites done, and what they cost."""
-        bounds = self._student.saved()
+    def result(self, done: list[str]) -> Fitted:
+        """Return the bounds of the sites that are done, and their cost."""
+        bounds = self._student.copy_bounds()
         return Fitted({name: bounds[name] for name in done}, n_epochs=self.n_epochs)
 
     def shrink(self, name: str, *, done: list[str], task: Task) -> None:
-        """Train the bounds of a site, and with `cumulative` those already done too; restored if none will do."""
+        """Train the bounds of a site, with `cumulative` also earlier ones; undo this if every decay is rejected."""
         trained = self._student.train_only([name, *done] if self._cumulative else [name])
-        before = self._student.saved()
+        before = self._student.copy_bounds()
         kept = before
 
         def affordable(decay: float) -> bool:
             nonlocal kept
-            step = f"{name}: decay {decay:.0e}"
-            self._tell = lambda note: task.advance(0, note=f"{step}, {note}, accuracy {self._reached:.3f}")
             self._student.restore(before)
-            self._train(trained, self._student.bounds[name], decay, purpose=f"{name}/{decay}")
-            self._reached = self._accuracy()
-            is_affordable = abs(self._golden_accuracy - self._reached) <= self._tolerance
-            self._tell("kept" if is_affordable else "too dear")
+            is_affordable = self._try(name, decay, trained, task)
             if is_affordable:
-                kept = self._student.saved()
-                return True
-            return False
+                kept = self._student.copy_bounds()
+            return is_affordable
 
-        strongest(DECAYS, affordable, bisect=self._recipe.bisect)
+        try_decays(DECAYS, affordable, bisect=self._recipe.bisect)
         self._student.restore(kept)
         task.advance()
+
+    def _try(self, name: str, decay: float, trained: list[nn.Parameter], task: Task) -> bool:
+        """Train the bounds of a site at a decay; return whether the accuracy is within the tolerance."""
+        step = f"{name}: decay {decay:.0e}"
+        self._note = lambda note: task.advance(0, note=f"{step}, {note}, accuracy {self._present_accuracy:.3f}")
+        self._train(trained, self._student.bounds[name], decay, purpose=f"{name}/{decay}")
+        self._present_accuracy = self._accuracy()
+        is_affordable = abs(self._golden_accuracy - self._present_accuracy) <= self._tolerance
+        self._note("kept" if is_affordable else "rejected")
+        return is_affordable
 
     def _train(self, trained: list[nn.Parameter], bounds: Tensor, decay: float, *, purpose: str) -> None:
         n_epochs, learning_rate = self._recipe.of(bounds)
         generator = self._fitting.generator(purpose)
-        descend(
+        descend_bounds(
+            self._fitting,
             lambda pixels, labels: self._loss(pixels, labels, trained),
-            torch.optim.AdamW(trained, lr=learning_rate, weight_decay=decay, fused=fused(bounds.device)),
-            batches=lambda: shuffled(self._fitting.train, self._recipe.batch, self._fitting.augment, generator),
+            torch.optim.AdamW(trained, lr=learning_rate, weight_decay=decay, fused=fused_kernels(bounds.device)),
+            batch=self._recipe.batch,
+            generator=generator,
             n_epochs=n_epochs,
             n_flat_epochs=min(N_FLAT_EPOCHS, n_epochs // 3),
-            tf32=self._fitting.tf32,
-            task=LadderStep(self._tell, n_epochs),
+            task=LineSearchStep(self._note, n_epochs),
         )
         self.n_epochs += n_epochs
 
@@ -170,33 +177,4 @@ class Progressive:
         return 0.8 * F.cross_entropy(logits, labels) + 0.1 * distillation + 4e-8 * mean_square(trained)
 
     def _accuracy(self) -> float:
-        return accuracy(self._student.network, self._fitting.calibration, batch=self._fitting.batch)
-
-
-class LadderStep:
-    """The epochs of one step of the line search, told in the note of the whole fitting's task."""
-
-    def __init__(self, tell: Callable[[str], None], n_epochs: int) -> None:
-        self._tell, self._n_epochs, self._n_done = tell, n_epochs, 0
-
-    def advance(self, n_done: int = 1, note: str = "") -> None:
-        """n_done more epochs are done."""
-        self._n_done += n_done
-        self._tell(f"epoch {self._n_done}/{self._n_epochs}, {note}")
-
-
-def strongest(decays: tuple[float, ...], affordable: Callable[[float], bool], *, bisect: bool) -> None:
-    """Try decays, strongest first, until one is affordable; or bisect, taking affordability to be monotone.
-
-    Bisection ends on the strongest affordable decay that it found; the last affordable call is the one to keep.
-    """
-    if not bisect:
-        any(affordable(decay) for decay in decays)
-        return
-    low, high = 0, len(decays)
-    while low < high:
-        middle = (low + high) // 2
-        if affordable(decays[middle]):
-            high = middle
-        else:
-            low = middle + 1
+        return measure_accuracy(self._student.network, self._fitting.calibration, batch=self._fitting.batch)

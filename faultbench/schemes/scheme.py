@@ -1,4 +1,4 @@
-"""What every activation scheme is, what it may see while it fits its bounds, and putting it on a network."""
+"""Activation schemes: their protocol, the inputs and results of fitting, and their installation on a network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,57 +9,74 @@ import torch
 from torch import Tensor, nn
 
 from faultbench.datasets import Augment, Images
-from faultbench.memory.formats.codec import Codec, quantised
+from faultbench.memory.formats.codec import Codec
 from faultbench.networks.network import Network, Site
+from faultbench.networks.training import EpochStore, NoTrainingCheckpoint
 from faultbench.schemes.bounded_activations import Bounds, Granularity, bounds_shape
 from faultbench.schemes.fitting.activation_recorder import profile
+from faultbench.system.printable import shortened
 from faultbench.system.progress.reporter import Reporter
 from faultbench.system.torch_streams import torch_generator
 
 N_PROFILED = 3000
-"""Images profiled, as in the ProAct authors' released code; fewer where the training set is smaller."""
+"""Number of profiled images, as in the ProAct authors' released code; fewer if the training set is smaller."""
 
 Schedule = Literal["paper", "fast"]
+
+_N_NAMED = 6
+"""Largest number of sites that a remark names."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Bounds found, and what finding them cost."""
+    """Fitted bounds, and the cost of fitting them."""
 
     bounds: Bounds = field(default_factory=dict)
     n_epochs: int = 0
     n_injections: int = 0
     bounds_to_maxima: float | None = None
-    """As `profile.bounds_to_maxima` defines it; whoever runs the fitting fills it in, a scheme need not."""
+    """Ratio of bounds to maxima (`profile.bounds_to_maxima`). The caller of a scheme fills it in, not the scheme."""
+    unsearched: tuple[str, ...] = ()
+    """Names of sites that no fault of a search reaches. Their bounds stay at the profiled maximum."""
+
+    @property
+    def remark(self) -> str | None:
+        """Return what a reader of the results must know about these bounds, or None."""
+        if not self.unsearched:
+            return None
+        names = ", ".join(shortened(name, 200) for name in self.unsearched[:_N_NAMED])
+        n_more = len(self.unsearched) - _N_NAMED
+        more, sites = f" and {n_more:,} more" if n_more > 0 else "", "site" if len(self.unsearched) == 1 else "sites"
+        return f"no fault of the search reaches {sites} {names}{more}: bounded at the profiled maximum, not searched"
 
 
-class Checkpoint(Protocol):
-    """Where a fitting keeps what it has so far, so that an interrupted one goes on at the last finished site."""
+class FittingStore(Protocol):
+    """Store of a fitting's progress, so that an interrupted fitting continues after its last finished site."""
 
     def load(self) -> Fitted:
-        """The finished sites' bounds and what they cost; empty at first."""
+        """Return the bounds of the finished sites and their cost; empty at first."""
 
     def save(self, fitted: Fitted) -> None:
-        """Keep these in place of the last ones."""
+        """Store these in place of the last ones."""
 
 
-class NoCheckpoint:
-    """Keeps nothing."""
+class NoFittingCheckpoint:
+    """Store that keeps nothing."""
 
     def load(self) -> Fitted:
-        """Nothing."""
+        """Return no bounds."""
         return Fitted()
 
     def save(self, fitted: Fitted) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """What a scheme may use to fit its bounds: a network and training-side images, never a test image.
+    """Inputs of a scheme for fitting its bounds: a network and images of the training side, never a test image.
 
-    network is unprotected, with its weights as memory holds them; a scheme works on copies of it. calibration
-    is held out from training: bounds are searched and accepted on it.
+    network is unprotected and has its weights as memory holds them; a scheme works on copies of it. calibration is
+    held out from training: bounds are searched and accepted on it.
     """
 
     network: Network
@@ -71,63 +88,65 @@ class Fitting:
     schedule: Schedule
     seed: int
     title: str
-    """What progress bars call this fitting."""
+    """Name of this fitting in progress bars."""
     reporter: Reporter
     memory_bytes: int = 0
-    """What values kept of golden runs may take."""
+    """Memory that values kept of golden runs may take."""
     tf32: bool = False
-    """Whether a card may train bounds in TF32."""
-    checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
+    """Whether a GPU may train bounds in TF32."""
+    checkpoint: FittingStore = field(default_factory=NoFittingCheckpoint)
+    epochs: EpochStore = field(default_factory=NoTrainingCheckpoint)
+    """Store of a bound training's state after an epoch, so that an interrupted training continues there."""
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A torch stream of this fitting's own for a purpose; the same purpose gives the same stream."""
+        """Return a torch generator of this fitting for a purpose. The same purpose gives the same stream."""
         return torch_generator(self.seed, purpose)
 
     @cached_property
     def profiled_images(self) -> Images:
-        """The training images that profiles are taken over, chosen by the seed."""
+        """Return the training images for profiles, chosen by the seed."""
         order = torch.randperm(len(self.train), generator=self.generator("profile"))
-        return self.train.chosen(order[:N_PROFILED])
+        return self.train.select(order[:N_PROFILED])
 
     @cached_property
     def maxima(self) -> dict[str, Tensor]:
-        """Site name → the largest activation of every neuron over the profiled images; not to be changed."""
+        """Return the largest activation of every neuron over the profiled images, by site name. Do not change them."""
         return profile(self.network, self.profiled_images, batch=self.batch)
 
 
 class Scheme(Protocol):
-    """An activation scheme. Same seed, same bounds, bit for bit."""
+    """Activation scheme; the same seed gives the same bounds, bit for bit."""
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity | None:
-        """How many bounds the site has; None leaves it as the network has it."""
+        """Return the granularity of the site's bounds; None leaves the site as it is."""
 
     def activation(self, bounds: Tensor) -> nn.Module:
-        """The module to put at a site; with infinite bounds it equals ReLU on finite inputs.
+        """Return the module to put at a site. If its bounds are out of reach it must equal ReLU on finite inputs.
 
-        Where the network has another activation, that one stays, and the module sees what it gives as a ReLU would
-        give it (`elementwise.BehindActivation`).
+        If the network has another activation, that one stays, and the module gets its output converted to the values
+        of a ReLU (`elementwise.BehindActivation`).
         """
 
     def fit(self, fitting: Fitting) -> Fitted:
-        """Find the bounds of every site that has some; leaves the given network as it is."""
+        """Return the bounds of every site that has some; leave the given network as it is."""
 
 
 def granularities(network: Network, scheme: Scheme) -> dict[str, Granularity]:
-    """Site name → granularity, for the sites that the scheme bounds, in order of execution."""
+    """Return the granularity of each site that the scheme bounds, by site name, in order of execution."""
     last = network.sites[-1]
-    found = {site.name: scheme.granularity_at(site, is_last=site is last) for site in network.sites}
-    return {name: granularity for name, granularity in found.items() if granularity is not None}
+    grains = {site.name: scheme.granularity_at(site, is_last=site is last) for site in network.sites}
+    return {name: granularity for name, granularity in grains.items() if granularity is not None}
 
 
 def equal_bounds(network: Network, scheme: Scheme, bound: float) -> dict[str, Tensor]:
-    """The same value for every bound that the scheme has on the network: what can be counted or timed is right."""
+    """Return bounds of the scheme on the network that all have one value, for counting or timing without a fit."""
     sites = {site.name: site for site in network.sites}
     grains = granularities(network, scheme)
     return {name: torch.full(bounds_shape(sites[name], grain), bound) for name, grain in grains.items()}
 
 
-def protected(network: Network, scheme: Scheme, bounds: Bounds) -> Network:
-    """A copy of the network with the scheme's activation at every site that has bounds."""
+def protect_copy(network: Network, scheme: Scheme, bounds: Bounds) -> Network:
+    """Return a copy of the network with the scheme's activation at every site that has bounds."""
     twin = network.copy()
     for site in twin.sites:
         if site.name in bounds:
@@ -135,19 +154,6 @@ def protected(network: Network, scheme: Scheme, bounds: Bounds) -> Network:
     return twin
 
 
-def store(network: Network, codec: Codec, *, statistics: bool = False) -> None:
-    """Make every parameter of the network what memory gives back of it, in place; bounds and norms included.
-
-    The running statistics of norms stay as they are unless they are in memory too, as faults in them ask for.
-    """
-    with torch.no_grad():
-        for parameter in network.graph.parameters():
-            parameter.copy_(quantised(codec, parameter))
-        for item in network.parameters() if statistics else ():
-            if item.kind == "norm_statistics":
-                item.tensor.copy_(quantised(codec, item.tensor))
-
-
-def values(bounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The bounds as plain tensors on the processor, apart from any network."""
+def plain_bounds(bounds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies of the bounds as plain tensors on the CPU, independent of any network."""
     return {name: tensor.detach().cpu().clone() for name, tensor in bounds.items()}

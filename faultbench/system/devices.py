@@ -1,4 +1,4 @@
-"""Where networks run: the processor, or a CUDA card that computes as exactly as it can."""
+"""Devices that networks run on: the CPU, or a CUDA card that computes in float32 and in a fixed order."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,52 +13,55 @@ from faultbench.system.errors import FaultbenchError
 Device = Literal["cpu", "cuda"]
 
 LAYOUTS = {"cpu": "channels_last", "cuda": "contiguous"}
-"""How activations and filters lie in memory, as it is faster. On a card without TF32 channels-last is slower for every
-network measured, up to eleven times; with TF32 it is faster by a fifth (docs/benchmarks)."""
+"""Memory layout of activations and filters on each device, whichever is faster there.
+
+On a card without TF32, channels-last is slower for every network measured, by up to 11 times. With TF32 it is faster
+by a fifth (docs/benchmarks).
+"""
 
 
-def chosen(wanted: str, recorded: str | None = None) -> Device:
-    """The device that `auto`, `cpu` or `cuda` means here, for a results folder whose rows are from a recorded one.
+def resolve_device(wanted: str, recorded: str | None = None) -> Device:
+    """Return the device that `auto`, `cpu` or `cuda` means here. recorded is the device of the folder's results.
 
-    auto is the recorded one, else a card where there is one. FaultbenchError when there is no card, or when rows of
-    two devices would meet in one folder: their last bits differ, and with them now and then a class.
+    auto is the recorded device, or else a card if there is one. FaultbenchError if there is no card, or if results of
+    two devices would share a folder: their last bits differ, and therefore sometimes a predicted class.
     """
-    found = wanted if wanted != "auto" else recorded or ("cuda" if torch.cuda.is_available() else "cpu")
-    if recorded is not None and found != recorded:
+    device = wanted if wanted != "auto" else recorded or ("cuda" if torch.cuda.is_available() else "cpu")
+    if recorded is not None and device != recorded:
         raise FaultbenchError(
-            f"--device {found}: the results there are from {recorded}, and those of two devices do not mix; "
-            f"give --device {recorded}, another -o, or --fresh"
+            f"--device {device}: the results there are from {recorded}, and results of two devices cannot share a "
+            f"folder; give --device {recorded}, another -o, or --fresh"
         )
-    if found == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and not torch.cuda.is_available():
         raise FaultbenchError(
             "--device cuda: torch finds no CUDA card here; `faultbench doctor` says what it finds; "
             "give --device cpu, with another -o or --fresh where results are from a card"
         )
-    return "cuda" if found == "cuda" else "cpu"
+    return "cuda" if device == "cuda" else "cpu"
 
 
 def n_workers_on(device: str) -> int:
-    """Worker processes where nobody says how many: one a core, or two on a card.
+    """Return the default number of worker processes: one per core, or two on a card.
 
-    A card gives its processes turns, so that more of them compute no faster (two trainings side by side on an H100 took
-    3.0 s an epoch each, alone 1.1 and 1.5); the second prepares its trials meanwhile.
+    A card serves its processes in turns, so more of them compute no faster: two trainings at once on an H100 took 3.0 s
+    per epoch each, and alone 1.1 and 1.5 s. The second process prepares its trials while the first one computes.
     """
     n_cores: int = cpu_count()
     return min(n_cores, 2) if device == "cuda" else n_cores
 
 
-def nearest(recorded: str | None) -> Device:
-    """Where results are looked at again: on the device that they are from, or the processor if there is no such one."""
+def available_device(recorded: str | None) -> Device:
+    """Return the device to repeat recorded results on: the recorded device, or the CPU if there is no card."""
     return "cuda" if recorded == "cuda" and torch.cuda.is_available() else "cpu"
 
 
-def card() -> str:
-    """What the card calls itself."""
+def card_name() -> str:
+    """Return the name of the CUDA card."""
     return torch.cuda.get_device_name()
 
 
 def compute_exactly(device: str) -> None:
-    """Have a card add up in float32, always in the same order: no TF32, no kernels chosen by timing."""
+    """Make a card compute in float32 and add in a fixed order: no TF32, and no kernels chosen by timing."""
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
@@ -67,12 +70,15 @@ def compute_exactly(device: str) -> None:
 
 
 def layout(device: torch.device) -> torch.memory_format:
-    """How batches of images lie in a device's memory."""
+    """Return the memory layout of image batches on a device."""
     return torch.channels_last if LAYOUTS[device.type] == "channels_last" else torch.contiguous_format
 
 
-def placed(module: nn.Module, device: torch.device | str, *, tf32: bool = False) -> nn.Module:
-    """The module moved to a device, in place; on a card laid out as that computes fast, in TF32 if so told."""
+def to_device(module: nn.Module, device: torch.device | str, *, tf32: bool = False) -> nn.Module:
+    """Move a module to a device in place, and return it. On a card, use the memory layout that is fastest there.
+
+    tf32 says that the card will multiply in TF32, for which another layout is fastest.
+    """
     module.to(device)
     for parameter in module.parameters():
         if parameter.device.type == "cuda":
@@ -82,14 +88,14 @@ def placed(module: nn.Module, device: torch.device | str, *, tf32: bool = False)
     return module
 
 
-def fused(device: torch.device) -> bool | None:
-    """What an optimiser of torch is told: a card steps all parameters in one kernel, the processor as torch has it."""
+def fused_kernels(device: torch.device) -> bool | None:
+    """Return the argument `fused` of torch's optimisers: True on a card, and torch's default, None, on the CPU."""
     return True if device.type == "cuda" else None
 
 
 @contextmanager
 def in_tf32() -> Iterator[None]:
-    """Inside the block a card may multiply in TF32, with 10 bits of fraction for 23; after it as before."""
+    """Let a card multiply in TF32 inside the block, that is, with a fraction of 10 bits instead of 23."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
     matmul.allow_tf32 = cudnn.allow_tf32 = True
@@ -99,13 +105,13 @@ def in_tf32() -> Iterator[None]:
         matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
-def release(device: str) -> None:
-    """Give back what this process holds of a card's memory and does not use."""
+def free_cache(device: str) -> None:
+    """Release memory of a card that this process holds but does not use."""
     if device == "cuda":
         torch.cuda.empty_cache()
 
 
-def finish(device: torch.device) -> None:
-    """Wait until a card has done all that it was told: before and after what is timed."""
+def synchronize(device: torch.device) -> None:
+    """Wait until a card has finished its work. Call it before and after the code that is timed."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

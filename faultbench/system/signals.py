@@ -1,7 +1,6 @@
-"""Signals and time limits: a request to stop lets the chunks in flight finish, a second Ctrl-C does not."""
+"""Signals and time limits that stop a run. The first request lets running chunks finish; a second Ctrl-C does not."""
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,19 +15,19 @@ _REASONS = {
 }
 
 SIGNALS = frozenset(_REASONS)
-"""What asks a run to stop; worker processes leave these to the main process."""
+"""Signals that ask a run to stop. Worker processes leave them to the main process."""
 
 
-class Halt(KeyboardInterrupt):
-    """Stop at once: nothing is in flight that could be finished, or nobody wants to wait for it."""
+class StopNow(KeyboardInterrupt):
+    """Request to stop at once, because no chunk is running, or because the user does not want to wait for one."""
 
     def __init__(self, error: FaultbenchError) -> None:
         super().__init__(str(error))
         self.error = error
 
 
-class Stop:
-    """Whether the run was asked to stop, and why; nobody asks unless `listening` is entered."""
+class StopRequest:
+    """State of a run's requests to stop: whether there was one, and why. Requests count only inside `listening`."""
 
     def __init__(self) -> None:
         self._signal: signal.Signals | None = None
@@ -36,12 +35,12 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether to start nothing new."""
+        """Return whether to start no new work."""
         return self._signal is not None
 
     @property
     def error(self) -> FaultbenchError:
-        """What to end the run with; only once it is requested."""
+        """Return the error that ends the run. ValueError if there was no request."""
         if self._signal is None:
             raise ValueError("nobody asked to stop")
         kind = Interrupted if self._signal is signal.SIGINT else OutOfTime
@@ -49,7 +48,7 @@ class Stop:
 
     @contextmanager
     def listening(self, time_limit_s: float | None = None) -> Iterator[None]:
-        """Answer to SIGINT, SIGTERM, SIGUSR1 and the end of the time limit inside the block; main thread only."""
+        """React to SIGINT, SIGTERM, SIGUSR1 and the end of the time limit inside the block. Main thread only."""
         before = {number: signal.signal(number, self._on_signal) for number in _REASONS}
         if time_limit_s is not None:
             signal.setitimer(signal.ITIMER_REAL, max(time_limit_s, 1e-3))
@@ -62,7 +61,7 @@ class Stop:
 
     @contextmanager
     def deferring(self) -> Iterator[None]:
-        """Inside the block the first request only sets `requested`; outside every request raises Halt."""
+        """Let the first request only set `requested` inside the block. Outside it, every request raises StopNow."""
         self._deferring = True
         try:
             yield
@@ -73,33 +72,16 @@ class Stop:
         asked_before = self.requested
         if not asked_before:
             self._signal = signal.Signals(number)
-        # A batch system repeats itself; only a person who presses Ctrl-C once more wants no waiting.
+        # A batch system may send its signal again. Only a second Ctrl-C means that a person does not want to wait.
         if not self._deferring or (asked_before and number == signal.SIGINT):
-            raise Halt(self.error)
+            raise StopNow(self.error)
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Signals that ask to stop wait until the end of the block; processes started inside never get them."""
+def signals_blocked() -> Iterator[None]:
+    """Delay signals that ask to stop until the end of the block. Processes started inside it never get them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class Patience:
-    """How long nothing has happened, against a limit in seconds."""
-
-    def __init__(self, limit_s: float) -> None:
-        self.limit_s = limit_s
-        self._last_s = time.perf_counter()
-
-    def renew(self) -> None:
-        """Something has happened."""
-        self._last_s = time.perf_counter()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing has happened for longer than the limit."""
-        return time.perf_counter() - self._last_s > self.limit_s

@@ -1,4 +1,4 @@
-"""A small campaign as text, ways to change it, and plug-ins beyond the real ones for what those cannot show."""
+"""Builders of small campaign texts, and of additional plug-ins with options that the real ones do not have."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from faultbench.campaign import CampaignError, parse_campaign
 from faultbench.plugins import registry
-from faultbench.plugins.registry import Entry, Option
+from faultbench.plugins.registry import PluginDeclaration, PluginOption
 
 SMALL = """\
 name: small
@@ -23,15 +23,36 @@ trials: 3
 
 SOURCE = Path("small.yaml")
 
+TINY = """\
+name: tiny
+datasets: [digits]
+models: [{name: digits_cnn, weights: w.safetensors}]
+schemes: [relu]
+bers: [1e-5]
+images: 20
+trials: 100
+"""
+"""Campaign with one cell of a trained network."""
+
+ROOT = Path(__file__).parents[2]
+WEIGHTS = ROOT / "campaigns" / "ci_small.safetensors"
+
+
+def write_tiny(folder: Path) -> Path:
+    """Write tiny.yaml and its weights into a folder, and return the folder."""
+    (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    (folder / "w.safetensors").write_bytes(WEIGHTS.read_bytes())
+    return folder
+
 
 def small(**replaced: str) -> str:
-    """SMALL with the values of some keys replaced, or with more keys; an empty value drops the key."""
+    """Return SMALL with some keys replaced or added. An empty value removes the key."""
     lines = dict(line.split(": ", 1) for line in SMALL.splitlines())
     return "".join(f"{key}: {value}\n" for key, value in {**lines, **replaced}.items() if value)
 
 
 def problems(text: str, *overrides: str, source: Path = SOURCE) -> list[str]:
-    """The lines of the error that a campaign raises; none if it is right."""
+    """Return the lines of the error that a campaign raises; none if the campaign is correct."""
     try:
         parse_campaign(text, source, overrides)
     except CampaignError as error:
@@ -41,15 +62,17 @@ def problems(text: str, *overrides: str, source: Path = SOURCE) -> list[str]:
 
 @contextmanager
 def more_plug_ins() -> Iterator[None]:
-    """The registry with a data set, a network and a scheme more, which have options of every type."""
+    """Add a data set, a network and a scheme with options of every type to the registry inside the block."""
     with pytest.MonkeyPatch.context() as patch:
         real = registry.catalogue
         patch.setattr(registry, "catalogue", lambda kind, modules=(): {**real(kind, modules), **_MORE.get(kind, {})})
         yield
 
 
-def _entry(kind: str, name: str, **options: tuple[Any, Any]) -> Entry:
-    return Entry(kind, name, f"A {kind} for tests.", "", "", {key: Option(*option) for key, option in options.items()})
+def _entry(kind: str, name: str, **options: tuple[Any, Any]) -> PluginDeclaration:
+    return PluginDeclaration(
+        kind, name, f"A {kind} for tests.", "", "", {key: PluginOption(*option) for key, option in options.items()}
+    )
 
 
 _MORE = {

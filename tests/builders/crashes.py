@@ -1,4 +1,4 @@
-"""A campaign whose trials misbehave on request, and real `faultbench run` processes on it, to be killed."""
+"""Builders of a campaign whose trials fail on request, and of `faultbench run` processes that tests kill."""
 
 import os
 import re
@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labs import NET, write
-
-from faultbench.results.journal.journal import JournalContents, read_journal
+from faultbench.results.journal.contents import JournalContents, read_journal
+from tests.builders.labs import NET, write
 
 ARMED = '''\
-"""A fault model whose trials do what the file `armed` beside it says, such as `kill 3` or `hang 7`."""
+"""Fault model whose trials do what the file `armed` beside it says, such as `kill 3` or `hang 7`."""
 
 import os
 import signal
@@ -34,14 +33,14 @@ BESIDE = Path(__file__).parent
 @fault_model("armed")
 @dataclass(frozen=True)
 class Armed:
-    """Bernoulli flips; every draw is written down in `drawn`."""
+    """Draw Bernoulli flips, and note every draw in the file `drawn`."""
 
     targets: tuple[str, ...] = ("weights", "biases", "bounds")
     layers: tuple[str, ...] = ("*",)
     bits: tuple[int, int] | None = None
 
     def draw(self, space, *, ber, seed, trial):
-        if trial >= 10**9:  # a sample that plans the run, and no trial
+        if trial >= 10**9:  # a sample for the plan of the run, not a trial
             return Bernoulli().draw(space, ber=ber, seed=seed, trial=trial)
         file = os.open(BESIDE / "drawn", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(file, f"{os.getpid()} {trial}\\n".encode())
@@ -74,73 +73,73 @@ images: 100
 """
 
 PATIENCE_S = 200.0
-"""A crash test that waits longer has found a hang."""
+"""Longest wait of a crash test. A longer one means that the program hangs."""
 
 
 @dataclass
 class Lab:
-    """A folder with the campaign, its plug-ins and its results."""
+    """Folder with the campaign, its plug-ins and its results."""
 
     folder: Path
 
     @property
     def results(self) -> Path:
-        """The results folder of the campaign."""
+        """Return the results folder of the campaign."""
         return self.folder / "results" / "crashes"
 
     def write(self) -> "Lab":
-        """Write campaign and plug-ins; nothing is armed."""
+        """Write the campaign and its plug-ins, without any orders."""
         write(self.folder, {"lab_models.py": NET, "lab_armed.py": ARMED, "crashes.yaml": CAMPAIGN, "armed": ""})
         return self
 
     def arm(self, *orders: str) -> None:
-        """Have trials misbehave: kill, raise or hang and the trial's number, slow, or crawl."""
+        """Make trials fail or wait. Orders are kill, raise or hang with the trial's number, slow, and crawl."""
         (self.folder / "armed").write_text("\n".join(orders))
 
     def take_artifacts(self, other: "Lab") -> None:
-        """Spare the training: what the other lab trained and fitted."""
+        """Copy what another lab trained and fitted, to save time."""
         shutil.copytree(other.results / "artifacts", self.results / "artifacts")
         shutil.copy(other.results / "manifest.json", self.results)
 
     def command(self, *options: str, verb: str = "run") -> list[str]:
-        """The command line of a verb on the campaign."""
+        """Return the command line of a verb on the campaign."""
         output = "-o", str(self.folder / "results")
-        plugins = ["--plugins"] if verb == "run" else []
+        plugins = ["--trust-plugins"] if verb == "run" else []
         campaign = str(self.folder / "crashes.yaml")
         return [sys.executable, "-m", "faultbench", verb, campaign, *plugins, *output, *options]
 
     def start(self, *options: str) -> "Run":
-        """`faultbench run` in a session of its own."""
+        """Start `faultbench run` in a session of its own."""
         return Run(self, self.command(*options))
 
     def run(self, *options: str) -> "Run":
-        """`faultbench run`, to its end."""
+        """Run `faultbench run` to its end."""
         run = self.start(*options)
         run.wait()
         return run
 
     def journal(self) -> JournalContents:
-        """What is recorded."""
+        """Return the content of the journal."""
         return read_journal(self.results / "journal")
 
     def n_recorded(self) -> int:
-        """Whole lines of trials in the journal."""
+        """Return the number of complete lines of trials in the journal."""
         files = (self.results / "journal").glob("*.jsonl")
         lines = (line.rpartition(b"\t") for file in files for line in file.read_bytes().split(b"\n"))
         return sum(b'"kind":"trial"' in text and digits == b"%08x" % zlib.crc32(text) for text, _, digits in lines)
 
     def n_drawn(self) -> int:
-        """Trials that were begun."""
+        """Return the number of trials that were started."""
         drawn = self.folder / "drawn"
         return drawn.read_bytes().count(b"\n") if drawn.exists() else 0
 
     def tables(self) -> dict[str, bytes]:
-        """cells.csv and trials.csv."""
+        """Return the contents of cells.csv and trials.csv."""
         return {name: (self.results / "tables" / name).read_bytes() for name in ("cells.csv", "trials.csv")}
 
 
 class Run:
-    """A running `faultbench`."""
+    """Process of a running `faultbench`."""
 
     def __init__(self, lab: Lab, command: Sequence[str], **options: object) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -157,25 +156,25 @@ class Run:
 
     @property
     def said(self) -> str:
-        """Its stderr so far."""
+        """Return the standard error so far."""
         self._errors.flush()
         return Path(self._errors.name).read_text()
 
     @property
     def code(self) -> int | None:
-        """Its exit code, once it has one."""
+        """Return the exit code; None while the process runs."""
         return self.process.poll()
 
     def wait(self) -> int:
-        """Its exit code, at its end."""
+        """Wait for the end of the process, and return its exit code."""
         return self.process.wait(PATIENCE_S)
 
     def until(self, condition: Callable[[], bool]) -> bool:
-        """Wait until the condition holds; False when the run ended before."""
+        """Wait until the condition holds. Return False if the run ended first."""
         return waited_for(lambda: condition() or self.code is not None) and self.code is None
 
     def until_recorded(self, n_trials: int) -> bool:
-        """Wait until so many trials are recorded; False when the run ended before."""
+        """Wait until n_trials trials are recorded. Return False if the run ended first."""
         return self.until(lambda: self.lab.n_recorded() >= n_trials)
 
     def send(self, number: signal.Signals) -> None:
@@ -183,12 +182,12 @@ class Run:
         os.killpg(self.process.pid, number)
 
     def workers(self) -> list[int]:
-        """Processes of this run's group that run its trials."""
+        """Return the processes of this run's group that run its trials."""
         return [pid for pid in members(self.process.pid) if pid != self.process.pid and is_worker(pid)]
 
 
 def members(group: int) -> list[int]:
-    """Processes of a group that are not zombies."""
+    """Return the processes of a group that are not zombies."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -201,7 +200,7 @@ def members(group: int) -> list[int]:
 
 
 def is_worker(pid: int) -> bool:
-    """Whether a process is one of loky's workers, not its resource tracker."""
+    """Return whether a process is one of loky's workers, and not its resource tracker."""
     try:
         return b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -209,7 +208,7 @@ def is_worker(pid: int) -> bool:
 
 
 def waited_for(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> bool:
-    """Whether a condition came to hold in time."""
+    """Wait until a condition holds, and return whether it did in time."""
     end_s = time.monotonic() + patience_s
     while time.monotonic() < end_s:
         if condition():
@@ -219,5 +218,5 @@ def waited_for(condition: Callable[[], bool], patience_s: float = PATIENCE_S) ->
 
 
 def resume_commands(said: str) -> Iterator[str]:
-    """The commands that a run's last words say to go on with."""
+    """Yield the commands that a run's output gives to resume it."""
     return (found for found in re.findall(r"to go on: (.+)", said))

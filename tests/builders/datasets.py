@@ -1,4 +1,4 @@
-"""Small data sets in the very formats of the real ones, and a machine without a network."""
+"""Builders of small data sets in the formats of the real ones, and of a machine without a network."""
 
 import struct
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def write_idx(folder: Path, kind: str, rng: np.random.Generator, n_images: int) -> None:
-    """Images and labels of MNIST, train or t10k, as IDX files: random pixels, classes in turn."""
+    """Write images and labels like MNIST's, train or t10k, as IDX files: random pixels, with classes in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     pixels = rng.integers(0, 256, (n_images, 28, 28), dtype=np.uint8)
     labels = np.arange(n_images, dtype=np.uint8) % 10
@@ -19,7 +19,7 @@ def write_idx(folder: Path, kind: str, rng: np.random.Generator, n_images: int) 
 
 
 def write_classes(folder: Path, classes: Mapping[str, int], *, side: int = 32) -> None:
-    """A folder a class with so many PNG files of random colours."""
+    """Write one folder per class with this number of PNG files of random colours."""
     rng = np.random.default_rng(len(str(classes)))
     for name, n_images in classes.items():
         (folder / name).mkdir(parents=True)
@@ -29,7 +29,7 @@ def write_classes(folder: Path, classes: Mapping[str, int], *, side: int = 32) -
 
 
 def unplugged(patch: pytest.MonkeyPatch) -> None:
-    """Every download fails at once: it goes by a proxy, on a port of this machine where nobody listens."""
+    """Make every download fail at once, by a proxy on a port of this machine where no program listens."""
     for scheme in ("http", "https"):
         patch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")
     patch.delenv("no_proxy", raising=False)

@@ -1,40 +1,26 @@
-"""What a scheme is given to fit its bounds, made small enough for tests."""
+"""Builders of fittings that are small enough for tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from networks import SHAPE, Residual, some_images
 from torch import Tensor
 
-from faultbench.datasets import Images, Splits
-from faultbench.datasets.digits import Digits
+from faultbench.datasets import Images
 from faultbench.memory.formats.fixed_point import FixedPoint
-from faultbench.networks.network import Network, trace
+from faultbench.networks.network import Network
+from faultbench.networks.tracing.trace import trace
 from faultbench.schemes.scheme import Fitting
 from faultbench.system.progress.reporter import Silent
+from faultbench.testing.digits_network import digits_fitting as on_digits
+from tests.builders.networks import SHAPE, Residual, some_images
 
-
-def on_digits(network: Network, digits: Splits, *, n_train: int, **changes: Any) -> Fitting:
-    """Fitting on the first training digits and on all calibration digits; any field may be given."""
-    fields: dict[str, Any] = {
-        "network": network,
-        "train": digits.train.first(n_train),
-        "calibration": digits.calibration,
-        "augment": Digits().augment,
-        "codec": FixedPoint(15, 16),
-        "batch": 250,
-        "schedule": "fast",
-        "seed": 5,
-        "title": "fit",
-        "reporter": Silent(),
-    }
-    return Fitting(**{**fields, **changes})
+__all__ = ["Noting", "as_it_is", "balanced", "on_digits", "on_noise"]
 
 
 def on_noise(n_images: int = 40, **changes: Any) -> Fitting:
-    """Fitting a random residual network with batch norm on noise, labelled as the network sees it; no augmentation."""
+    """Return a fitting of a random residual network on noise, labelled by the network itself, without augmentation."""
     network = balanced()
     fields: dict[str, Any] = {
         "network": network,
@@ -52,7 +38,7 @@ def on_noise(n_images: int = 40, **changes: Any) -> Fitting:
 
 
 def balanced() -> Network:
-    """The residual network with biases such that it puts noise into all classes."""
+    """Return the residual network with biases for which noise is classified into all classes."""
     model = Residual()
     network = trace(model, SHAPE)
     with torch.no_grad():
@@ -67,21 +53,21 @@ def _labelled(network: Network, n_images: int, *, seed: int) -> Images:
 
 
 class Noting(Silent):
-    """Keeps every note of every task."""
+    """Reporter that keeps every note of every task."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
 
     @contextmanager
-    def task(self, description: str, total: int, unit: str = "") -> Iterator[Any]:  # noqa: ARG002 - the protocol's
-        """A task whose notes are kept; itself the task."""
+    def task(self, description: str, total: int, unit: str = "") -> Iterator[Any]:  # noqa: ARG002 - part of the protocol
+        """Return the reporter itself, which is also the task."""
         yield self
 
-    def advance(self, n_done: int = 1, note: str = "") -> None:  # noqa: ARG002 - the protocol's
+    def advance(self, n_done: int = 1, note: str = "") -> None:  # noqa: ARG002 - part of the protocol
         """Keep the note."""
         self.notes += [note] if note else []
 
 
 def as_it_is(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """No augmentation."""
+    """Return the images unchanged, as augmentation."""
     return pixels

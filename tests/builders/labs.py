@@ -1,4 +1,4 @@
-"""A lab's folder: plug-ins of its own beside a campaign, and nothing of them left in Python afterwards."""
+"""Builders of a lab's folder: plug-ins beside a campaign, which Python forgets after the test."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,10 +10,10 @@ NET = '''\
 
 from torch import nn
 
-from faultbench.plugins.registry import model
+import faultbench as fb
 
 
-@model("lab_net")
+@fb.model("lab_net")
 def lab_net(shape: tuple[int, int, int], n_classes: int, *, width: int = 2) -> nn.Module:
     """One convolution and a linear layer."""
     channels, height, side = shape
@@ -29,12 +29,11 @@ from dataclasses import dataclass
 from lab_constants import CEILING
 from torch import full, nn
 
-from faultbench.plugins import registry
-from faultbench.schemes.bounded_activations import Saturate
-from faultbench.schemes.scheme import Fitted
+import faultbench as fb
+from faultbench.schemes import Fitted, Saturate
 
 
-@registry.scheme("lab_ceiling")
+@fb.scheme("lab_ceiling")
 @dataclass(frozen=True)
 class Ceiling:
     """Clamp every activation at a constant."""
@@ -59,10 +58,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from faultbench import dataset, fault_model, number_format
 from faultbench.datasets import Images, Splits
-from faultbench.memory.fault_map import FaultMap
+from faultbench.memory import FaultMap
 from faultbench.memory.formats.ieee754 import Float32
-from faultbench.plugins.registry import dataset, fault_model, number_format
 
 
 @dataset("lab_data")
@@ -112,7 +111,7 @@ FILES = {
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:
-    """Files by their path in the folder, with the folders they need."""
+    """Write files by their path in the folder, and create the folders that they need."""
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +120,7 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 
 @contextmanager
 def leaving_no_module(folder: Path) -> Iterator[None]:
-    """Python's search path and imported modules are afterwards without those of the folder."""
+    """Remove the folder and its modules from Python's search path and imported modules after the block."""
     path = list(sys.path)
     try:
         yield

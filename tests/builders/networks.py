@@ -1,19 +1,41 @@
-"""Small networks made up for tests, and comparing tensors bit for bit."""
+"""Builders of small networks, and a comparison of tensors bit for bit."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from unittest.mock import patch
 
-import torch
+import pytest
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultbench.networks.network import Network, Site
+from faultbench.networks.tracing.trace import trace
+from faultbench.system.errors import FaultbenchError
+from faultbench.testing.tensors import random_images, randomise, same_bits, state_of, unchanged
+
+__all__ = [
+    "DIGIT_SHAPE",
+    "N_CLASSES",
+    "SHAPE",
+    "Residual",
+    "names",
+    "randomise",
+    "refused",
+    "same_bits",
+    "site_named",
+    "some_images",
+    "state_of",
+    "traced_unchecked",
+    "unchanged",
+]
 
 SHAPE = (1, 6, 6)
 N_CLASSES = 3
 
+DIGIT_SHAPE = (1, 8, 8)
+
 
 class Residual(nn.Module):
-    """Three convolutions with batch norm, the last two beside a shortcut, and a linear classifier.
+    """Network of three convolutions with batch norm, the last two with a shortcut around them, and a linear classifier.
 
     Sites: relu (fed by conv1), relu#1 (conv2), relu#2 (conv3, added to relu's output).
     """
@@ -34,40 +56,22 @@ class Residual(nn.Module):
         return self.linear(self.pool(x).flatten(1))
 
 
-def randomise(model: nn.Module, seed: int) -> None:
-    """Other values in every parameter and running statistic, so that none of them is an identity."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.uniform_(-0.5, 0.5, generator=generator)
-        for name, buffer in model.named_buffers():
-            if buffer.is_floating_point():
-                buffer.uniform_(*((0.5, 1.5) if name.endswith("var") else (-0.2, 0.2)), generator=generator)
+def traced_unchecked(model: nn.Module, shape: tuple[int, int, int]) -> Network:
+    """Return the traced form of a network that `trace` refuses, because its logits depend on the batch."""
+    with patch("faultbench.networks.tracing.trace.Agreement"):
+        return trace(model, shape)
+
+
+def refused(model: nn.Module, shape: tuple[int, int, int] = DIGIT_SHAPE) -> str:
+    """Return the one-line error of tracing a network."""
+    with pytest.raises(FaultbenchError) as caught:
+        trace(model, shape)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def some_images(n_images: int = 4, shape: tuple[int, ...] = SHAPE, *, seed: int = 0) -> Tensor:
-    return torch.randn(n_images, *shape, generator=torch.Generator().manual_seed(seed))
-
-
-def same_bits(a: Tensor, b: Tensor) -> bool:
-    """Whether two float32 tensors are equal in every bit, so that NaN equals itself and 0 differs from −0."""
-    return a.shape == b.shape and torch.equal(a.detach().view(torch.int32), b.detach().view(torch.int32))
-
-
-def state_of(network: Network) -> dict[str, Tensor]:
-    """A copy of all that a network holds: parameters, running statistics, bounds."""
-    return {name: tensor.clone() for name, tensor in network.graph.state_dict().items()}
-
-
-def unchanged(network: Network, before: Mapping[str, Tensor]) -> bool:
-    """Whether a network still holds what `state_of` saw, bit for bit."""
-    after = network.graph.state_dict()
-    return after.keys() == before.keys() and all(
-        after[name].view(torch.uint8).equal(before[name].view(torch.uint8))
-        if before[name].dim()
-        else after[name].equal(before[name])
-        for name in before
-    )
+    return random_images(n_images, shape, seed=seed)
 
 
 def site_named(network: Network, name: str) -> Site:

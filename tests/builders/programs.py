@@ -1,4 +1,4 @@
-"""Programs that pip cannot install: tests that need one skip and say so, unless FAULTBENCH_PROGRAMS asks for all."""
+"""Finder of programs that pip cannot install. A test without one skips, or fails if FAULTBENCH_PROGRAMS is set."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import pytest
 
 
 def program(*names: str) -> str:
-    """The path of the first of these programs that is installed."""
+    """Return the path of the first of these programs that is installed."""
     found = [path for path in map(shutil.which, names) if path]
     if found:
         return found[0]

@@ -1,8 +1,9 @@
-"""Results folders made up for tests: a manifest and journals, as a run would have written them."""
+"""Builders of artificial results folders: a manifest and journals as a run would write them."""
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,19 @@ import numpy as np
 
 from faultbench.results.journal.journal import Journal
 from faultbench.results.journal.records import Golden, Overhead, Quarantine, Trial
+from faultbench.results.journal.strata import TOTAL, Strata
 
 N_IMAGES = 200
 
+OTHER_OUTCOMES = frozenset({"n_masked", "n_sdc", "n_sdc_critical", "n_due"})
+
 
 def a_trial(**changes: Any) -> Trial:
-    """A trial in which 20 of 200 images went wrong; any field may be given."""
+    """Return a trial in which 20 of 200 images went wrong. Any field may be given.
+
+    If n_correct is the only outcome given, every wrong image is a DUE and every other one is masked. Then the trial
+    agrees with every golden run that has at least n_correct correct images.
+    """
     fields: dict[str, Any] = {
         "cell": "c" * 32,
         "trial": 7,
@@ -28,18 +36,22 @@ def a_trial(**changes: Any) -> Trial:
         "n_due": 5,
         "flips_digest": "0123456789abcdef",
     }
+    if isinstance(changes.get("n_correct"), int) and not OTHER_OUTCOMES & {*changes}:
+        n_right = changes["n_correct"]
+        n_due = changes.get("n_images", N_IMAGES) - n_right
+        fields.update(n_masked=n_right, n_sdc=0, n_sdc_critical=0, n_due=n_due)
     return Trial(**{**fields, **changes})
 
 
 def a_golden(**changes: Any) -> Golden:
-    """A golden run with 196 of 200 images right; any field may be given."""
+    """Return a golden run with 196 of 200 images correct. Any field may be given."""
     return replace(
         Golden(subject="s" * 32, n_images=N_IMAGES, n_correct=196, n_bits=32_000, top1_digest="d" * 16), **changes
     )
 
 
 def an_overhead(**changes: Any) -> Overhead:
-    """The overhead of a scheme with 10 bounds on 1,000 parameters; any field may be given."""
+    """Return the overhead of a scheme with 10 bounds on 1,000 parameters. Any field may be given."""
     fields: dict[str, Any] = {
         "subject": "s" * 32,
         "parameters": 1000,
@@ -57,9 +69,14 @@ def an_overhead(**changes: Any) -> Overhead:
     return Overhead(**{**fields, **changes})
 
 
+def key_of(*parts: Any) -> str:
+    """Return a key of the form that cells and subjects have."""
+    return blake2b("/".join(map(str, parts)).encode(), digest_size=16).hexdigest()
+
+
 @dataclass(frozen=True)
 class Made:
-    """A made-up campaign: every combination of the axes is a cell."""
+    """Artificial campaign. Every combination of the axes is a cell."""
 
     name: str = "made"
     datasets: Sequence[str] = ("digits",)
@@ -71,15 +88,15 @@ class Made:
     bers: Sequence[float] = (1e-6, 1e-5, 1e-4)
     trials: int = 5
     until: dict[str, Any] | None = None
-    """With it, trials are at most so many, and the cell ends sooner when it is certain."""
+    """Precision that ends a cell before it has all its trials; None runs all of them."""
 
     @property
     def cells(self) -> list[dict[str, Any]]:
-        """The cells of the manifest, in the order of the axes."""
+        """Return the cells of the manifest in the order of the axes."""
         return [
             {
-                "cell": f"{dataset}/{model}/{scheme}/{guard}/{form}/{fault}/{ber}",
-                "subject": f"{dataset}/{model}/{scheme}/{guard}/{form}/{fault}",
+                "cell": key_of(dataset, model, scheme, guard, form, fault, ber),
+                "subject": key_of(dataset, model, scheme, guard, form, fault),
                 "dataset": dataset,
                 "model": model,
                 "scheme": scheme,
@@ -99,7 +116,7 @@ class Made:
 
     @property
     def records(self) -> list[Golden | Overhead | Trial]:
-        """Golden runs, overheads and all trials; the higher the BER, the more images go wrong."""
+        """Return golden runs, overheads and all trials. The higher the BER, the more images are wrong."""
         rng = np.random.default_rng(1)
         subjects = dict.fromkeys(cell["subject"] for cell in self.cells)
         records: list[Golden | Overhead | Trial] = []
@@ -115,7 +132,7 @@ class Made:
         return records
 
     def write_manifest(self, root: Path) -> Path:
-        """Write the manifest of root/<name> and give that folder."""
+        """Write the manifest of root/<name>, and return that folder."""
         folder = root / self.name
         folder.mkdir(parents=True, exist_ok=True)
         spec: dict[str, Any] = {"schemes": [{"name": scheme, "label": scheme} for scheme in self.schemes]}
@@ -132,15 +149,24 @@ class Made:
         return folder
 
     def write(self, root: Path) -> Path:
-        """Write manifest and journal of root/<name> and give that folder."""
+        """Write the manifest and journal of root/<name>, and return that folder."""
         folder = self.write_manifest(root)
         write_journal(folder / "journal", "made", self.records)
         return folder
 
 
 def write_journal(folder: Path, writer: str, records: Iterable[Golden | Overhead | Quarantine | Trial]) -> Path:
-    """Append records to a writer's file and give its path."""
+    """Append records to a writer's file, and return its path."""
     with Journal(folder, writer) as journal:
         for record in records:
             journal.append(record.to_record())
     return journal.path
+
+
+def some_strata(**changes: object) -> Strata:
+    """Return two strata. The first is likely and drawn in half of the trials. Any field may be given."""
+    fields = {
+        "cell": "c" * 32, "n_bits": 1000, "n_hazards": 50, "first": (0, 1), "share": (0.8, 0.1),
+        "drawn": (TOTAL // 2, TOTAL // 2), "lost": (0.01, 0.5), "due": (0.0, 0.1), "gain": 2.0, "variance_gain": 5.0,
+    }  # fmt: skip
+    return Strata(**{**fields, **changes})  # type: ignore[arg-type]  # fields have several types

@@ -1,26 +1,27 @@
-"""A memory of nine bits whose fault maps can all be run, hazards made up for it, and strata of made-up cells."""
+"""Builders of a memory of nine bits, small enough to run all its fault maps, and of hazards for it."""
 
 from functools import cache
 from itertools import chain, combinations
 
 import numpy as np
 import torch
-from networks import SHAPE, Residual, some_images
 
 from faultbench.datasets import Images
 from faultbench.memory.fault_map import FaultMap
 from faultbench.memory.formats.fixed_point import FixedPoint
-from faultbench.networks.network import trace
-from faultbench.results.journal.strata import TOTAL, Hazards, Strata
-from faultbench.trials.evaluation import Evaluation, fault_space
-from faultbench.trials.strata.bit_kinds import Memory
+from faultbench.networks.stored.network_memory import fault_space
+from faultbench.networks.tracing.trace import trace
+from faultbench.results.journal.strata import Hazards
+from faultbench.trials.evaluation import Evaluation
+from faultbench.trials.strata.bit_kinds import BitKinds
+from tests.builders.networks import SHAPE, Residual, some_images
 
 N_BITS = 9
 POINTS = ((1, 0, 24, 16, 150, 1500, 10), (2, 0, 24, 16, 250, 3000, 20), (0, 2, 24, 16, 5, 9, 0))
 
 
 def evaluation(n_images: int = 40) -> Evaluation:
-    """Three biases of three bits, and images most of which the golden run has right."""
+    """Evaluation of a network with three biases of three bits. The golden run classifies most images correctly."""
     network = trace(Residual(), SHAPE)
     pixels = some_images(n_images)
     with torch.no_grad():
@@ -30,12 +31,12 @@ def evaluation(n_images: int = 40) -> Evaluation:
     return Evaluation(network, space, Images(pixels, labels), batch=64)
 
 
-def memory_of(found: Evaluation) -> Memory:
-    return Memory(found.network, found.space)
+def memory_of(found: Evaluation) -> BitKinds:
+    return BitKinds(found.network, found.space)
 
 
-def hazards_of(memory: Memory, *, first_bit: int = 1, points: tuple[tuple[int, ...], ...] = POINTS) -> Hazards:
-    """As if a pilot had found all bits from first_bit on to do harm."""
+def hazards_of(memory: BitKinds, *, first_bit: int = 1, points: tuple[tuple[int, ...], ...] = POINTS) -> Hazards:
+    """Return the result of a pilot that found all bits from first_bit on to do harm."""
     rows = []
     for key in np.flatnonzero(memory.counts).tolist():
         owner, bit, held = key // 64, key % 64 // 2, key % 2
@@ -46,15 +47,6 @@ def hazards_of(memory: Memory, *, first_bit: int = 1, points: tuple[tuple[int, .
 
 @cache
 def fault_maps() -> list[FaultMap]:
-    """All of them."""
+    """Return all fault maps of the memory."""
     sizes = (combinations(range(N_BITS), size) for size in range(N_BITS + 1))
     return [FaultMap(np.array(chosen, dtype=np.int64)) for chosen in chain.from_iterable(sizes)]
-
-
-def a_cell(**changes: object) -> Strata:
-    """Two strata, the first of which is likely and drawn half the time; any field may be given."""
-    fields = {
-        "cell": "c" * 32, "n_bits": 1000, "n_hazards": 50, "first": (0, 1), "share": (0.8, 0.1),
-        "drawn": (TOTAL // 2, TOTAL // 2), "lost": (0.01, 0.5), "due": (0.0, 0.1), "gain": 2.0, "variance_gain": 5.0,
-    }  # fmt: skip
-    return Strata(**{**fields, **changes})  # type: ignore[arg-type]  # fields are mixed

@@ -3,11 +3,11 @@
 import pickle
 
 import pytest
-from campaign_texts import SOURCE, more_plug_ins, problems, small
 
 from faultbench.campaign import CampaignError, parse_campaign
 from faultbench.plugins.registry import catalogue
 from faultbench.system.errors import FaultbenchError
+from tests.builders.campaign_texts import SOURCE, more_plug_ins, problems, small
 
 KEYS = (
     "name, seed, plugins, datasets, models, schemes, guards, formats, faults, bers, trials, images, sampling, batch, "

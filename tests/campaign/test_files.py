@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from campaign_texts import SMALL, small
 from hypothesis import given
 from hypothesis import strategies as st
 
 from faultbench.campaign import CampaignError, load_campaign, parse_campaign
+from faultbench.system.errors import FaultbenchError
+from tests.builders.campaign_texts import SMALL, small
 
 CAMPAIGNS = sorted((Path(__file__).parents[2] / "campaigns").glob("*.yaml"))
 
@@ -33,7 +34,24 @@ def test_a_folder_is_one_line(tmp_path: Path) -> None:
     assert error(tmp_path) == f"{tmp_path}: a folder; give the path of a campaign file"
 
 
-@pytest.mark.parametrize("name", ["a\0b", "x" * 300, "file/below"])
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    line = error(tmp_path / "pipe")
+    assert line.endswith("cannot be read: a named pipe, which may wait for ever; give the path of a campaign file")
+
+
+def test_a_campaign_comes_from_a_pipe_that_the_shell_opened(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "faultbench", "validate", "/dev/stdin"]
+    done = subprocess.run(command, input=SMALL, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_path_with_a_zero_byte_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(FaultbenchError, match=r"load_campaign: path must be the path of a campaign file; no file can"):
+        load_campaign(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
 def test_a_path_that_cannot_be_opened_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     line = error(tmp_path / name)
@@ -92,7 +110,7 @@ def with_weights(path: Path, folder: Path) -> Path:
     text = path.read_text(encoding="utf-8")
     for name in re.findall(r"\b(?:file|weights): ([\w./-]+\w)", text):
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).touch()
+        (folder / name).write_bytes(b"w")
     return Path(shutil.copy(path, folder))
 
 
@@ -151,7 +169,7 @@ def test_a_campaign_is_written_out_with_every_default() -> None:
 
 
 def test_labels_weights_and_when_are_written_out_too(tmp_path: Path) -> None:
-    (tmp_path / "w").touch()
+    (tmp_path / "w").write_bytes(b"w")
     text = small(
         models='[{name: digits_cnn, weights: w, label: "netz \U0001f600", when: {dataset: digits}}]', images="9"
     )

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from campaign_texts import SOURCE, more_plug_ins, problems, small
 from pydantic import ValidationError
 
 from faultbench.campaign import Campaign, CampaignError, parse_campaign
 from faultbench.campaign.choices import options_model
 from faultbench.campaign.given_weights import GivenWeights
 from faultbench.plugins import registry
+from tests.builders.campaign_texts import SOURCE, more_plug_ins, problems, small
 
 TWO_DATASETS = {"datasets": "[digits, shapes]", "schemes": "[relu]", "bers": "[1e-6]"}
 
@@ -74,7 +74,7 @@ def test_options_become_plain_values_of_their_annotated_type_sorted_by_name() ->
 
 
 def test_a_default_that_its_annotation_refuses_is_the_plug_ins_mistake() -> None:
-    plug_in = registry.Entry("scheme", "wrong", "", "", "", {"bits": registry.Option(int, "many")})
+    plug_in = registry.PluginDeclaration("scheme", "wrong", "", "", "", {"bits": registry.PluginOption(int, "many")})
     with pytest.raises(ValidationError, match="bits"):
         options_model(plug_in)()
 
@@ -179,7 +179,12 @@ def test_weights_are_relative_to_the_campaign_file_and_known_by_their_content(tm
 
 @pytest.mark.parametrize(
     ("given", "reason"),
-    [("none.bin", "no such file"), (".", "not a file"), ('"a\\0b"', "no such file"), ("x" * 300, "File name too long")],
+    [
+        ("none.bin", "no such file"),
+        (".", "not a regular file"),
+        ('"a\\0b"', "no such file"),
+        ("x" * 300, "File name too long"),
+    ],
 )
 def test_weights_that_cannot_be_read_are_refused(tmp_path: Path, given: str, reason: str) -> None:
     (line,) = problems(small(models=f"[{{name: digits_cnn, weights: {given}}}]"), source=tmp_path / "c.yaml")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaign_texts import SOURCE, more_plug_ins, small
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faultbench.campaign import LAW, Campaign, canonical, digest, parse_campaign
+from faultbench.campaign import RESULTS_VERSION, Campaign, canonical_text, digest, parse_campaign
+from tests.builders.campaign_texts import SOURCE, more_plug_ins, small
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -45,29 +45,31 @@ def shuffled(value: Any, rng: Any) -> Any:
 
 @given(PLAIN, st.randoms())
 def test_canonical_text_does_not_depend_on_the_order_of_keys(value: Any, rng: Any) -> None:
-    assert canonical(shuffled(value, rng)) == canonical(value)
+    assert canonical_text(shuffled(value, rng)) == canonical_text(value)
 
 
 @given(PLAIN)
 def test_canonical_text_is_ascii_json_that_reads_back_exactly(value: Any) -> None:
-    text = canonical(value)
+    text = canonical_text(value)
     assert text.isascii()
-    assert canonical(json.loads(text)) == text
+    assert canonical_text(json.loads(text)) == text
 
 
 @given(PLAIN, PLAIN)
 def test_records_that_differ_have_different_keys(one: Any, other: Any) -> None:
-    assert (canonical(one) == canonical(other)) == (digest(one) == digest(other))
+    assert (canonical_text(one) == canonical_text(other)) == (digest(one) == digest(other))
 
 
 def test_canonical_text_has_sorted_keys_and_no_spaces() -> None:
-    assert canonical({"b": [1, 1e-06], "a": {"d": None, "c": "é"}}) == '{"a":{"c":"\\u00e9","d":null},"b":[1,1e-06]}'
+    assert (
+        canonical_text({"b": [1, 1e-06], "a": {"d": None, "c": "é"}}) == '{"a":{"c":"\\u00e9","d":null},"b":[1,1e-06]}'
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [float("-inf")]])
 def test_what_json_has_no_word_for_has_no_canonical_text(value: Any) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        canonical(value)
+        canonical_text(value)
 
 
 def test_a_key_is_32_hex_digits_of_the_sha256_of_the_record() -> None:
@@ -78,7 +80,7 @@ def test_a_key_is_32_hex_digits_of_the_sha256_of_the_record() -> None:
 def test_the_record_of_a_cell_is_what_the_law_says() -> None:
     cell = campaign(schemes="[clip_act]", bers="[1e-6]", seed="7", images="100").cells[0]
     record = {
-        "law": LAW,
+        "law": RESULTS_VERSION,
         "dataset": {"name": "digits", "options": {}},
         "model": {"name": "digits_cnn", "options": {}},
         "scheme": {"name": "clip_act", "options": {"granularity": "layer", "quantile": 1.0, "nan_policy": "zero"}},
@@ -192,7 +194,7 @@ def test_training_that_is_left_open_is_not_written_so_that_older_folders_go_on()
 def test_a_changed_law_changes_every_key(monkeypatch: pytest.MonkeyPatch) -> None:
     before = campaign()
     old = keys(before)
-    monkeypatch.setattr("faultbench.campaign.cells.LAW", LAW + 1)
-    monkeypatch.setattr("faultbench.campaign.loading.LAW", LAW + 1)
+    monkeypatch.setattr("faultbench.campaign.cells.RESULTS_VERSION", RESULTS_VERSION + 1)
+    monkeypatch.setattr("faultbench.campaign.loading.RESULTS_VERSION", RESULTS_VERSION + 1)
     assert not keys(campaign()) & old
     assert campaign().identity != before.identity

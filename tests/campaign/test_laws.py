@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaign_texts import more_plug_ins
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultbench.campaign import Campaign, CampaignError, parse_campaign
+from tests.builders.campaign_texts import more_plug_ins
 
 FULL = """\
 name: full
@@ -84,6 +84,7 @@ def test_the_whole_file_is_right_before_anything_is_done_to_it() -> None:
     assert len(found.cells) == 2 * 2 * 3 * 2 * 2
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(EDITS)
 def test_an_edited_file_is_a_campaign_or_an_error(edits: list[tuple[int, int, str]]) -> None:

@@ -1,9 +1,9 @@
 """`-s key=value`."""
 
 import pytest
-from campaign_texts import SOURCE, problems, small
 
 from faultbench.campaign import parse_campaign
+from tests.builders.campaign_texts import SOURCE, problems, small
 
 
 def spec(*overrides: str, text: str = small()) -> dict[str, object]:

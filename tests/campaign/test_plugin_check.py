@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labs import CAMPAIGN, FILES, NET, leaving_no_module, write
 
 from faultbench.campaign import Campaign, CampaignError, load_campaign
 from faultbench.campaign.json_schema import json_schema
-from faultbench.runner.subjects.builder import splits
-from faultbench.runner.subjects.components import build
+from faultbench.campaign.keys import OWN_NETWORKS_VERSION
+from tests.builders.labs import CAMPAIGN, FILES, NET, leaving_no_module, write
 
 BOOM = "raise RuntimeError('run')\n"
 
@@ -54,34 +53,30 @@ def test_names_options_and_defaults_come_from_the_source(lab: Path) -> None:
     assert (relu.model.origin, relu.scheme.origin) == (found.plugins[0], None)
 
 
+def test_the_key_of_a_labs_network_says_how_it_is_measured_and_that_of_others_does_not(lab: Path) -> None:
+    found = campaign(lab, "models=[lab_net, digits_cnn]", "schemes=[lab_ceiling]")
+    own, ours = (subject.model.record for subject in found.subjects)
+    assert (own["law"], "law" in ours) == (OWN_NETWORKS_VERSION, False)
+    assert "law" not in found.subjects[0].scheme.record
+
+
 def test_a_plug_ins_option_is_held_to_its_annotation(lab: Path) -> None:
     assert errors(lab, lab__yaml=CAMPAIGN.replace("[lab_net]", "[{name: lab_net, width: wide}]")) == [
         "lab.yaml:4:33: models[0].width: must be a whole number; given 'wide'"
     ]
 
 
+@pytest.mark.slow
 def test_a_subject_from_another_process_can_build_its_plug_ins(lab: Path) -> None:
     text = f"""
 import pickle, sys
-from faultbench.runner.subjects.components import build
-from faultbench.runner.subjects.builder import splits
+from faultbench.runner.subjects.plugin_building import build
+from faultbench.runner.subjects.builder import dataset_splits
 subject = pickle.loads({pickle.dumps(campaign(lab).subjects[1])!r})
 print(build(subject.scheme).share, type(build(subject.model, shape=(1, 8, 8), n_classes=5)[-1]).__name__)
 """
     ran = subprocess.run([sys.executable, "-c", text], cwd="/", capture_output=True, text=True, check=True)
     assert ran.stdout == "1.0 Linear\n"
-
-
-def test_data_formats_and_fault_models_of_a_lab_are_built_too(lab: Path) -> None:
-    axes = "datasets=[lab_data]", "formats=[lab_float32]", "faults=[lab_fault]"
-    subject = campaign(lab, "plugins=[lab_data, lab_models]", "schemes=[relu]", *axes).subjects[0]
-    assert len(splits(subject.dataset).test) == 4
-    assert build(subject.format).bits == 32
-    assert list(build(subject.fault).draw(None, ber=0.1, seed=0, trial=0).addresses) == [0]
-
-
-def test_plug_ins_of_faultbench_are_built_as_before_beside_those_of_a_lab(lab: Path) -> None:
-    assert build(campaign(lab).subjects[0].dataset).n_test == 500
 
 
 def keys(lab: Path) -> dict[str, str]:
@@ -128,7 +123,7 @@ WRONG = {
     "no such module": ("lab_model", "", "no module 'lab_model' with Python source in . or where Python looks; did you"),
     "its file": ("lab_models.py", "", "looks; write 'lab_models'"),
     "twice": ("lab_schemes, lab_schemes", "", "plugins[1]: repeats plugins[0], 'lab_schemes'; leave one out"),
-    "not Python": ("bad", "x = 1\nclass:\n", "plugins[0]: bad.py:2: no Python: "),
+    "not Python": ("bad", "x = 1\nclass:\n", "plugins[0]: bad.py:2: not Python: "),
     "nothing declared": (
         "bad",
         "def net(): ...\n",
@@ -138,18 +133,12 @@ WRONG = {
     "a name of faultbench's": (
         "bad",
         '@model("resnet20")\ndef net(): ...\n',
-        (
-            "model 'resnet20' of bad is declared by faultbench.networks.models.resnet_cifar too, as 'resnet20'; "
-            "give yours another"
-        ),
+        "model 'resnet20' of bad is declared by faultbench.networks.models.resnet_cifar too, as 'resnet20'; give yours",
     ),
     "a name that a placeholder of faultbench's takes": (
         "bad",
         '@number_format("q8.8")\ndef q(): ...\n',
-        (
-            "number format 'q8.8' of bad is declared by faultbench.memory.formats.fixed_point too, "
-            "as 'q<integer>.<fraction>'"
-        ),
+        "number format 'q8.8' of bad is declared by faultbench.memory.formats.fixed_point too, as 'q<integer>.<",
     ),
     "a name of another plug-in": (
         "lab_schemes, bad",
@@ -158,21 +147,25 @@ WRONG = {
     ),
     "a name that is computed": ("bad", "NAME = 'a'\n@model(NAME)\ndef net(): ...\n", "bad.py:2: the name of a plug-in"),
     "a name without text": ("bad", "@model('')\ndef net(): ...\n", "bad.py:1: the name of a plug-in must be printable"),
-    "a placeholder twice": ("bad", "@model('a<x>b<x>')\ndef net(x): ...\n", "bad.py:1: 'a<x>b<x>': <placeholders> are"),
+    "a placeholder twice": (
+        "bad",
+        "@model('a<x>b<x>')\ndef net(x): ...\n",
+        "bad.py:1: 'a<x>b<x>': give each <placeholder> a",
+    ),
     "an option without a type": ("bad", "@model('a')\ndef net(\n  d=1): ...\n", "bad.py:3: net: option 'd' needs an"),
     "a type of its own": ("bad", "@model('a')\ndef net(d: Depth = 1): ...\n", "Depth cannot be read from source as a"),
-    "a default that is computed": ("bad", "@model('a')\ndef net(d: int = D): ...\n", "D is not written out, as 8 or"),
+    "a default that is computed": ("bad", "@model('a')\ndef net(d: int = D): ...\n", "D is not a literal, such as 8"),
     "a default of another type": (
         "bad",
         "@model('a')\ndef net(d: int = 'x'): ...\n",
         "bad: model 'a': option 'd': Input should be a valid integer; its default is 'x'",
     ),
-    "an endless default": ("bad", "@model('a')\ndef net(d: float = 1e999): ...\n", "its options make no sense"),
-    "a type that pydantic refuses": ("bad", "@model('a')\ndef net(d: dict[int] = 1): ...\n", "its options make no"),
+    "an endless default": ("bad", "@model('a')\ndef net(d: float = 1e999): ...\n", "its options are invalid"),
+    "a type that pydantic refuses": ("bad", "@model('a')\ndef net(d: dict[int] = 1): ...\n", "its options are invalid"),
     "a key of every entry": (
         "bad",
         "@model('a')\ndef net(label: str = 'x'): ...\n",
-        "bad: model 'a': option 'label' is a key that entries have anyway; give it another name",
+        "bad: model 'a': option 'label' is a key of every entry; give it another name",
     ),
 }
 
@@ -217,21 +210,22 @@ def test_no_verb_runs_a_plug_in_that_the_command_line_does_not_confirm(verb: str
         assert (ran.returncode, ran.stdout) == (2, "")
         (line,) = ran.stderr.splitlines()
         assert line.startswith(f"faultbench: lab.yaml: plugins: lab_models ({lab / 'lab_models.py'}), lab_schemes (")
-        assert line.endswith("would run with your rights; add --plugins to the command if you trust them")
+        assert line.endswith("would run with your rights; add --trust-plugins to the command if you trust them")
 
 
 def test_list_and_schema_name_the_plug_ins_of_a_module_without_running_it(lab: Path) -> None:
     write(lab, {"lab_models.py": NET + BOOM})
-    listed = faultbench("list", "models", "--plugins", "lab_models", "--plugins", "lab_schemes", cwd=lab)
+    listed = faultbench("list", "models", "--plugin", "lab_models", "--plugin", "lab_schemes", cwd=lab)
     assert ["lab_net", "width=2", "One", "convolution"] in [line.split()[:4] for line in listed.stdout.splitlines()]
-    assert "lab_net" in faultbench("schema", "--plugins", "lab_models", cwd=lab).stdout
-    missing = faultbench("list", "models", "--plugins", "lab_nets", cwd=lab)
+    assert "lab_net" in faultbench("schema", "--plugin", "lab_models", cwd=lab).stdout
+    missing = faultbench("list", "models", "--plugin", "lab_nets", cwd=lab)
     assert missing.returncode == 2
     assert missing.stderr.startswith("faultbench: no module 'lab_nets'")
 
 
+@pytest.mark.slow
 def test_a_campaign_with_a_labs_model_and_scheme_runs_on_two_workers_until_its_source_changes(lab: Path) -> None:
-    arguments = (lab / "lab.yaml", "--plugins", "-s", "trials=2", "-o", lab / "out")
+    arguments = (lab / "lab.yaml", "--trust-plugins", "-s", "trials=2", "-o", lab / "out")
     ran = faultbench("run", *arguments, "--workers", 2, cwd=Path("/"))
     assert ran.returncode == 0, ran.stderr
     with (lab / "out" / "lab" / "tables" / "cells.csv").open() as file:
@@ -241,12 +235,13 @@ def test_a_campaign_with_a_labs_model_and_scheme_runs_on_two_workers_until_its_s
     write(lab, {"lab_constants.py": "CEILING = 0.0\n"})
     planned = faultbench("plan", *arguments, cwd=Path("/"))
     assert "2 of 4 trials missing" in planned.stdout
-    assert "not known, and not in it: fitting lab_ceiling." in planned.stdout
+    assert "unknown and not included: fitting lab_ceiling." in planned.stdout
 
 
+@pytest.mark.slow
 def test_a_lab_model_that_fails_is_one_line_with_the_line_of_its_file(lab: Path) -> None:
     write(lab, {"lab_models.py": NET.replace("n_classes))", "n_classes, nonsense=1))")})
-    ran = faultbench("plan", "lab.yaml", "--plugins", cwd=lab)
+    ran = faultbench("plan", "lab.yaml", "--trust-plugins", cwd=lab)
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
     assert line.startswith(f"faultbench: {lab / 'lab_models.py'}:13: model 'lab_net': TypeError: ")

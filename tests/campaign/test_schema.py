@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from campaign_texts import SOURCE, more_plug_ins, problems, small
 
 from faultbench.campaign import parse_campaign
-from faultbench.campaign.document.yaml_source import compose
+from faultbench.campaign.document.yaml_source import read_document
 from faultbench.campaign.json_schema import json_schema
+from tests.builders.campaign_texts import SOURCE, more_plug_ins, problems, small
 
 NO_OF_THE_CHECK = {"title", "description", "default", "$schema", "$defs"}
 """Keywords that hold for nobody's value."""
@@ -40,6 +40,9 @@ def fits(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
         "maxLength": lambda n: len(value) <= n,
         "minItems": lambda n: len(value) >= n,
         "maxItems": lambda n: len(value) <= n,
+        "prefixItems": lambda members: all(
+            fits(one, member, root) for one, member in zip(value, members, strict=False)
+        ),
         "items": lambda item: all(fits(element, item, root) for element in value),
         "required": lambda keys: set(keys) <= set(value),
         "properties": lambda properties: all(fits(value[k], properties[k], root) for k in value.keys() & properties),
@@ -66,6 +69,7 @@ RIGHT = [
     {"models": "[digits_cnn, {name: resnet20, when: {dataset: [digits]}}, 'zoo:a/b']"},
     {"models": "[{name: digits_cnn, weights: {file: README.md, keys: {a: b}, golden_accuracy: 1}}]"},
     {"models": "[{name: digits_cnn, weights: {file: README.md, normalisation: {mean: [0], std: [0.5]}}}]"},
+    {"models": "[{name: digits_cnn, weights: {file: README.md, drop: [a, 'b.*'], state_dict: model}}]"},
     {"trials": "{max: 1000, until: {accuracy_halfwidth: 0.01}}"},
     {"trials": "{max: 90, min: 9, until: {accuracy_halfwidth: 0.01, confidence: 0.99}}"},
     {"images": "all", "batch": "10", "guards": "[none]", "training": "{schedule: paper}", "seed": "3"},
@@ -98,6 +102,7 @@ WRONG = [
     {"models": "[{name: digits_cnn, weights: {keys: {}}}]"},
     {"models": "[{name: digits_cnn, weights: {file: README.md, normalisation: {mean: [0], std: [0]}}}]"},
     {"models": "[{name: digits_cnn, weights: {file: README.md, golden_accuracy: 91.7}}]"},
+    {"models": "[{name: digits_cnn, weights: {file: README.md, drop: ['']}}]"},
     {"training": "{schedule: slow}"},
 ]
 
@@ -107,7 +112,7 @@ def test_what_the_loader_takes_fits_the_schema(schema: dict[str, Any], changed: 
     text = small(**changed)
     with more_plug_ins():
         written = parse_campaign(text, SOURCE).spec
-    assert fits(compose(text, "").value, schema, schema)
+    assert fits(read_document(text, "").value, schema, schema)
     assert fits(written, schema, schema)
 
 
@@ -116,7 +121,7 @@ def test_what_the_loader_refuses_does_not_fit_the_schema(schema: dict[str, Any],
     text = small(**changed)
     with more_plug_ins():
         assert problems(text)
-    assert not fits(compose(text, "").value, schema, schema)
+    assert not fits(read_document(text, "").value, schema, schema)
 
 
 def test_the_schema_names_its_dialect_and_is_plain_json(schema: dict[str, Any]) -> None:

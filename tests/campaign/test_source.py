@@ -1,35 +1,35 @@
 """YAML with positions, and the parts of YAML that are refused."""
 
 import pytest
-from campaign_texts import problems, small
 
 from faultbench.campaign.document.problems import CampaignError
-from faultbench.campaign.document.yaml_source import MAX_DEPTH, compose
+from faultbench.campaign.document.yaml_source import MAX_DEPTH, read_document
+from tests.builders.campaign_texts import problems, small
 
 
 def refusals(text: str) -> list[str]:
-    return [str(problem) for problem in compose(text, "f.yaml").problems]
+    return [str(problem) for problem in read_document(text, "f.yaml").problems]
 
 
 def test_every_value_and_key_knows_its_line_and_column() -> None:
-    document = compose("a: 1\nb:\n  - x\n  - {c: [2]}\n", "f.yaml")
+    document = read_document("a: 1\nb:\n  - x\n  - {c: [2]}\n", "f.yaml")
     assert document.value == {"a": 1, "b": ["x", {"c": [2]}]}
-    assert str(document.place(("a",))) == "f.yaml:1:4"
-    assert str(document.place(("b", 0))) == "f.yaml:3:5"
-    assert str(document.place(("b", 1, "c", 0))) == "f.yaml:4:10"
-    assert str(document.key_places["b", 1, "c"]) == "f.yaml:4:6"
+    assert str(document.position(("a",))) == "f.yaml:1:4"
+    assert str(document.position(("b", 0))) == "f.yaml:3:5"
+    assert str(document.position(("b", 1, "c", 0))) == "f.yaml:4:10"
+    assert str(document.key_positions["b", 1, "c"]) == "f.yaml:4:6"
 
 
 def test_a_value_that_is_missing_is_placed_where_its_holder_is() -> None:
-    assert str(compose("a:\n  b: 1\n", "f.yaml").place(("a", "z", "y"))) == "f.yaml:2:3"
+    assert str(read_document("a:\n  b: 1\n", "f.yaml").position(("a", "z", "y"))) == "f.yaml:2:3"
 
 
 def test_quoted_words_are_text_and_unquoted_ones_what_they_mean() -> None:
-    assert compose("['1', \"1\", 1, no, null]", "f.yaml").value == ["1", "1", 1, "no", None]
+    assert read_document("['1', \"1\", 1, no, null]", "f.yaml").value == ["1", "1", 1, "no", None]
 
 
 def test_a_repeated_key_is_refused_and_its_first_value_kept() -> None:
-    document = compose("a: 1\n'a': 2\n", "f.yaml")
+    document = read_document("a: 1\n'a': 2\n", "f.yaml")
     assert document.value == {"a": 1}
     assert refusals("a: 1\n'a': 2\n") == ["f.yaml:2:1: repeated key 'a'; first given at line 1; leave one out"]
 
@@ -71,7 +71,7 @@ def test_a_key_that_is_no_word_is_refused(key: str) -> None:
 
 
 def test_a_question_mark_is_a_key_like_any_other() -> None:
-    assert compose("'?': 1", "f.yaml").value == {"?": 1}
+    assert read_document("'?': 1", "f.yaml").value == {"?": 1}
 
 
 @pytest.mark.parametrize("text", ['a: "\\ud83d"', '"\\ud83d": a', '["\\udc00"]'])
@@ -91,12 +91,12 @@ def test_half_a_character_is_one_problem_of_its_value_or_key() -> None:
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
 def test_nesting_without_end_is_refused_at_once(opening: str) -> None:
     with pytest.raises(CampaignError, match=f"nested more than {MAX_DEPTH} deep"):
-        compose(opening * 100_000, "f.yaml")
+        read_document(opening * 100_000, "f.yaml")
 
 
 def test_nesting_up_to_the_limit_is_read() -> None:
     text = "[" * MAX_DEPTH + "1" + "]" * MAX_DEPTH
-    assert str(compose(text, "f.yaml").value) == text
+    assert str(read_document(text, "f.yaml").value) == text
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_nesting_up_to_the_limit_is_read() -> None:
 )
 def test_what_is_not_yaml_is_one_line_with_a_position(text: str, position: str) -> None:
     with pytest.raises(CampaignError) as caught:
-        compose(text, "f.yaml")
+        read_document(text, "f.yaml")
     assert str(caught.value).startswith(f"f.yaml:{position}: not YAML: ")
     assert str(caught.value).isprintable()
 
@@ -122,11 +122,11 @@ def test_what_is_not_yaml_is_one_line_with_a_position(text: str, position: str) 
 @pytest.mark.parametrize("text", ['a: "\\U00110000"\n', f"%YAML {'9' * 5000}.1\n---\na: 1\n"])
 def test_what_pyyaml_itself_stumbles_over_is_one_line_about_the_file(text: str) -> None:
     with pytest.raises(CampaignError) as caught:
-        compose(text, "f.yaml")
+        read_document(text, "f.yaml")
     assert str(caught.value).startswith("f.yaml: not YAML: ")
 
 
 def test_what_was_refused_before_a_syntax_error_is_told_too() -> None:
     with pytest.raises(CampaignError) as caught:
-        compose("a: 1\na: 2\nb: [\n", "f.yaml")
-    assert [problem.place.line for problem in caught.value.problems] == [2, 4]
+        read_document("a: 1\na: 2\nb: [\n", "f.yaml")
+    assert [problem.position.line for problem in caught.value.problems] == [2, 4]

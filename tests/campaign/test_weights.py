@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
-from campaign_texts import problems, small
 
 from faultbench.campaign import CampaignError, Subject, parse_campaign
+from tests.builders.campaign_texts import problems, small
 
 NORMALISED = "normalisation: {mean: [0.5], std: [0.25]}"
 
@@ -38,12 +39,12 @@ def subject(weights: str, source: Path) -> Subject:
         (
             "{file: w.pt, normalisation: {mean: [0.5]}}",
             "3:66: models[0].weights.normalisation",
-            "missing key 'std': one number above 0 a channel",
+            "missing key 'std': one number above 0 per channel",
         ),
         (
             "{file: w.pt, normalisation: {mean: [0, 0, 0], std: [1, 1]}}",
             "3:66: models[0].weights.normalisation",
-            "mean is of 3 channels, std of 2: give one number a channel in both",
+            "mean has 3 channels, std has 2: give one number per channel in both",
         ),
         (
             "{file: w.pt, normalisation: {mean: [0], std: [0]}}",
@@ -61,6 +62,9 @@ def subject(weights: str, source: Path) -> Subject:
             "must be at most 1.0; given 91.73",
         ),
         ("{file: w.pt, tolerance: -1}", "3:62: models[0].weights.tolerance", "must be at least 0; given -1"),
+        ("{file: w.pt, drop: n_averaged}", "3:57: models[0].weights.drop", "must be a list"),
+        ("{file: w.pt, drop: ['']}", "3:58: models[0].weights.drop[0]", "must be"),
+        ("{file: w.pt, state_dict: [a]}", "3:63: models[0].weights.state_dict", "must be text"),
         ("[w.pt]", "3:38: models[0].weights", "must be text or a mapping; given a list"),
     ],
 )
@@ -93,6 +97,8 @@ def test_a_plain_path_and_a_mapping_of_it_alone_are_known_by_the_files_digest(so
     "weights",
     [
         "{file: w.pt, keys: {module.: ''}}",
+        "{file: w.pt, drop: [n_averaged]}",
+        "{file: w.pt, state_dict: model}",
         f"{{file: w.pt, {NORMALISED}}}",
         f"{{file: w.pt, keys: {{module.: ''}}, {NORMALISED}}}",
         "{file: w.pt, normalisation: {mean: [0.5], std: [0.5]}}",
@@ -128,7 +134,35 @@ def test_all_of_it_is_written_out(source: Path) -> None:
     assert campaign.spec["models"][0]["weights"] == {
         "file": "w.pt",
         "keys": {"module.": ""},
+        "drop": [],
         "normalisation": {"mean": [0.5], "std": [0.25]},
         "tolerance": 0.005,
     }
     assert parse_campaign(json.dumps(campaign.spec), source) == campaign
+
+
+def test_an_empty_list_of_names_to_drop_changes_no_key(source: Path) -> None:
+    assert subject("{file: w.pt, drop: []}", source).key == subject("w.pt", source).key
+    assert subject("{file: w.pt, drop: [b, a]}", source).key == subject("{file: w.pt, drop: [a, b, a]}", source).key
+
+
+@pytest.mark.parametrize("kind", ["empty", "huge", "pipe", "folder", "device"])
+def test_what_is_no_file_of_weights_is_refused_unread(kind: str, source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "odd.pt"
+    if kind == "empty":
+        path.touch()
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(40 * 10**9)  # a hole: it takes no room on the disk, but a minute to read
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    reason = {"empty": "an empty file", "huge": "40,000,000,000 bytes; a file of weights has at most 8,589,934,592"}
+    (line,) = problems(text("{file: odd.pt}"), source=source)
+    assert (
+        f"models[0].weights.file: {reason.get(kind, 'not a regular file')}; given 'odd.pt'; relative paths start"
+        in line
+    )

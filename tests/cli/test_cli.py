@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from faultbench.campaign import load_campaign
-from faultbench.campaign.stopping_rule import Rule
+from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.cli.verbs.plan import duration_text, size_text
 from faultbench.results.forecast import forecast
 from faultbench.results.manifest_file import write_manifest
-from results import a_golden, a_trial, write_journal
+from faultbench.system.errors import FaultbenchError
+from tests.builders.campaign_texts import WEIGHTS
+from tests.builders.command_line import faultbench
+from tests.builders.results import a_golden, a_trial, write_journal
 
 GOOD = """
 name: tiny
@@ -23,11 +26,6 @@ schemes: [relu, clip_act]
 bers: [1e-8, 1e-6]
 trials: 2
 """
-
-
-def faultbench(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "faultbench", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=250)
 
 
 @pytest.fixture
@@ -70,12 +68,15 @@ def test_a_campaign_that_is_no_file_is_exit_code_2(given: str, folder: Path) -> 
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_campaign_runs_and_prints_its_table(folder: Path) -> None:
-    result = faultbench("run", "good.yaml", "--workers", 1, "-s", "schemes=[relu]", cwd=folder)
+def test_a_campaign_runs_in_a_process_of_its_own_and_prints_its_table(folder: Path) -> None:
+    weights = f"models=[{{name: digits_cnn, weights: {WEIGHTS}}}]"
+    command = [sys.executable, "-m", "faultbench", "run", "good.yaml", "-s", "schemes=[relu]", "-s", weights]
+    command += ["--workers", "1", "--allow-outside"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "| relu |" in result.stdout
     assert (folder / "results" / "tiny" / "tables" / "cells.csv").exists()
-    other = faultbench("run", "good.yaml", "-s", "seed=1", cwd=folder)
+    other = faultbench("run", "good.yaml", "-s", weights, "-s", "seed=1", "--allow-outside", cwd=folder)
     assert other.returncode == 2
     assert "another campaign of this name: seed 0 there, 1 here" in other.stderr
 
@@ -88,7 +89,7 @@ def test_plan_counts_and_warns_where_a_cell_expects_less_than_one_flip(folder: P
     assert "8 of 8 trials missing" in result.stdout
     assert result.stdout.count("worst case") == 5  # four cells and what it means
     assert "95% betting interval of the mean accuracy expected" in result.stdout
-    assert "warning: 2 cells expect less than one flip a trial (BER 1e-8)" in result.stderr
+    assert "warning: 2 cells expect less than one flip per trial (BER 1e-8)" in result.stderr
     durations = r": training \d.*, fitting \d.*, golden runs \d.*, trials \d.*; \d.* together\. Disk"
     assert re.search(durations, result.stdout)
     assert "Disk: about 536 kB" in result.stdout  # 8 trials of 350 bytes, 133,354 parameters and 5 bounds of 4
@@ -102,11 +103,14 @@ def test_plan_without_timing_needs_no_torch_and_takes_bits_from_golden_runs(fold
     )
     first, *_ = (cell.subject for cell in load_campaign(folder / "good.yaml").cells)
     write_journal(folder / "results" / "tiny" / "journal", "one", [a_golden(subject=first.key, n_bits=12_345)])
-    write_manifest(folder / "results" / "tiny", load_campaign(folder / "good.yaml"), command=[], execution={}, data={})
+    write_manifest(
+        folder / "results" / "tiny", load_campaign(folder / "good.yaml"), command=[], execution={}, data={}, findings={}
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if "/digits_cnn/" in line]
-    rows = [[field.strip() for field in line.split("│")[1:6]] for line in lines]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("relu ", "clip_act "))]
+    assert done.stdout.splitlines()[0].strip() == "tiny: digits, digits_cnn, q15.16, bernoulli"
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines]
     assert [row[1] for row in rows] == ["12,345", "12,345", "?", "?"]
     assert [row[3] for row in rows] == [f"{12345 * 1e-8:.3g}", f"{12345 * 1e-6:.3g}", "?", "?"]
     assert "? where there is none" in done.stdout
@@ -134,12 +138,12 @@ def test_plan_forecasts_from_recorded_trials_and_counts_to_the_next_look(folder:
     (cell, *_) = load_campaign(path, [until]).cells
     known = [a_trial(cell=cell.key, trial=number, n_correct=190) for number in range(15)]
     write_journal(folder / "results" / "tiny" / "journal", "one", known)
-    write_manifest(folder / "results" / "tiny", load_campaign(path), command=[], execution={}, data={})
+    write_manifest(folder / "results" / "tiny", load_campaign(path), command=[], execution={}, data={}, findings={})
     result = faultbench("plan", "good.yaml", "-s", until, cwd=folder)
     assert result.returncode == 0, result.stderr
-    first = next(line for line in result.stdout.splitlines() if "/relu/" in line)
-    expected = forecast(Rule.read({"max": 100, "min": 12, "until": {"accuracy_halfwidth": 0.1}}), [0.95] * 15)
-    fields = [field.strip() for field in first.strip("│").split("│")]
+    first = next(line for line in result.stdout.splitlines() if line.startswith("relu "))
+    expected = forecast(StoppingRule.read({"max": 100, "min": 12, "until": {"accuracy_halfwidth": 0.1}}), [0.95] * 15)
+    fields = re.split(r"\s{2,}", first.strip())
     assert fields[5:7] == ["15", "3"]  # looks come after 12, 18, 27, …
     assert fields[7:-1] == [
         f"{expected.n_trials}",
@@ -147,7 +151,9 @@ def test_plan_forecasts_from_recorded_trials_and_counts_to_the_next_look(folder:
         "15 trials",
         f"+{expected.n_more}",
     ]
-    assert "39 trials missing before the next look at cells wider than ±0.1; at most 100 trials a cell" in result.stdout
+    assert (
+        "39 trials missing before the next look at cells wider than ±0.1; at most 100 trials per cell" in result.stdout
+    )
 
 
 def test_an_unknown_verb_is_exit_code_2(folder: Path) -> None:
@@ -182,7 +188,7 @@ def test_light_verbs_import_nothing_heavy(arguments: list[str], folder: Path) ->
 
 
 def test_every_verb_explains_itself(folder: Path) -> None:
-    verbs = faultbench("--help", cwd=folder).stdout.split("Commands:")[1].split("\n")
+    verbs = faultbench("--help", cwd=folder).stdout.partition("Run campaigns:")[2].split("\n")
     names = [line.split()[0] for line in verbs if line.startswith("  ") and line[2] != " "]
     assert {"run", "plan", "validate", "schema", "list", "export", "plot", "status"} <= set(names)
     for name in names:
@@ -200,3 +206,35 @@ def test_what_ends_a_command_is_an_event_too_where_events_are_asked_for(tmp_path
     assert (said["event"], said["sort"], said["exit_code"]) == ("said", "error", 2)
     assert done.returncode == 2
     assert said["message"] == plain
+
+
+WRONG_NUMBERS = {
+    ("run", "good.yaml", "--memory", "99999999T"): "--memory: '99999999T' is more than any machine has; give at most",
+    ("run", "good.yaml", "--memory", "9" * 400): "is more than any machine has",
+    ("run", "good.yaml", "--workers", "9" * 20): "is not in the range 1<=x<=4096",
+    ("run", "good.yaml", "--limit", "9" * 20): "is not in the range 1<=x<=1000000000",
+    ("slurm", "good.yaml", "--hours", "nan"): "'nan' is no number",
+    ("slurm", "good.yaml", "--cpus", "9" * 20): "is not in the range 1<=x<=4096",
+    ("replay", "results/tiny", "relu", "0", "--points-lost", "nan"): "'nan' is no number",
+    ("replay", "results/tiny", "relu", "0", "--campaign", "none.yaml"): "File 'none.yaml' does not exist",
+    ("replay", "results/tiny", "relu", "0", "--campaign", "."): "File '.' is a directory",
+    ("list",): "Choose from: datasets, models",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG_NUMBERS, ids=" ".join)
+def test_an_option_that_cannot_be_meant_is_one_line_and_nothing_is_written(
+    arguments: tuple[str, ...], folder: Path
+) -> None:
+    result = faultbench(*arguments, cwd=folder)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert WRONG_NUMBERS[arguments] in line
+    assert [path.name for path in folder.iterdir()] == ["good.yaml"]
+
+
+def test_a_manifest_that_could_not_be_read_again_is_not_written(folder: Path) -> None:
+    campaign = load_campaign(folder / "good.yaml")
+    with pytest.raises(FaultbenchError, match=r"cannot be recorded: a whole number of more than 63 bits"):
+        write_manifest(folder, campaign, command=[], execution={"width": 2**63}, data={}, findings={})
+    assert not (folder / "manifest.json").exists()

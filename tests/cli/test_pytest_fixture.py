@@ -1,13 +1,13 @@
 """The fixture `assert_resilient`, in test files that a real pytest runs as a user's."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from safetensors.torch import save_file
 
-from faultbench.networks.network import Network
+from tests.builders.campaign_texts import WEIGHTS
 
 CAMPAIGN = """
 name: fixture
@@ -85,16 +85,16 @@ def pytest_of_a_user(folder: Path, *arguments: str) -> subprocess.CompletedProce
 
 
 @pytest.fixture
-def folder(tmp_path: Path, digits_cnn: Network) -> Path:
+def folder(tmp_path: Path) -> Path:
     (tmp_path / "test_mine.py").write_text(TESTS, encoding="utf-8")
     (tmp_path / "fixture.yaml").write_text(CAMPAIGN, encoding="utf-8")
     two = CAMPAIGN.replace("[digits_cnn]", "[digits_cnn, {name: digits_cnn, weights: trained.safetensors, label: b}]")
     (tmp_path / "two.yaml").write_text(two, encoding="utf-8")
-    state = {name: tensor.clone() for name, tensor in digits_cnn.graph.state_dict().items()}
-    save_file(state, tmp_path / "trained.safetensors")
+    shutil.copy(WEIGHTS, tmp_path / "trained.safetensors")
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_network_passes_or_fails_with_the_table_and_mistakes_are_one_line(folder: Path):
     made = pytest_of_a_user(folder, "--update-resilience", "-k", "trained")
     assert made.returncode == 0, made.stdout

@@ -4,17 +4,22 @@ import hashlib
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
-from datasets import unplugged, write_classes, write_idx
 from scipy.io import savemat
 from torchvision.datasets import CIFAR10, CIFAR100, MNIST, SVHN, FashionMNIST
 
-from faultbench.datasets import Dataset, Images, Splits
+from faultbench import testing
+from faultbench.datasets import Dataset, Splits
 from faultbench.plugins import registry
 from faultbench.system.errors import FaultbenchError
+from faultbench.testing.datasets import parts
+from faultbench.testing.selection import Plugin
+from tests.builders.contracts import OwnPlugins
+from tests.builders.datasets import unplugged, write_classes, write_idx
 
 N_TEST, N_TRAIN_A_FILE = 10_000, 1200
 """CIFAR's own test size, and so few training images a file that 3,000 can still be held out."""
@@ -70,90 +75,43 @@ ON_DISK: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
 
 PUBLISHED = sorted(set(ON_DISK) - {"folder:<path>"})
 
-PIECE = 400
-"""Images looked at one by one."""
 
+class TestDatasets(OwnPlugins, testing.TestDatasets):
+    examples: ClassVar = {"folder:<path>": ["folder:images"]}
 
-@pytest.fixture(scope="module", params=sorted(registry.catalogue("dataset")))
-def name(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registered data set's name, its files where it looks for them."""
-    root = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FAULTBENCH_DATA", str(root))
-        if request.param in ON_DISK:
-            ON_DISK[request.param](root, patch)
-            patch.setattr("torchvision.datasets.cifar.check_integrity", is_there)
-        yield request.param.replace("<path>", str(root / "images"))
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def files(cls, plugin: Plugin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        """The files of the data set, where it looks for them."""
+        name = plugin.name.replace(":images", ":<path>")
+        root = tmp_path_factory.mktemp("data")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FAULTBENCH_DATA", str(root))
+            patch.chdir(root)
+            if name in ON_DISK:
+                ON_DISK[name](root, patch)
+                patch.setattr("torchvision.datasets.cifar.check_integrity", is_there)
+            yield
 
+    @classmethod
+    def load(cls, plugin: Plugin, dataset: Dataset) -> Splits:  # noqa: ARG003 - the contract's
+        """Load without holding the counts against what is declared: the files here are smaller than the real ones."""
+        return dataset.load()
 
-@pytest.fixture(scope="module")
-def dataset(name: str) -> Dataset:
-    return registry.build("dataset", name, {})
+    def test_pixels_are_in_0_to_1_and_use_that_range(self, splits: Splits) -> None:
+        for images in parts(splits).values():
+            assert (images.pixels.min().item(), images.pixels.max().item()) == (0.0, 1.0)
 
+    def test_augmentation_varies_with_its_generator(self, dataset: Dataset, splits: Splits) -> None:
+        pixels = splits.train.pixels[:50]
+        first, other = (dataset.augment(pixels, torch.Generator().manual_seed(seed)) for seed in (1, 2))
+        assert not torch.equal(first, other)
 
-@pytest.fixture(scope="module")
-def splits(dataset: Dataset) -> Splits:
-    return dataset.load()
-
-
-def parts(splits: Splits) -> list[Images]:
-    return [splits.train, splits.calibration, splits.test]
-
-
-def test_images_have_the_shape_that_is_known_before_loading(dataset: Dataset, splits: Splits) -> None:
-    for images in parts(splits):
-        assert images.pixels.shape[1:] == dataset.shape
-        assert (images.pixels.dtype, images.labels.dtype) == (torch.float32, torch.int64)
-        assert len(images) == len(images.pixels) > 0
-    assert len(splits.test) == dataset.n_test
-
-
-def test_pixels_are_in_0_to_1_and_use_that_range(splits: Splits) -> None:
-    for images in parts(splits):
-        assert (images.pixels.min().item(), images.pixels.max().item()) == (0.0, 1.0)
-
-
-def test_every_class_is_in_every_part_and_no_other(dataset: Dataset, splits: Splits) -> None:
-    for images in parts(splits):
-        assert images.labels.unique().tolist() == list(range(dataset.n_classes))
-
-
-def test_no_image_is_in_two_parts(splits: Splits) -> None:
-    pixels = [{image.numpy().tobytes() for image in images.first(PIECE).pixels} for images in parts(splits)]
-    everything = [{image.numpy().tobytes() for image in images.pixels} for images in parts(splits)]
-    for index in range(3):
-        assert not any(pixels[index] & everything[other] for other in range(3) if other != index)
-
-
-def test_loading_again_gives_the_same_parts(dataset: Dataset, splits: Splits) -> None:
-    for again, images in zip(parts(dataset.load()), parts(splits), strict=True):
-        assert torch.equal(again.pixels[:PIECE], images.pixels[:PIECE])
-        assert torch.equal(again.labels, images.labels)
-
-
-def test_the_training_side_is_in_no_order_of_classes(dataset: Dataset, splits: Splits) -> None:
-    for images in (splits.train, splits.calibration):
-        assert len(images.labels[: 5 * dataset.n_classes].unique()) > dataset.n_classes // 2
-
-
-def test_augmentation_depends_on_its_generator_alone_and_leaves_the_images(dataset: Dataset, splits: Splits) -> None:
-    pixels = splits.train.pixels[:50]
-    before = pixels.clone()
-    first, again, other = (dataset.augment(pixels, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-    assert first.shape == pixels.shape
-    assert first.dtype == torch.float32
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert torch.equal(pixels, before)
-
-
-def test_what_is_read_from_disk_is_kept_in_a_byte_a_value_and_held_out_without_a_copy(
-    name: str, splits: Splits
-) -> None:
-    if name != "digits":
-        assert {images.stored.dtype for images in parts(splits)} == {torch.uint8}
-        train, calibration = (images.stored.untyped_storage() for images in (splits.train, splits.calibration))
-        assert train.data_ptr() == calibration.data_ptr()
+    def test_files_are_kept_in_a_byte_a_value_and_held_out_without_a_copy(self, plugin: Plugin, splits: Splits) -> None:
+        if plugin.name != "digits":
+            assert {images.stored.dtype for images in parts(splits).values()} == {torch.uint8}
+            train, calibration = (images.stored.untyped_storage() for images in (splits.train, splits.calibration))
+            assert train.data_ptr() == calibration.data_ptr()
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -173,6 +131,7 @@ def test_without_the_files_and_without_a_network_one_line_says_which_are_wanted_
     assert "\n" not in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_so_many_calibration_images_are_held_out_as_asked_for_and_no_more_than_there_are(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -181,8 +140,8 @@ def test_so_many_calibration_images_are_held_out_as_asked_for_and_no_more_than_t
     ON_DISK[name](tmp_path, monkeypatch)
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", is_there)
     few, many = (registry.build("dataset", name, {"n_calibration": n}).load() for n in (40, 1000))
-    assert [len(part) for part in parts(few)[:2]] == [5960, 40]
-    assert [len(part) for part in parts(many)[:2]] == [5000, 1000]
+    assert [len(few.train), len(few.calibration)] == [5960, 40]
+    assert [len(many.train), len(many.calibration)] == [5000, 1000]
     assert torch.equal(few.calibration.stored, many.calibration.stored[:40])
     together = [torch.cat([split.calibration.stored, split.train.stored]) for split in (few, many)]
     assert torch.equal(*together)

@@ -1,4 +1,4 @@
-"""Images decoded once into a checksummed file that processes share."""
+"""Tests of the cache of decoded images: a file with a checksum that processes share."""
 
 import hashlib
 import multiprocessing
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from faultbench.datasets import Images
-from faultbench.datasets.decoded_cache import decoded
+from faultbench.datasets.decoded_cache import cached_images
 from faultbench.networks.training import shuffled
 from faultbench.runner.subjects.digests import images_digest
 
@@ -18,7 +18,7 @@ N_IMAGES = 40
 
 
 def made(seed: int = 0) -> Images:
-    """40 images of random bytes, each value among them."""
+    """Return 40 images of random bytes in which every value occurs."""
     values = np.random.default_rng(seed).permutation(np.arange(N_IMAGES * 3 * 8 * 8) % 256).astype(np.uint8)
     return Images(torch.from_numpy(values.reshape(N_IMAGES, 3, 8, 8)), torch.arange(N_IMAGES) % 10)
 
@@ -33,7 +33,7 @@ def same(one: Images, other: Images) -> bool:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder, with the user's cache elsewhere."""
+    """Path of the data folder, with the user's cache in another folder."""
     monkeypatch.setenv("FAULTBENCH_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "data"
@@ -45,21 +45,21 @@ def only_file(folder: Path) -> Path:
 
 
 def test_images_are_decoded_once_and_then_read_from_their_file(root: Path) -> None:
-    assert same(decoded("x", "source", made), made())
-    assert same(decoded("x", "source", refused), made())
+    assert same(cached_images("x", "source", made), made())
+    assert same(cached_images("x", "source", refused), made())
     assert only_file(root) == root / "decoded" / "x.safetensors"
     assert only_file(root).stat().st_mode & 0o777 == root.stat().st_mode & 0o644
 
 
 def test_the_file_is_mapped_and_a_write_to_the_images_stays_in_this_process(root: Path) -> None:
-    images = decoded("x", "source", made)
+    images = cached_images("x", "source", made)
     assert str(only_file(root)) in Path("/proc/self/maps").read_text(encoding="utf-8")
     images.stored.fill_(0)
-    assert same(decoded("x", "source", refused), made())
+    assert same(cached_images("x", "source", refused), made())
 
 
 def flipped(at: int) -> Callable[[bytes], bytes]:
-    """One bit of the byte at this place is another."""
+    """Return a function that flips one bit of the byte at this position."""
     return lambda data: data[:at] + bytes([data[at] ^ 1]) + data[at:][1:]
 
 
@@ -78,27 +78,27 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_is_made_again(damage: Callable[[bytes], bytes], root: Path) -> None:
-    decoded("x", "source", made)
+    cached_images("x", "source", made)
     path = only_file(root)
     intact = path.read_bytes()
     path.write_bytes(damage(intact))
     assert path.read_bytes() != intact
-    assert same(decoded("x", "source", made), made())
+    assert same(cached_images("x", "source", made), made())
     assert only_file(root) == path
-    assert same(decoded("x", "source", refused), made())
+    assert same(cached_images("x", "source", refused), made())
 
 
 def test_what_comes_from_something_else_is_made_again(root: Path) -> None:
-    decoded("x", "source", made)
-    assert same(decoded("x", "another source", lambda: made(1)), made(1))
-    assert same(decoded("x", "another source", refused), made(1))
+    cached_images("x", "source", made)
+    assert same(cached_images("x", "another source", lambda: made(1)), made(1))
+    assert same(cached_images("x", "another source", refused), made(1))
 
 
 def test_where_the_data_folder_cannot_be_written_the_users_cache_has_the_file(root: Path, tmp_path: Path) -> None:
     root.mkdir()
     (root / "decoded").write_text("a file where the folder would be")
-    assert same(decoded("x", "source", made), made())
-    assert same(decoded("x", "source", refused), made())
+    assert same(cached_images("x", "source", made), made())
+    assert same(cached_images("x", "source", refused), made())
     assert only_file(tmp_path / "cache").is_relative_to(tmp_path / "cache" / "faultbench")
 
 
@@ -107,21 +107,22 @@ def test_the_users_cache_tells_data_folders_apart(root: Path, tmp_path: Path, mo
         monkeypatch.setenv("FAULTBENCH_DATA", str(tmp_path / f"data{number}"))
         (tmp_path / f"data{number}").mkdir()
         (tmp_path / f"data{number}" / "decoded").touch()
-        decoded("x", "source", lambda number=number: made(number))  # type: ignore[misc]  # a default binds it
-        assert same(decoded("x", "source", refused), made(number))
+        cached_images("x", "source", lambda number=number: made(number))  # type: ignore[misc]  # the default binds the number of this round
+        assert same(cached_images("x", "source", refused), made(number))
 
 
 def test_where_nothing_can_be_written_the_images_are_there_all_the_same(root: Path, tmp_path: Path) -> None:
     for folder in (root, tmp_path / "cache"):
         folder.write_text("a file where the folder would be")
-    assert same(decoded("x", "source", made), made())
+    assert same(cached_images("x", "source", made), made())
 
 
 def decode_in_a_process(start: "multiprocessing.synchronize.Barrier", results: "multiprocessing.Queue[bool]") -> None:
     start.wait()
-    results.put(all(same(decoded(f"x{number}", "source", made), made()) for number in range(20)))
+    results.put(all(same(cached_images(f"x{number}", "source", made), made()) for number in range(20)))
 
 
+@pytest.mark.slow
 def test_two_processes_that_make_the_same_files_at_once_both_get_them_whole(root: Path) -> None:
     context = multiprocessing.get_context("spawn")
     start, results = context.Barrier(2), context.Queue()
@@ -132,12 +133,12 @@ def test_two_processes_that_make_the_same_files_at_once_both_get_them_whole(root
     for worker in workers:
         worker.join()
     assert sorted(path.name for path in root.rglob("*.*")) == sorted(f"x{n}.safetensors" for n in range(20))
-    assert all(same(decoded(f"x{number}", "source", refused), made()) for number in range(20))
+    assert all(same(cached_images(f"x{number}", "source", refused), made()) for number in range(20))
 
 
 def test_a_byte_is_its_255th_part_bit_for_bit_in_every_batch_and_order() -> None:
     images = made()
-    # numpy's division, rounded once as IEEE 754 has it: another implementation, of the whole at once.
+    # numpy's division of all images at once is another implementation, which rounds once, as IEEE 754 defines.
     whole = torch.from_numpy(images.stored.numpy().astype(np.float32) / np.float32(255))
     assert set(images.stored.unique().tolist()) == set(range(256))
     assert torch.equal(images.pixels.view(torch.int32), whole.view(torch.int32))
@@ -145,7 +146,7 @@ def test_a_byte_is_its_255th_part_bit_for_bit_in_every_batch_and_order() -> None
         together = torch.cat([part.pixels for part in images.batches(batch)])
         assert torch.equal(together.view(torch.int32), whole.view(torch.int32))
     order = torch.randperm(N_IMAGES, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(images.chosen(order).pixels.view(torch.int32), whole[order].view(torch.int32))
+    assert torch.equal(images.select(order).pixels.view(torch.int32), whole[order].view(torch.int32))
     assert torch.equal(images.first(9).pixels.view(torch.int32), whole[:9].view(torch.int32))
 
 
@@ -164,9 +165,9 @@ def test_training_sees_the_same_batches_of_bytes_as_of_floats() -> None:
 def test_the_digest_of_images_does_not_depend_on_how_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     images = made()
     digests = {images_digest(images), images_digest(Images(images.pixels, images.labels))}
-    monkeypatch.setattr("faultbench.runner.subjects.digests.DIGESTED", 7)
+    monkeypatch.setattr("faultbench.runner.subjects.digests.N_TOGETHER", 7)
     digests.add(images_digest(images))
-    # `(pixels.tobytes() + labels.tobytes())` of numpy, from before images were kept as bytes.
+    # Earlier versions, which kept images as floats, digested these bytes of pixels and labels.
     floats = images.stored.numpy().astype(np.float32) / np.float32(255)
     digests.add(hashlib.sha256(floats.tobytes() + images.labels.numpy().tobytes()).hexdigest())
     assert len(digests) == 1

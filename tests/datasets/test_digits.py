@@ -1,4 +1,4 @@
-"""The digits that come with the package, and random shifts."""
+"""Tests of the digits that are part of the package, and of random shifts."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faultbench.datasets import Images, Splits
 from faultbench.datasets.digits import Digits, _read
-from faultbench.datasets.images import mirrored, shifted
+from faultbench.datasets.images import mirror_randomly, shift_randomly
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -18,7 +18,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def rows(images: Images) -> list[tuple[bytes, int]]:
-    """Every image as its bytes and its label, sorted."""
+    """Return the bytes and the label of every image, sorted."""
     return sorted((p.numpy().tobytes(), int(label)) for p, label in zip(images.pixels, images.labels, strict=True))
 
 
@@ -38,14 +38,14 @@ def test_the_parts_share_no_digit_and_leave_none_out(digits: Splits) -> None:
 
 
 def test_the_parts_are_those_that_recorded_results_were_made_with(digits: Splits) -> None:
-    # If this fails, networks are trained and judged on other digits: all results change.
+    # If this fails, networks are trained and tested on other digits, and all results change.
     assert digits.test.labels[:12].tolist() == [5, 7, 7, 2, 7, 2, 5, 2, 9, 5, 0, 2]
     assert digits.calibration.labels[:12].tolist() == [5, 5, 2, 0, 1, 1, 9, 6, 4, 7, 0, 8]
     assert digits.train.labels[:12].tolist() == [9, 8, 9, 6, 3, 9, 7, 9, 2, 1, 0, 3]
 
 
 def shifted_slowly(pixels: Tensor, offsets: Tensor, margin: int) -> Tensor:
-    """Pixel by pixel: (y, x) comes from (y + offset − margin, x + …), or is 0 where that lies outside."""
+    """Shift pixel by pixel: (y, x) comes from (y + offset − margin, x + …), or is 0 if that lies outside."""
     result = torch.zeros_like(pixels)
     n_images, n_channels, height, width = pixels.shape
     for image in range(n_images):
@@ -62,26 +62,26 @@ def shifted_slowly(pixels: Tensor, offsets: Tensor, margin: int) -> Tensor:
 def test_a_shift_moves_every_pixel_of_an_image_alike_and_lets_zeros_in(margin: int) -> None:
     pixels = torch.rand(9, 2, 5, 7, generator=seeded(0)) + 1
     offsets = torch.randint(0, 2 * margin + 1, (2, 9), generator=seeded(3))
-    assert torch.equal(shifted(pixels, seeded(3), margin=margin), shifted_slowly(pixels, offsets, margin))
+    assert torch.equal(shift_randomly(pixels, seeded(3), margin=margin), shifted_slowly(pixels, offsets, margin))
 
 
 def test_all_shifts_within_the_margin_come_about_equally_often() -> None:
     pixels = torch.zeros(9000, 1, 3, 3)
     pixels[:, :, 1, 1] = 1
-    places = shifted(pixels, seeded(0), margin=1).mean(dim=(0, 1)).flatten() * 9000
-    # Each of nine places is hit by a binomial of 9,000 and 1/9: mean 1,000, standard deviation 30.
+    places = shift_randomly(pixels, seeded(0), margin=1).mean(dim=(0, 1)).flatten() * 9000
+    # The count of each of nine places is binomial with n = 9,000 and p = 1/9: mean 1,000, standard deviation 30.
     assert bool(((places - 1000).abs() < 150).all())
 
 
 @given(seed=st.integers(0, 2**32))
 def test_a_mirrored_image_is_the_image_or_its_mirror_image(seed: int) -> None:
     pixels = torch.arange(24.0).view(4, 1, 2, 3)
-    for before, after in zip(pixels, mirrored(pixels, seeded(seed)), strict=True):
+    for before, after in zip(pixels, mirror_randomly(pixels, seeded(seed)), strict=True):
         assert torch.equal(after, before) or torch.equal(after, before.flip(2))
 
 
 def test_about_half_of_the_images_are_mirrored() -> None:
-    after = mirrored(torch.tensor([0.0, 1.0]).expand(10_000, 1, 1, 2), seeded(0))
+    after = mirror_randomly(torch.tensor([0.0, 1.0]).expand(10_000, 1, 1, 2), seeded(0))
     assert abs(float(after[:, 0, 0, 0].sum()) - 5000) < 250  # five standard deviations of 50
 
 

@@ -1,3 +1,5 @@
+"""Tests of the reports of downloads, from a server on this machine."""
+
 import io
 import json
 import threading
@@ -9,23 +11,23 @@ from pathlib import Path
 import pytest
 from torchvision.datasets import utils
 
-from faultbench.datasets.download_progress import told
+from faultbench.datasets.download_progress import report_downloads
 from faultbench.system.progress.events import Events
 
 N_BYTES = 2_500_000
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Says nothing of requests."""
+    """Handler that does not log requests."""
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - named by the base class
         pass
 
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Of a server on this machine that has the file `images`."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")  # urllib keeps the proxy of the first test that asked for one
+    """Address of a server on this machine that has the file `images`."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")  # urllib keeps the proxy that an earlier test set
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "images").write_bytes(bytes(N_BYTES))
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "there")) as server:
@@ -35,9 +37,9 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def downloaded(address: str, name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    """The events of a download; a bar must not be drawn."""
+    """Return the events of a download. It must not draw a bar."""
     stream = io.StringIO()
-    with told(Events(stream), "cifar10"):
+    with report_downloads(Events(stream), "cifar10"):
         utils.download_url(f"{address}/{name}", str(folder))
     assert "B/s" not in capsys.readouterr().err
     return [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -52,6 +54,6 @@ def test_a_download_is_a_task_in_megabytes(address: str, tmp_path: Path, capsys:
 
 def test_afterwards_torchvision_draws_as_it_did(tmp_path: Path):
     before = utils.tqdm
-    with pytest.raises(OSError, match="refused"), told(Events(io.StringIO()), "cifar10"):
+    with pytest.raises(OSError, match="refused"), report_downloads(Events(io.StringIO()), "cifar10"):
         utils.download_url("http://127.0.0.1:9/images", str(tmp_path))
     assert utils.tqdm is before

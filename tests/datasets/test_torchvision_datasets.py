@@ -1,4 +1,4 @@
-"""Data sets that torchvision downloads: from a server on this machine, with real checksums."""
+"""Tests of data sets that torchvision downloads, here from a server on this machine, with real checksums."""
 
 import gzip
 import hashlib
@@ -12,25 +12,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from datasets import unplugged, write_idx
 from torchvision.datasets import CIFAR10, MNIST
 
+from faultbench.campaign import parse_campaign
 from faultbench.cli.main import _exit_code
 from faultbench.datasets.cifar import Cifar10
 from faultbench.datasets.mnist import Mnist
 from faultbench.runner.subjects.digests import images_digest
 from faultbench.system.errors import FaultbenchError
+from tests.builders.datasets import unplugged, write_idx
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing of it."""
+    """Handler that serves files and does not log requests."""
 
     def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MNIST's four files of random images, packed as they are published."""
+    """Folder with MNIST's four files, compressed as they are published, with random images."""
     folder, rng = tmp_path_factory.mktemp("published"), np.random.default_rng(1)
     for kind, size in (("train", 500), ("t10k", Mnist.n_test)):
         write_idx(folder / "raw", kind, rng, size)
@@ -41,7 +42,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """torchvision downloads MNIST from this machine, and checks it against the checksums of what is there."""
+    """Make torchvision download MNIST from this machine, and expect the checksums of the files there."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(packed))) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         md5s = {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in packed.glob("*.gz")}
@@ -108,11 +109,34 @@ def test_32_pixels_are_28_in_a_black_frame_of_two(server: None) -> None:
     assert int(framed.sum()) == int(small.load().test.stored.sum())
 
 
+def test_32_pixels_may_be_28_resized_by_bilinear_interpolation(server: None) -> None:
+    small = Mnist(n_calibration=100).load().test.stored[:50, 0].double().numpy()
+    resized = Mnist(size=32, resize=True, n_calibration=100).load().test.stored
+    assert tuple(resized.shape[1:]) == (1, 32, 32)
+    weights = np.zeros((32, 28))
+    for row in range(32):  # by hand: the position of the centre of a pixel of 32 among the centres of 28
+        place = min(max((row + 0.5) * 28 / 32 - 0.5, 0), 27)
+        below = int(place)
+        weights[row, below] += 1 - (place - below)
+        weights[row, min(below + 1, 27)] += place - below
+    assert np.array_equal(resized[:50, 0].numpy(), np.rint(weights @ small @ weights.T))
+
+
+def test_resizing_is_another_data_set_and_not_resizing_has_the_key_that_it_had() -> None:
+    def record(options: str) -> dict[str, object]:
+        text = f"name: c\ndatasets: [{{name: mnist{options}}}]\nmodels: [digits_cnn]\nschemes: [relu]\nbers: [1e-4]\n"
+        return parse_campaign(text, Path("c.yaml")).subjects[0].dataset.record
+
+    assert record("") == record(", resize: false") == {"name": "mnist", "options": {"n_calibration": 3000, "size": 28}}
+    resized = {"n_calibration": 3000, "size": 32, "resize": True}
+    assert record(", size: 32, resize: true") == {"name": "mnist", "options": resized}
+
+
 def test_a_campaign_without_its_data_ends_with_exit_code_2_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unplugged(monkeypatch)
-    monkeypatch.setenv("FAULTBENCH_DATA", "")  # put back afterwards: the option sets it
+    monkeypatch.setenv("FAULTBENCH_DATA", "")  # the option --data-dir changes it, and monkeypatch restores it
     path = tmp_path / "c.yaml"
     path.write_text("name: c\ndatasets: [fashion_mnist]\nmodels: [digits_cnn]\nschemes: [relu]\nbers: [1e-4]\n")
     arguments = ["run", str(path), "-o", str(tmp_path / "r"), "--data-dir", str(tmp_path / "data"), "--engine=serial"]
@@ -127,7 +151,7 @@ REAL = Path(os.environ.get("FAULTBENCH_DATA", "/nowhere"))
 
 @pytest.mark.skipif(not (REAL / CIFAR10.base_folder).is_dir(), reason="FAULTBENCH_DATA holds no CIFAR-10")
 def test_the_real_cifar10_is_the_one_that_results_were_made_with() -> None:
-    # From the float32 copy that faultbench 0.1 kept, pixels then labels.
+    # The digest is of the float32 copy that faultbench 0.1 kept, pixels and then labels.
     splits = Cifar10().load()
     assert images_digest(splits.test) == "4c4a6dcf318a22ba79423c903b35082a1d4a6ed4e34d3657f43a2441273c87d2"
     assert [len(part) for part in (splits.train, splits.calibration, splits.test)] == [47_000, 3_000, 10_000]

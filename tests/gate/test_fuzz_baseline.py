@@ -4,16 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from baselines import a_baseline, a_cell, a_run
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_fuzz import edited, edits, few, plain
 
-from faultbench.gate.baseline import Baseline, read_baseline, write_baseline
+from faultbench.gate.baseline import Baseline
+from faultbench.gate.baseline_file import read_baseline, write_baseline
 from faultbench.gate.judgement import Judgement
 from faultbench.gate.text import markdown_text, table_text
-from faultbench.gate.verdicts import judged
+from faultbench.gate.verdicts import judge_cells
 from faultbench.system.errors import FaultbenchError
+from tests.builders.baselines import a_baseline, a_cell, a_run
+from tests.laws.test_fuzz import edited, edits, few, plain
 
 CELLS = [a_cell((90, 80, 70), scheme=scheme) for scheme in ("relu", "clip_act")]
 RUN = a_run(*CELLS)
@@ -41,7 +43,7 @@ def outcome(data: bytes, folder: Path) -> int:
 
 
 def compared(baseline: Baseline, path: Path) -> int:
-    judgement = Judgement("made", path, judged(baseline, RUN, 0.005), [], [])
+    judgement = Judgement("made", path, judge_cells(baseline, RUN, 0.005), [], [])
     assert table_text(judgement)
     assert markdown_text(judgement)
     return judgement.exit_code
@@ -51,6 +53,7 @@ def test_the_whole_file_passes(tmp_path: Path) -> None:
     assert outcome(written(tmp_path), tmp_path) == 0
 
 
+@pytest.mark.slow
 @few
 @given(changes=edits)
 def test_a_mutated_baseline_is_compared_or_refused(changes: list[tuple[float, int, str]], tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faultbench.gate.limits import limit_verdicts, read_limit
-from faultbench.gate.margin import read_margin
+from faultbench.gate.limits import limit_verdicts, read_limit, read_margin
 from faultbench.system.errors import FaultbenchError
 
 PLACES = [
@@ -93,7 +92,7 @@ def test_each_selected_cell_gets_a_verdict():
     names = ("dataset", "model", "scheme", "guard", "format", "fault", "ber")
     rows = [{**dict(zip(names, place, strict=True)), "accuracy_mean": 0.8 + 1e4 * place[-1]} for place in PLACES]
     verdicts = limit_verdicts([read_limit("accuracy_mean < 0.85 @ scheme=relu", PLACES)], rows)
-    assert [(one.place, one.value, one.is_broken) for one in verdicts] == [
+    assert [(verdict.cell_name, verdict.value, verdict.is_broken) for verdict in verdicts] == [
         (PLACES[0], pytest.approx(0.81), True),
         (PLACES[1], pytest.approx(0.9), False),
     ]

@@ -5,14 +5,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from baselines import a_baseline, a_cell, a_run
 
 from faultbench.gate.github import add_summary, annotations
 from faultbench.gate.judgement import Judgement
 from faultbench.gate.junit import write_junit
 from faultbench.gate.limits import limit_verdicts, read_limit
 from faultbench.gate.text import markdown_text, table_text
-from faultbench.gate.verdicts import judged
+from faultbench.gate.verdicts import judge_cells
+from tests.builders.baselines import a_baseline, a_cell, a_run
 
 NASTY = "100%::error::<b>|`]"
 CONTROL = "A note\n::error::of\x1b."
@@ -26,10 +26,12 @@ def judgement() -> Judgement:
     outcomes = ((90,) * 20, (89,) * 20, (10,) * 20, (90,) * 20)
     cells = [a_cell(one, ber=ber, scheme=NASTY) for one, ber in zip(outcomes, bers, strict=True)]
     cells[3] = a_cell(ber=4e-6, scheme=NASTY, flips="99")
-    verdicts = judged(then, a_run(*cells, environment={}), 0.005)
+    verdicts = judge_cells(then, a_run(*cells, environment={}), 0.005)
     names = ("dataset", "model", "scheme", "guard", "format", "fault", "ber")
-    rows = [{**dict(zip(names, cell.place, strict=True)), "accuracy_mean": 0.9 - cell.ber * 1e5} for cell in cells[:2]]
-    limit = read_limit("accuracy_mean < 0.75 @ dataset=digits", [cell.place for cell in cells])
+    rows = [
+        {**dict(zip(names, cell.cell_name, strict=True)), "accuracy_mean": 0.9 - cell.ber * 1e5} for cell in cells[:2]
+    ]
+    limit = read_limit("accuracy_mean < 0.75 @ dataset=digits", [cell.cell_name for cell in cells])
     return Judgement("made", Path("base.json"), verdicts, limit_verdicts([limit], rows), [CONTROL])
 
 
@@ -48,7 +50,7 @@ def test_limits_are_counted_as_people_count(judgement: Judgement):
 
 
 def test_undecided_cells_are_loud_where_nothing_fails():
-    verdicts = judged(a_baseline(), a_run(weights={}), 0.005)
+    verdicts = judge_cells(a_baseline(), a_run(weights={}), 0.005)
     text = table_text(Judgement("made", Path("base.json"), verdicts, [], []))
     assert text.endswith("passed: 1 undecided; UNDECIDED cells did not prove themselves\n")
 

@@ -3,19 +3,19 @@
 from typing import Any
 
 import pytest
-from baselines import a_baseline, a_cell, a_run
 
 from faultbench.gate.baseline import Baseline
 from faultbench.gate.judgement import Judgement
 from faultbench.gate.snapshot import Snapshot
-from faultbench.gate.verdicts import Verdict, judged
+from faultbench.gate.verdicts import Verdict, judge_cells
 from faultbench.results.stats import holm, margin_test
+from tests.builders.baselines import a_baseline, a_cell, a_run
 
 GOOD, BAD = (90,) * 20, (30,) * 20
 
 
 def only(then: Baseline, run: Snapshot, margin: float = 0.005) -> Verdict:
-    (verdict,) = judged(then, run, margin)
+    (verdict,) = judge_cells(then, run, margin)
     return verdict
 
 
@@ -35,25 +35,23 @@ def test_a_run_like_its_baseline_is_identical():
     assert exit_code(verdict) == 0
 
 
-golden = a_cell().golden.model_dump()
-
 CHANGED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "one outcome": ({"n_correct": (*GOOD[:-1], 89)}, {}, "numerics: same flips and weights, but 1 of 20 trials come"),
     "golden run": (
-        {"golden": {**golden, "n_correct": 491}},
+        {"golden": {"n_correct": 97}},
         {},
         "numerics: same flips and weights, but another golden",
     ),
-    "golden classes": ({"golden": {**golden, "top1_digest": "ef"}}, {}, "classes ee, now ef"),
+    "golden classes": ({"golden": {"top1_digest": "ef"}}, {}, "classes ee, now ef"),
     "flips": ({"flips": "ab13"}, {}, "injector: 20 of 20 trials meet other flips although"),
     "flips and definition": ({"flips": "ab13", "definition": "e" * 32}, {}, "campaign file: the cell is defined other"),
     "flips and space": (
-        {"flips": "ab13", "golden": {**golden, "n_bits": 1001}},
+        {"flips": "ab13", "golden": {"n_bits": 1001}},
         {},
         "fault space: 1,000 bits, now 1,001",
     ),
     "images": ({}, {"images": {"digits": "ab"}}, "data: the test images of digits are others"),
-    "images a trial": ({"n_images": 120}, {}, "campaign file: trials looked at 100 images, now at 120"),
+    "images per trial": ({"golden": {"n_images": 120}}, {}, "campaign file: trials looked at 100 images, now at 120"),
 }
 
 
@@ -112,7 +110,7 @@ def test_holm_corrects_for_all_tested_cells_and_no_others():
     then = a_baseline(*(a_cell(GOOD, ber=ber) for ber in bers))
     outcomes = [(80,) * 20, *[(89,) * 20] * 6, GOOD]
     now = a_run(*(a_cell(outcome, ber=ber) for outcome, ber in zip(outcomes, bers, strict=True)), environment={})
-    verdicts = judged(then, now, 0.0)
+    verdicts = judge_cells(then, now, 0.0)
     tested = [margin_test([0.9] * 20, [outcome[0] / 100] * 20, 0.0).p_within for outcome in outcomes[:7]]
     assert [verdict.p for verdict in verdicts] == [*holm(tested), None]
     assert tested[0] < 0.2 < verdicts[0].p
@@ -126,7 +124,7 @@ def test_only_trials_that_both_have_are_compared_and_that_is_said():
 
 def test_a_cell_that_either_side_lacks_fails():
     then, now = a_baseline(a_cell(), a_cell(scheme="gone")), a_run(a_cell(), a_cell(scheme="new"))
-    gone, new, both = judged(then, now, 0.005)
+    gone, new, both = judge_cells(then, now, 0.005)
     assert gone.reason == "campaign file: the cell is not in the campaign any more"
     assert new.reason == "campaign file: the cell is not in the baseline"
     assert both.state == "identical"
@@ -134,8 +132,8 @@ def test_a_cell_that_either_side_lacks_fails():
 
 
 def test_an_unfinished_cell_is_no_pass():
-    place = a_cell().place
-    verdict = only(a_baseline(), Snapshot(None, {place: "2 trials quarantined"}))
+    name = a_cell().cell_name
+    verdict = only(a_baseline(), Snapshot(None, {name: "2 trials quarantined"}))
     assert (verdict.state, verdict.reason) == ("unfinished", "not finished: 2 trials quarantined")
     assert exit_code(verdict) == 3
     assert exit_code(verdict, only(a_baseline(), a_run(a_cell(flips="0")))) == 1
@@ -146,3 +144,23 @@ def test_adaptive_trials_are_tested_by_bets_that_know_no_number():
     then, now = a_baseline(trials=rule), a_run(a_cell((70,) * 20), environment={}, trials=rule)
     assert only(then, now, 0.0).p == margin_test([0.9] * 20, [0.7] * 20, 0.0, anytime=True).p_within
     assert only(then, now, 0.0).p != margin_test([0.9] * 20, [0.7] * 20, 0.0).p_within
+
+
+ELSE = {"weights": {"digits/digits_cnn/q15.16": "cc"}}
+
+
+@pytest.mark.parametrize(("n_correct", "margin"), [(90, 0.05), (92, 0.05), (97, 0.005), (0, 0.97)])
+def test_a_golden_accuracy_that_drops_by_more_than_the_margin_is_a_regression(n_correct: int, margin: float):
+    """However few pairs there are: the golden run has no randomness."""
+    few = (min(90, n_correct),)
+    verdict = only(a_baseline(a_cell(few)), a_run(a_cell(few, golden={"n_correct": n_correct}), **ELSE), margin)
+    words = f"other weights: golden accuracy drops from 98.00 to {n_correct:.2f} %, by more than {100 * margin:g} pp"
+    assert (verdict.state, verdict.reason, verdict.p) == ("regression", words, None)
+    assert exit_code(verdict) == 1
+
+
+@pytest.mark.parametrize(("n_correct", "margin"), [(98, 0.0), (93, 0.05), (91, 0.07), (84, 0.14), (99, 0.0)])
+def test_a_golden_accuracy_that_drops_by_the_margin_is_none(n_correct: int, margin: float):
+    same = (80,) * 5
+    verdict = only(a_baseline(a_cell(same)), a_run(a_cell(same, golden={"n_correct": n_correct}), **ELSE), margin)
+    assert verdict.state in ("undecided", "kept")

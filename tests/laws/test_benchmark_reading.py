@@ -21,6 +21,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return reading
 
 
+@pytest.mark.slow
 def test_the_folder_that_reading_is_timed_on_is_a_sound_one(tmp_path: Path, reading: ModuleType):
     n_trials = reading.write(tmp_path / "big", 1_000)
     results = read_results(tmp_path / "big")
@@ -32,6 +33,7 @@ def test_the_folder_that_reading_is_timed_on_is_a_sound_one(tmp_path: Path, read
     assert means.is_monotonic_decreasing
 
 
+@pytest.mark.slow
 def test_the_flips_of_each_network_can_be_drawn_alone(tmp_path: Path, reading: ModuleType):
     reading.write(tmp_path / "big", 200)
     results = read_results(tmp_path / "big")

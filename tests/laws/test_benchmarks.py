@@ -26,6 +26,16 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
+def test_checks_are_timed_as_a_share_of_set_up(tmp_path: Path) -> None:
+    run("checks.py", "--networks", "resnet20", "--images", "8", "--rounds", "1", "--output", str(tmp_path))
+    (row,) = table(tmp_path / "checks.csv")
+    assert (row["network"], row["images"]) == ("resnet20", "8")
+    without, full = float(row["without_checks_s"]), float(row["set_up_s"])
+    assert float(row["share_of_checks"]) == pytest.approx(1 - without / full, abs=0.01)
+
+
+@pytest.mark.slow
 def test_peers_are_compared_in_one_table_and_one_figure(tmp_path: Path) -> None:
     pytest.importorskip("pytorchfi")
     small = ("--networks", "resnet20", "--bers", "1e-8", "1e-5", "--images", "2", "--rounds", "1")
@@ -45,6 +55,7 @@ def test_peers_are_compared_in_one_table_and_one_figure(tmp_path: Path) -> None:
     assert (tmp_path / "peers.svg").exists()
 
 
+@pytest.mark.slow
 def test_a_peer_that_is_not_installed_is_left_out_with_a_word(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['mrfi'] = None\n")
     small = ("--networks", "resnet20", "--formats", "float32", "--bers", "1e-5", "--images", "2", "--rounds", "1")
@@ -64,6 +75,7 @@ def test_a_peer_that_is_not_installed_is_left_out_with_a_word(tmp_path: Path) ->
     assert table(tmp_path / "peers.csv")[0]["trial_ratio"]
 
 
+@pytest.mark.slow
 def test_start_up_times_of_the_verbs_are_tabled(tmp_path: Path) -> None:
     run("startup.py", "--rounds", "1", "--output", str(tmp_path))
     rows = {row["verb"]: row for row in table(tmp_path / "startup.csv")}
@@ -73,6 +85,7 @@ def test_start_up_times_of_the_verbs_are_tabled(tmp_path: Path) -> None:
     assert "torch" not in "".join(rows[verb]["imports_ms"] for verb in ("--help", "validate", "list models", "status"))
 
 
+@pytest.mark.slow
 def test_time_is_tabled_against_flips(tmp_path: Path) -> None:
     run("scaling.py", "--parts", "flips", "--rounds", "1", "--output", str(tmp_path))
     rows = table(tmp_path / "scaling.csv")
@@ -82,6 +95,7 @@ def test_time_is_tabled_against_flips(tmp_path: Path) -> None:
     assert all(float(row["value"]) > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_sampled_trials_are_held_against_whole_ones(tmp_path: Path) -> None:
     small = ("-s", "schemes=[relu]", "-s", "bers=[1e-5]", "-s", "images=100", "--trials", "20", "--sampled", "32")
     printed = run("sampling.py", str(ROOT / "campaigns" / "quickstart.yaml"), *small, "--output", str(tmp_path))

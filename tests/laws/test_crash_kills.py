@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crashes import Lab, Run
+
+from tests.builders.crashes import Lab, Run
 
 pytestmark = pytest.mark.crash
 

@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from crashes import Lab, Run, members, resume_commands, waited_for
+
+from tests.builders.crashes import Lab, Run, members, resume_commands, waited_for
 
 pytestmark = pytest.mark.crash
 

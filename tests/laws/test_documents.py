@@ -3,18 +3,19 @@
 import ast
 import csv
 import re
+import runpy
 from pathlib import Path
 
 import pytest
-from fittings import on_digits
 
 from faultbench.campaign import parse_campaign
 from faultbench.cli.main import Verbs
 from faultbench.datasets import Splits
 from faultbench.networks.network import Network
 from faultbench.plugins import registry
-from faultbench.plugins.declarations import declared
-from faultbench.runner.subjects.components import parts
+from faultbench.plugins.declarations import read_declarations
+from faultbench.runner.subjects.components import build_components
+from tests.builders.fittings import on_digits
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -54,7 +55,7 @@ def test_the_readme_campaign_is_valid() -> None:
 
 def test_the_readme_scheme_works(digits_cnn: Network, digits: Splits) -> None:
     (code,) = blocks("python")
-    (entry,) = declared(ast.parse(code), "scheme", "half_clip")
+    (entry,) = read_declarations(ast.parse(code), "scheme", "half_clip")
     assert {name: option.default for name, option in entry.options.items()} == {"share": 0.5}
     fitting = on_digits(digits_cnn, digits, n_train=100)
     namespace: dict[str, object] = {}
@@ -69,7 +70,7 @@ def test_the_readme_plug_in_is_read_and_traced(tmp_path: Path) -> None:
     (tmp_path / "mylab.py").write_text(code, encoding="utf-8")
     subjects = parse_campaign(text, tmp_path / "mine.yaml").subjects
     assert [subject.model.options["width"] for subject in subjects] == [16, 16, 64, 64]
-    assert parts(subjects[-1]).n_bits == 32 * (64 * 64 + 64 + 64 * 10 + 10 + 1)
+    assert build_components(subjects[-1]).n_bits == 32 * (64 * 64 + 64 + 64 * 10 + 10 + 1)
 
 
 def test_the_readme_table_is_the_one_kept_in_docs() -> None:
@@ -99,3 +100,9 @@ def test_the_quickstart_shows_what_the_papers_show() -> None:
     for row in rows:
         if row["scheme"] != "relu" and row["ber"] in two_highest:
             assert float(row["accuracy_ci_low"]) > float(relu[row["ber"]]["accuracy_ci_high"]) + 0.2
+
+
+def test_the_reference_is_that_of_the_schema() -> None:
+    fresh = runpy.run_path(str(ROOT / "docs" / "refresh_reference.py"))["page"]()
+    kept = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert kept == fresh, "run docs/refresh_reference.py"

@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaign_texts import SMALL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from faultbench.campaign import parse_campaign
-from faultbench.results.analysis.results import read_results, write_tables
+from faultbench.output.export.table_files import write_tables
+from faultbench.results.analysis.results import read_results
 from faultbench.results.journal.records import Quarantine
 from faultbench.results.merge import merge
 from faultbench.system.errors import FaultbenchError
-from results import Made, a_golden, a_trial, an_overhead
+from tests.builders.campaign_texts import SMALL
+from tests.builders.results import Made, a_golden, a_trial, an_overhead
+
+pytestmark = pytest.mark.slow
 
 VALID = [
     SMALL,

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from crashes import Lab, Run
 
-from faultbench.results.journal.journal import read_journal
+from faultbench.results.journal.contents import read_journal
+from tests.builders.crashes import Lab, Run
 
 TRIALS = "-s", "trials=200"
 PLAIN = "--progress", "plain", *TRIALS
@@ -94,7 +94,10 @@ NEEDED = {"dask": "distributed", "ray": "ray"}
 
 @pytest.mark.parametrize(
     "way",
-    [pytest.param(way, marks=[getattr(pytest.mark, way)] if way in NEEDED else [pytest.mark.crash]) for way in WAYS],
+    [
+        pytest.param(way, marks=[getattr(pytest.mark, way), pytest.mark.slow] if way in NEEDED else [pytest.mark.crash])
+        for way in WAYS
+    ],
 )
 def test_the_tables_are_the_same_bytes_as_those_of_one_process(way: str, serial: Lab, lab: Lab) -> None:
     if way in NEEDED and importlib.util.find_spec(NEEDED[way]) is None:

@@ -4,6 +4,7 @@ The files of https://github.com/akamaster/pytorch_resnet_cifar10 are looked for 
 campaign wants them, and in ../shared/data/weights/; the images in FAULTBENCH_DATA and in ../shared/data/.
 """
 
+import hashlib
 import importlib.util
 import os
 from pathlib import Path
@@ -15,10 +16,11 @@ from torchvision.datasets import CIFAR10
 from faultbench.campaign.given_weights import GivenWeights
 from faultbench.datasets import Images
 from faultbench.networks.network import Network
-from faultbench.networks.training import accuracy
+from faultbench.networks.stored.network_memory import store_parameters
+from faultbench.networks.training import measure_accuracy
 from faultbench.plugins import registry
 from faultbench.runner.subjects.given_network import given_network
-from faultbench.schemes.scheme import store
+from tests.builders.networks import some_images
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -63,9 +65,10 @@ def test_images() -> Images:
 
 def loaded(name: str) -> Network:
     keys = (("module.", ""),)
-    given = GivenWeights(weights_of(name), "", keys, MEAN, STD)
+    path = weights_of(name)
+    given = GivenWeights(path, hashlib.sha256(path.read_bytes()).hexdigest(), keys, mean=MEAN, std=STD)
     model = registry.build("model", name, {}, shape=SHAPE, n_classes=10)
-    return given_network(model.to(memory_format=torch.channels_last), given, SHAPE)
+    return given_network(model.to(memory_format=torch.channels_last), given, some_images(8, shape=SHAPE))
 
 
 @pytest.mark.parametrize(
@@ -81,9 +84,11 @@ def test_resnet20_is_as_accurate_as_published_and_q15_16_costs_less_than_a_tenth
     test_images: Images,
 ) -> None:
     network = loaded("resnet20")
-    assert accuracy(network, test_images, batch=64) == pytest.approx(0.9173, abs=2e-4)  # rounding moves an image or two
-    store(network, registry.build("number_format", "q15.16", {}))
-    assert accuracy(network, test_images, batch=64) == pytest.approx(0.9173, abs=1e-3)
+    assert measure_accuracy(network, test_images, batch=64) == pytest.approx(
+        0.9173, abs=2e-4
+    )  # rounding moves an image or two
+    store_parameters(network, registry.build("number_format", "q15.16", {}))
+    assert measure_accuracy(network, test_images, batch=64) == pytest.approx(0.9173, abs=1e-3)
 
 
 @pytest.mark.slow
@@ -91,5 +96,5 @@ def test_resnet20_is_as_accurate_as_published_and_q15_16_costs_less_than_a_tenth
 def test_the_deeper_ones_are_as_accurate_as_published(name: str, published: float, test_images: Images) -> None:
     # 2,000 of the 10,000 images: the standard deviation of what they give is √(p(1−p)/2000 · 0.8) < 0.0053 for
     # p > 0.925; four of them hold for 99.99 % of all choices. A shortcut or a scale that is wrong costs 10 points.
-    found = accuracy(loaded(name), test_images.first(2000), batch=64)
+    found = measure_accuracy(loaded(name), test_images.first(2000), batch=64)
     assert found == pytest.approx(published, abs=4 * 0.0053)

@@ -15,7 +15,7 @@ from faultbench.memory.fault_space import FaultSpace, StoredTensor
 from faultbench.memory.formats.codec import Codec, quantised
 from faultbench.memory.formats.fixed_point import FixedPoint
 from faultbench.memory.formats.ieee754 import Float32
-from faultbench.memory.injection import injected
+from faultbench.memory.injection import inject_faults
 
 SHAPE = [2, 6, 6]
 
@@ -111,7 +111,7 @@ def test_pytorchfi_fed_with_our_map_gives_bit_identical_logits(
     with torch.inference_mode():
         golden = network(images)
     theirs = logits_of_pytorchfi(network, space, FaultMap(addresses), flipped, images)
-    with torch.inference_mode(), injected(space, FaultMap(addresses)):
+    with torch.inference_mode(), inject_faults(space, FaultMap(addresses)):
         ours = network(images)
     assert torch.equal(bits_of(ours), bits_of(theirs))
     assert not torch.equal(bits_of(ours), bits_of(golden))

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """The quickstart with 40 trials a cell."""
+    """The quickstart with 40 trials per cell."""
     root = tmp_path_factory.mktemp("quickstart")
     command = [sys.executable, "-m", "faultbench", "run", str(CAMPAIGN), "-o", str(root), "--limit", "40"]
     subprocess.run(command, check=True, capture_output=True, timeout=290)

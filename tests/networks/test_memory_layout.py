@@ -1,16 +1,17 @@
-"""Layers lie in memory as they are faster, and what is computed does not depend on it but in last bits."""
+"""Each layer has the faster memory layout, and logits depend on the layout in their last bits only."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
-from networks import some_images
 from torch import Tensor, nn
 
 from faultbench.networks.memory_layout import MANY_CHANNELS, REORDERS, SMALL_MAP, row_major_layers
-from faultbench.networks.network import Network, trace
+from faultbench.networks.network import Network
+from faultbench.networks.tracing.trace import trace
 from faultbench.plugins.registry import build
 from faultbench.schemes.bounded_activations import ClipToZero
+from tests.builders.networks import some_images
 
 MANY, MAP = MANY_CHANNELS, int(SMALL_MAP**0.5)
 

@@ -5,7 +5,14 @@ from collections.abc import Callable
 import pytest
 import torch
 import torchvision
-from networks import (
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faultbench.networks.network import Network
+from faultbench.networks.tracing.trace import trace
+from faultbench.schemes.bounded_activations import ClipToZero
+from faultbench.system.errors import FaultbenchError
+from tests.builders.networks import (
     N_CLASSES,
     SHAPE,
     Residual,
@@ -17,12 +24,6 @@ from networks import (
     state_of,
     unchanged,
 )
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from faultbench.networks.network import Network, trace
-from faultbench.schemes.bounded_activations import ClipToZero
-from faultbench.system.errors import FaultbenchError
 
 
 class Head(nn.Module):
@@ -514,9 +515,22 @@ def test_modules_that_hide_activations_and_weights_are_refused_with_what_to_do(o
 
 
 def test_images_that_a_model_does_not_take_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
-    refused(Residual(), "^Residual does not take images of 3×6×6: ", (3, 6, 6))
-    refused(Residual(), "^Residual does not take images of 1×8×8: ", (1, 8, 8))
+    refused(Residual(), "^Residual fails on an image of 3×6×6: ", (3, 6, 6))
+    refused(Residual(), "^Residual fails on an image of 1×8×8: ", (1, 8, 8))
     assert capfd.readouterr() == ("", "")  # torch.fx prints a traceback where it meets the error
+
+
+def test_a_model_that_does_not_go_into_eval_mode_is_refused_and_what_eval_returns_does_not_matter() -> None:
+    class Exported(Residual):
+        def train(self, mode: bool = True) -> "Exported":
+            raise NotImplementedError(f"Calling train({mode}) is not supported yet.")
+
+    class Silent(Residual):
+        def train(self, mode: bool = True) -> None:  # type: ignore[override]  # as people write it
+            super().train(mode)
+
+    refused(Exported(), r"^Exported cannot be put into eval mode: Calling train\(False\) is not supported yet\.; give ")
+    trace(Silent(), SHAPE)
 
 
 def test_a_model_that_gives_no_logits_is_refused() -> None:
@@ -529,7 +543,7 @@ def test_a_model_that_gives_no_logits_is_refused() -> None:
             return F.relu(self.first(x)), x
 
     refused(Maps(), r"^Maps gives \(1, 2, 6, 6\) for one image of 1×6×6; a classifier gives logits \(1, n_classes\)$")
-    refused(Several(), "^Several gives tuple for one image")
+    refused(Several(), "^Several gives a tuple of 2 for one image")
 
 
 def refused(model: nn.Module, message: str, shape: tuple[int, int, int] = SHAPE) -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from networks import randomise, same_bits, state_of
 from torch import Tensor, nn
 from torchvision.transforms.functional import normalize
 
@@ -11,13 +10,15 @@ from faultbench.datasets import Images
 from faultbench.memory.fault_map import FaultMap
 from faultbench.memory.formats.fixed_point import FixedPoint
 from faultbench.networks.models.resnet_cifar import resnet20
-from faultbench.networks.network import Network, trace
+from faultbench.networks.network import Network
 from faultbench.networks.normalisation import TARGET, Normalise, normalise_first
-from faultbench.runner.subjects.overhead import memory
-from faultbench.schemes.scheme import store
-from faultbench.trials.evaluation import Evaluation, fault_space
+from faultbench.networks.stored.network_memory import fault_space, store_parameters
+from faultbench.networks.tracing.trace import trace
+from faultbench.runner.subjects.overhead import count_parameters
+from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.staging.golden_run import Staging
 from faultbench.trials.staging.staged_network import StagedNetwork
+from tests.builders.networks import randomise, same_bits, state_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SHAPE = (3, 32, 32)
@@ -73,8 +74,8 @@ def test_names_sites_and_memory_are_those_of_the_bare_network(bare: Network, nor
     assert [(p.name, p.kind, p.owner) for p in normalised.parameters()] == [
         (p.name, p.kind, p.owner) for p in bare.parameters()
     ]
-    assert memory(normalised, codec) == memory(bare, codec)
-    assert memory(normalised, codec).n_parameters == 269_722
+    assert count_parameters(normalised, codec) == count_parameters(bare, codec)
+    assert count_parameters(normalised, codec).n_parameters == 269_722
     spaces = [fault_space(network, codec, EVERYTHING) for network in (bare, normalised)]
     assert spaces[0].n_bits == spaces[1].n_bits
     assert normalised.macs(SHAPE) == bare.macs(SHAPE)
@@ -82,7 +83,7 @@ def test_names_sites_and_memory_are_those_of_the_bare_network(bare: Network, nor
 
 def test_mean_and_deviation_are_not_what_memory_gives_back(normalised: Network) -> None:
     before = state_of(normalised)
-    store(normalised, FixedPoint(15, 16), statistics=True)
+    store_parameters(normalised, FixedPoint(15, 16), kinds=("norm_statistics",))
     after = state_of(normalised)
     constants = [f"{TARGET}.mean", f"{TARGET}.std"]
     assert all(same_bits(after[name], before[name]) for name in constants)

@@ -1,4 +1,4 @@
-"""Options that a plug-in inherits are read from its bases' source, as Python would have them, and nothing runs."""
+"""Tests that inherited options are read from the source of the bases, as Python inherits them, without running it."""
 
 import ast
 import dataclasses
@@ -6,15 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from labs import leaving_no_module, write
 
-from faultbench.campaign import load_campaign
-from faultbench.memory.faults.fault_model import Targeted
 from faultbench.plugins import registry
-from faultbench.plugins.declarations import MisdeclaredError, declared
+from faultbench.plugins.declarations import MisdeclaredError, read_declarations
 from faultbench.plugins.modules import find_module
-from faultbench.runner.subjects.components import build, parts
 from faultbench.system.errors import FaultbenchError
+from tests.builders.labs import write
 
 HEAD = """
 import dataclasses
@@ -127,7 +124,7 @@ class S(Base):
 
 @pytest.mark.parametrize("source", CLASSES.values(), ids=CLASSES)
 def test_inherited_fields_are_those_that_python_gives_the_class(source: str) -> None:
-    (entry,) = declared(ast.parse(HEAD + source), "scheme", "made_up")
+    (entry,) = read_declarations(ast.parse(HEAD + source), "scheme", "made_up")
     namespace: dict[str, object] = {"__name__": "made_up"}
     sys.modules["made_up"] = type(sys)("made_up")
     try:
@@ -136,65 +133,6 @@ def test_inherited_fields_are_those_that_python_gives_the_class(source: str) -> 
         del sys.modules["made_up"]
     fields = dataclasses.fields(namespace["S"])  # type: ignore[arg-type]  # a dataclass
     assert [(name, option.default) for name, option in entry.options.items()] == [(f.name, f.default) for f in fields]
-
-
-FAULT = '''\
-"""What a lab adds: a fault model with the targets of faultbench's."""
-
-from dataclasses import dataclass
-
-import numpy as np
-
-from faultbench.memory.faults import targets as hit
-from faultbench.memory.fault_map import FaultMap
-from faultbench.plugins.registry import fault_model
-
-
-@fault_model("first_bits")
-@dataclass(frozen=True)
-class FirstBits(hit.Targeted):
-    """The first bits of memory."""
-
-    n_flips: int = 1
-
-    def draw(self, space, *, ber, seed, trial):
-        return FaultMap(np.arange(self.n_flips))
-'''
-
-CAMPAIGN = """\
-name: lab
-plugins: [lab_faults]
-datasets: [digits]
-models: [digits_cnn]
-schemes: [relu]
-faults: [{name: first_bits, layers: ['classifier.*'], n_flips: 3}]
-bers: [1e-3]
-"""
-
-
-def test_a_labs_fault_model_takes_over_the_targets_of_faultbenchs(tmp_path: Path) -> None:
-    write(tmp_path, {"lab_faults.py": FAULT, "lab.yaml": CAMPAIGN})
-    with leaving_no_module(tmp_path):
-        (subject,) = load_campaign(tmp_path / "lab.yaml").subjects
-        assert subject.fault.options == {
-            "targets": ["weights", "biases", "bounds"],
-            "layers": ["classifier.*"],
-            "bits": None,
-            "n_flips": 3,
-        }
-        built = parts(subject)
-        assert isinstance(built.fault, Targeted)
-        assert built.n_bits == 32 * (256 * 256 + 256 + 256 * 10 + 10)
-        assert list(build(subject.fault).draw(None, ber=0.1, seed=0, trial=0).addresses) == [0, 1, 2]
-
-
-def test_a_fault_model_that_says_not_what_it_hits_is_refused(tmp_path: Path) -> None:
-    bare = FAULT.replace("(hit.Targeted)", "").replace("layers: ['classifier.*'], ", "")
-    write(tmp_path, {"lab_faults.py": bare, "lab.yaml": CAMPAIGN.replace("layers: ['classifier.*'], ", "")})
-    with leaving_no_module(tmp_path):
-        (subject,) = load_campaign(tmp_path / "lab.yaml").subjects
-        with pytest.raises(FaultbenchError, match=r"^fault model 'first_bits' says not what it hits: .*; derive it"):
-            parts(subject)
 
 
 PACK = {
@@ -224,7 +162,7 @@ def test_bases_are_followed_through_packages_and_the_campaigns_folder_without_ru
 OUT_OF_REACH = {
     "an installed package's": ("from pydantic import BaseModel as B", "B", "the fields of pydantic.BaseModel cannot"),
     "one of a star import": ("from beside import *", "B", "bad neither defines nor imports 'B' where its source"),
-    "a computed one": ("", "make(3)", "base make(3): it is computed; write a class's name"),
+    "a computed one": ("", "make(3)", "base make(3): it is computed; write the name of a class"),
     "one that is not there": ("from beside import C as B", "B", "beside neither defines nor imports 'C' where"),
     "one of a module that is not there": ("from pack.none import B", "B", "the fields of pack.none.B cannot be read"),
     "one that imports itself": ("from bad import B", "B", "cannot be read"),
@@ -249,7 +187,7 @@ def test_a_base_that_may_bring_options_but_cannot_be_read_is_told_at_the_class(t
 
 def test_a_class_that_is_no_dataclass_may_have_any_base() -> None:
     source = "from torch import nn\n@model('net')\nclass Net(nn.Module):\n    size: int = 1\n"
-    (entry,) = declared(ast.parse(source), "model", "made_up")
+    (entry,) = read_declarations(ast.parse(source), "model", "made_up")
     assert list(entry.options) == ["size"]
     with pytest.raises(MisdeclaredError, match="fields of torch"):
-        list(declared(ast.parse(source.replace("class Net", "@dataclass\nclass Net")), "model", "made_up"))
+        list(read_declarations(ast.parse(source.replace("class Net", "@dataclass\nclass Net")), "model", "made_up"))

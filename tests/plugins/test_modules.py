@@ -1,4 +1,4 @@
-"""A lab's modules are imported only when loaded, and only as what they were found to be."""
+"""Tests that a lab's modules are imported only on load, and only if their source has not changed."""
 
 import pickle
 import sys
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labs import leaving_no_module, write
 
-from faultbench.plugins.modules import PluginModule, blaming, find_module
+from faultbench.plugins.modules import PluginModule, as_user_error, find_module
 from faultbench.system.errors import FaultbenchError
+from tests.builders.labs import leaving_no_module, write
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Path]:
-    """A folder whose modules are forgotten afterwards."""
+    """Folder whose modules Python forgets after the test."""
     with leaving_no_module(tmp_path):
         yield tmp_path
 
@@ -76,12 +76,29 @@ def test_a_name_that_finds_nothing_is_told_what_would_be_right(lab: Path, name: 
         find_module(name, lab)
 
 
+@pytest.mark.parametrize(
+    "name", ["json", "random", "torch", "joblib", "faultbench", "faultbench.networks.models.vgg", "PIL.lab"]
+)
+def test_a_name_that_is_taken_is_refused(lab: Path, name: str) -> None:
+    write(lab, {f"{name.partition('.')[0]}.py": "VALUE = 3\n"})
+    with pytest.raises(FaultbenchError, match=rf"a plug-in cannot have the name '{name.partition('.')[0]}', .* rename"):
+        find_module(name, lab)
+
+
+def test_what_is_no_file_is_not_offered_as_a_module(lab: Path) -> None:
+    (lab / "folder.py").mkdir()
+    with pytest.raises(FaultbenchError, match=r"no module 'folder' with Python source in .* where Python looks$"):
+        find_module("folder", lab)
+
+
 @pytest.mark.parametrize("changed", ["lab_one.py", "lab_part.py"])
 def test_a_module_that_changed_since_it_was_found_is_refused(lab: Path, changed: str) -> None:
     write(lab, {"lab_one.py": "import lab_part\n", "lab_part.py": ""})
     found = find_module("lab_one", lab)
     write(lab, {changed: "import lab_part  # changed\n" if changed == "lab_one.py" else "# changed\n"})
-    with pytest.raises(FaultbenchError, match=r"lab_one\.py, or what it imports, changed while in use; start anew"):
+    with pytest.raises(
+        FaultbenchError, match=r"lab_one\.py, or what it imports, changed while in use; start a new process"
+    ):
         found.load()
 
 
@@ -96,11 +113,10 @@ def test_a_module_that_was_imported_before_it_changed_is_refused_for_its_new_sou
 
 
 def test_another_module_that_was_imported_under_the_name_is_refused(lab: Path) -> None:
-    write(lab, {"a/lab_one.py": "VALUE = 1\n", "b/lab_one.py": "VALUE = 2\n", "b/json.py": "VALUE = 3\n"})
+    write(lab, {"a/lab_one.py": "VALUE = 1\n", "b/lab_one.py": "VALUE = 2\n"})
     find_module("lab_one", lab / "a").load()
-    for name in ("lab_one", "json"):
-        with pytest.raises(FaultbenchError, match=f"{name}.* is imported under this name, not .*/b/{name}.py; rename"):
-            find_module(name, lab / "b").load()
+    with pytest.raises(FaultbenchError, match=r"lab_one.* is imported under this name, not .*/b/lab_one\.py; rename"):
+        find_module("lab_one", lab / "b").load()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +138,7 @@ def test_a_module_that_fails_to_import_is_one_line_with_the_line_of_its_file(
 
 
 def test_a_users_mistake_that_a_lab_raises_itself_stays_as_it_is() -> None:
-    with pytest.raises(FaultbenchError, match=r"^as I say$"), blaming("it", Path("x.py")):
+    with pytest.raises(FaultbenchError, match=r"^as I say$"), as_user_error("it", Path("x.py")):
         raise FaultbenchError("as I say")
-    with pytest.raises(FaultbenchError, match=r"^x\.py: it: KeyError: 'a'$"), blaming("it", Path("x.py")):
+    with pytest.raises(FaultbenchError, match=r"^x\.py: it: KeyError: 'a'$"), as_user_error("it", Path("x.py")):
         {}["a"]

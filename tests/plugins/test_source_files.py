@@ -1,4 +1,4 @@
-"""Modules are found where Python would find them, and known by all the source they are made of."""
+"""Tests of source files: modules are found where Python finds them, and identified by all their source files."""
 
 import hashlib
 import importlib
@@ -9,10 +9,10 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
-from labs import leaving_no_module, write
 
 from faultbench.plugins.source_files import digests, find_source, parse
 from faultbench.system.errors import FaultbenchError
+from tests.builders.labs import leaving_no_module, write
 
 BOOM = "raise RuntimeError('imported')\n"
 
@@ -49,7 +49,7 @@ def test_the_folder_comes_before_what_is_installed(tmp_path: Path) -> None:
 
 def test_an_editable_install_is_found_through_its_own_finder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Finder:
-        """As setuptools installs one for a package outside the search path."""
+        """Finder such as setuptools installs for a package outside the search path."""
 
         @staticmethod
         def find_spec(name: str, *_: object) -> ModuleSpec | None:
@@ -100,12 +100,7 @@ def test_an_installed_module_is_made_of_its_own_package_only(tmp_path: Path, mon
 
 def test_faultbench_is_no_part_of_a_lab_even_when_it_lies_in_the_folder(tmp_path: Path) -> None:
     write(
-        tmp_path,
-        {
-            "one.py": "import faultbench.plugins.registry\n",
-            "faultbench/__init__.py": "",
-            "faultbench/plugins/registry.py": "",
-        },
+        tmp_path, {"one.py": "import faultbench.campaign\n", "faultbench/__init__.py": "", "faultbench/campaign.py": ""}
     )
     assert len(digests("one", tmp_path)) == 1
 
@@ -134,7 +129,7 @@ def test_what_is_no_python_is_told_with_file_and_line(tmp_path: Path, source: by
     for read in (lambda: parse(file), lambda: digests("one", tmp_path)):
         with pytest.raises(FaultbenchError) as caught:
             read()
-        assert str(caught.value).startswith(f"{file}:{line}: no Python: ")
+        assert str(caught.value).startswith(f"{file}:{line}: not Python: ")
         assert len(str(caught.value).splitlines()) == 1
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faultbench.results.image_samples import accuracy, fraction, fractions, within_variance
+from faultbench.results.image_samples import fraction, fractions, trial_accuracy, within_variance
 from faultbench.results.journal.records import Golden, Trial
-from faultbench.trials.image_choice import shares
-from results import a_golden, a_trial
+from faultbench.trials.image_choice import stratum_sizes
+from tests.builders.results import a_golden, a_trial
 
 ENDS = ("kept", "critical", "due", "wrong as before", "mended", "wrong otherwise", "due of wrong")
 """What can become of an image: of one that the golden run has right, then of one that it has wrong."""
@@ -38,7 +38,7 @@ def golden_of(ends: list[str]) -> Golden:
 def every_sample(ends: list[str], n_images: int) -> list[Trial]:
     right = [end for end in ends if end in ENDS[:3]]
     wrong = [end for end in ends if end not in ENDS[:3]]
-    n_right, n_wrong = shares(len(right), len(wrong), n_images)
+    n_right, n_wrong = stratum_sizes(len(right), len(wrong), n_images)
     return [
         trial_of([*some, *others]) for some in combinations(right, n_right) for others in combinations(wrong, n_wrong)
     ]
@@ -61,7 +61,7 @@ def test_the_mean_estimated_variance_over_every_sample_is_the_variance_of_the_es
     """Both strata give two images or more here, so that nothing is left out."""
     golden, samples = golden_of(IMAGES), every_sample(IMAGES, n_images)
     estimated = np.mean([within_variance(trial, golden) for trial in samples])
-    assert estimated == pytest.approx(np.var([accuracy(trial, golden) for trial in samples]), abs=1e-12)
+    assert estimated == pytest.approx(np.var([trial_accuracy(trial, golden) for trial in samples]), abs=1e-12)
 
 
 @given(st.lists(st.sampled_from(ENDS), min_size=2, max_size=30))
@@ -81,20 +81,20 @@ def test_estimates_are_fractions(ends: list[str], n_right: int, n_wrong: int):
 @given(st.integers(2, 40), st.integers(3, 999))
 def test_a_harmless_trial_measures_the_golden_accuracy_whatever_its_images(n_images: int, n_correct: int):
     golden = a_golden(n_images=1000, n_correct=n_correct)
-    n_right, n_wrong = shares(n_correct, 1000 - n_correct, n_images)
+    n_right, n_wrong = stratum_sizes(n_correct, 1000 - n_correct, n_images)
     harmless = trial_of(["kept"] * n_right + ["wrong as before"] * n_wrong)
-    assert accuracy(harmless, golden) == pytest.approx(n_correct / 1000, abs=1e-15)
+    assert trial_accuracy(harmless, golden) == pytest.approx(n_correct / 1000, abs=1e-15)
     assert within_variance(harmless, golden) == 0
 
 
 def test_a_trial_over_all_images_needs_no_golden_run():
-    assert accuracy(a_trial(n_correct=150), None) == 0.75
+    assert trial_accuracy(a_trial(n_correct=150), None) == 0.75
     assert within_variance(a_trial(n_correct=150), None) == 0
 
 
 def test_a_sample_without_its_golden_run_means_nothing():
     with pytest.raises(ValueError, match="golden run"):
-        accuracy(trial_of(IMAGES), None)
+        trial_accuracy(trial_of(IMAGES), None)
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -2,17 +2,20 @@
 
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from faultbench.results.analysis.results import read_results, write_tables
-from faultbench.results.journal.journal import read_journal
+from faultbench.output.export.table_files import write_tables
+from faultbench.results.analysis.results import read_results
+from faultbench.results.journal.contents import read_journal
 from faultbench.results.journal.records import Quarantine
 from faultbench.results.merge import merge
 from faultbench.system.errors import FaultbenchError
-from results import Made, a_trial, an_overhead, write_journal
+from tests.builders.results import Made, a_trial, an_overhead, write_journal
 
 MADE = Made()
 
@@ -50,6 +53,36 @@ def test_shards_merged_in_any_order_are_the_whole(parts: list[Path], tmp_path: P
         assert tables(tmp_path / f"out{number}", tmp_path / "tables") == whole
         merged.append(content(tmp_path / f"out{number}"))
     assert all(one == merged[0] for one in merged)
+
+
+def test_parts_that_stop_by_themselves_are_merged_to_one_that_does(tmp_path: Path) -> None:
+    until = {"accuracy_halfwidth": 0.1}
+    few, many = (Made(trials=n, until=until) for n in (6, 8))
+    merge(tmp_path / "out", [few.write_manifest(tmp_path / "few"), many.write(tmp_path / "many")])
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["spec"]["trials"] == {
+        "max": 8, "min": 5, "until": until,
+    }  # fmt: skip
+    assert read_results(tmp_path / "out").manifest.rule.until is not None
+
+
+def test_a_part_that_stops_by_itself_is_not_merged_with_one_of_a_fixed_number(tmp_path: Path) -> None:
+    fixed = Made(trials=6).write(tmp_path / "fixed")
+    adaptive = Made(trials=6, until={"accuracy_halfwidth": 0.1}).write(tmp_path / "adaptive")
+    with pytest.raises(FaultbenchError, match="asks for trials in another way than"):
+        merge(tmp_path / "out", [fixed, adaptive])
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_each_part_found_of_networks_is_kept_once(tmp_path: Path) -> None:
+    parts = [MADE.write(tmp_path / name) for name in ("a", "b", "c")]
+    for folder, found in zip(
+        parts, (["q3.4 costs 12 points"], ["q3.4 costs 12 points", "q0.7 cuts bounds"], []), strict=True
+    ):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "warnings": found}))
+    merge(tmp_path / "out", parts)
+    kept = read_results(tmp_path / "out").manifest.warnings
+    assert list(kept) == ["q0.7 cuts bounds", "q3.4 costs 12 points"]
 
 
 def test_merging_again_or_in_two_steps_changes_nothing(parts: list[Path], tmp_path: Path) -> None:
@@ -94,7 +127,7 @@ def test_contradicting_trials_are_refused(parts: list[Path], tmp_path: Path) -> 
 def test_labels_that_mean_two_things_are_refused(parts: list[Path], tmp_path: Path) -> None:
     path = parts[1] / "manifest.json"
     manifest = json.loads(path.read_text())
-    manifest["cells"][0]["cell"] = "another"
+    manifest["cells"][0]["cell"] = "a" * 32
     path.write_text(json.dumps(manifest))
     with pytest.raises(FaultbenchError, match="means one thing in one folder and another in another"):
         merge(tmp_path / "out", parts)
@@ -136,3 +169,55 @@ def test_a_folder_of_something_else_is_not_merged_into(parts: list[Path], tmp_pa
     shutil.copy(parts[0] / "manifest.json", tmp_path / "out" / "thesis.tex")
     with pytest.raises(FaultbenchError, match="holds no results"):
         merge(tmp_path / "out", parts)
+
+
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("data", "stored weights"),
+        ("data", "test images"),
+        ("made_of", "stored weights"),
+        ("made_of", "test images"),
+        ("made_of", "fitted bounds"),
+        ("made_of", "buffers"),
+    ],
+)
+def test_results_of_other_weights_or_images_are_refused_and_nothing_is_written(
+    parts: list[Path], tmp_path: Path, key: str, kind: str
+) -> None:
+    for part, digest in zip(parts, (A, A, B), strict=True):
+        rewrite(part, **{key: {kind: {"digits/net/q15.16": digest}}})
+    with pytest.raises(
+        FaultbenchError, match=rf"part2.* cannot be merged with .*part0.*: made with other {kind} of digi"
+    ):
+        merge(tmp_path / "out", parts)
+    assert not (tmp_path / "out").exists()
+    merge(tmp_path / "out", parts[:2])
+
+
+def test_a_merged_folder_says_what_all_its_parts_were_made_of(parts: list[Path], tmp_path: Path) -> None:
+    for number, part in enumerate(parts[:2]):  # the third is of a version that said nothing
+        rewrite(part, data={"stored weights": {f"n{number}": A}, "other": {f"n{number}": 7}},
+                made_of={"test images": {f"k{number}": B, "k": C}})  # fmt: skip
+    merge(tmp_path / "out", parts)
+    merged = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert merged["data"] == {"stored weights": {"n0": A, "n1": A}, "other": {"n0": 7, "n1": 7}}
+    assert merged["made_of"] == {"test images": {"k": C, "k0": B, "k1": B}}
+    rewrite(parts[2], made_of={"test images": {"k1": C}})
+    with pytest.raises(FaultbenchError, match="made with other test images of k1"):
+        merge(tmp_path / "out", [parts[2]])
+
+
+def test_artifacts_that_are_no_files_are_left_out(parts: list[Path], tmp_path: Path) -> None:
+    (parts[0] / "artifacts").mkdir()
+    os.mkfifo(parts[0] / "artifacts" / "bounds-a.safetensors")
+    merge(tmp_path / "out", parts)
+    assert not (tmp_path / "out" / "artifacts").exists()

@@ -1,30 +1,32 @@
 """What a campaign will take: nothing that it does is left out, and what is done already is not counted again."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fittings import on_noise
 
 from faultbench.campaign import Campaign, parse_campaign
-from faultbench.datasets import Counted
+from faultbench.datasets import SizedDataset
 from faultbench.datasets.cifar import Cifar10
 from faultbench.datasets.digits import Digits
 from faultbench.datasets.mnist import Mnist
 from faultbench.datasets.svhn import Svhn
-from faultbench.results.journal.journal import JournalContents
-from faultbench.results.journal.records import Quarantine
-from faultbench.runner.cost_estimate import Price, price
+from faultbench.results.journal.contents import JournalContents
+from faultbench.results.journal.records import Quarantine, Trial
+from faultbench.results.journal.trial_columns import TrialColumns, TrialTable
+from faultbench.runner.cost_estimate import CostEstimate, estimate_cost
 from faultbench.runner.subjects.artifacts import ArtifactStore
-from faultbench.runner.subjects.builder import bounds_name, weights_name
-from faultbench.runner.subjects.components import check
+from faultbench.runner.subjects.components import check_components
+from faultbench.runner.subjects.subject_keys import bounds_name, weights_name
 from faultbench.schemes.fitact import FitAct
-from faultbench.schemes.fitting.effort import Effort, Extent
+from faultbench.schemes.fitting.effort import FittingEffort, FittingExtent
 from faultbench.schemes.ft_clipact import FtClipAct
 from faultbench.schemes.hyrelu_proact import HyreluProact
 from faultbench.schemes.relu import Relu
-from results import a_trial
+from tests.builders.fittings import on_noise
+from tests.builders.results import a_trial
 
 
 def a_campaign(**changes: Any) -> Campaign:
@@ -33,8 +35,15 @@ def a_campaign(**changes: Any) -> Campaign:
     return parse_campaign(text, Path("priced.yaml"))
 
 
-def priced(campaign: Campaign, folder: Path, known: JournalContents | None = None) -> Price:
-    return price(campaign, check(campaign), known or JournalContents(), ArtifactStore(folder))
+def priced(campaign: Campaign, folder: Path, known: JournalContents | None = None) -> CostEstimate:
+    return estimate_cost(campaign, check_components(campaign), known or JournalContents(), ArtifactStore(folder))
+
+
+def table(trials: Iterable[Trial]) -> TrialTable:
+    """Trials as a journal has them."""
+    found = TrialTable.merged([(Path("made.jsonl"), TrialColumns.of(trials))])
+    assert isinstance(found, TrialTable)
+    return found
 
 
 @pytest.mark.parametrize("images", ["all", "auto", {"per_trial": 20}])
@@ -48,7 +57,7 @@ def test_every_trial_counts_whatever_its_images_hang_on(images: Any, tmp_path: P
 def test_what_is_recorded_or_given_up_is_not_missing(tmp_path: Path) -> None:
     campaign = a_campaign()
     first, *others = (cell.key for cell in campaign.cells)
-    trials = {(cell, number): a_trial(cell=cell, trial=number) for cell in others for number in range(50)}
+    trials = table(a_trial(cell=cell, trial=number) for cell in others for number in range(50))
     given_up = {(first, n): Quarantine(cell=first, trial=n, n_deaths=3, reason="killed") for n in range(50)}
     found = priced(campaign, tmp_path, JournalContents(trials=trials, quarantined=given_up))
     assert set(found.n_missing.values()) == {0}
@@ -77,14 +86,14 @@ def test_trials_take_as_many_images_as_their_cells_say_that_pay(tmp_path: Path) 
     def of(n_images: int) -> dict[str, int]:
         return {"n_images": n_images, "n_correct": 0, "n_masked": 0, "n_sdc": n_images, "n_sdc_critical": 0, "n_due": 0}
 
-    trials = {(cell, n): a_trial(cell=cell, trial=n, **of(sizes[cell])) for cell in sizes for n in range(31)}
+    trials = table(a_trial(cell=cell, trial=n, **of(sizes[cell])) for cell in sizes for n in range(31))
     found = priced(campaign, tmp_path, JournalContents(trials=trials))
     assert set(found.n_missing.values()) == {69}
     assert found.trial_s[few] < found.trial_s[many]
 
 
 @pytest.mark.parametrize("dataset", [Digits(), Cifar10(n_calibration=100), Mnist(), Svhn()])
-def test_data_sets_know_their_size_before_they_are_loaded(dataset: Counted) -> None:
+def test_data_sets_know_their_size_before_they_are_loaded(dataset: SizedDataset) -> None:
     in_all = {Digits: 1297, Cifar10: 50_000, Mnist: 60_000, Svhn: 73_257}[type(dataset)]
     assert dataset.n_trained + dataset.n_held_out == in_all
 
@@ -101,8 +110,10 @@ def test_what_no_data_set_tells_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     assert (found.training_s, found.fitting_s) == (0, 0)
 
 
-def extent_of_noise(n_images: int) -> Extent:
-    return Extent(n_sites=len(on_noise().network.sites), n_train=n_images, n_calibration=n_images, schedule="fast")
+def extent_of_noise(n_images: int) -> FittingExtent:
+    return FittingExtent(
+        n_sites=len(on_noise().network.sites), n_train=n_images, n_calibration=n_images, schedule="fast"
+    )
 
 
 def test_the_search_injects_no_more_often_than_it_foresees() -> None:
@@ -128,4 +139,4 @@ def test_proact_trains_no_more_often_than_it_foresees() -> None:
 
 
 def test_no_protection_takes_nothing() -> None:
-    assert Relu().effort(extent_of_noise(40)) == Effort()
+    assert Relu().effort(extent_of_noise(40)) == FittingEffort()

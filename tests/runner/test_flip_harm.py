@@ -15,53 +15,59 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from programs import program
 from torch import nn
 
 from faultbench.campaign import load_campaign
 from faultbench.memory.fault_map import FaultMap
 from faultbench.memory.faults.bernoulli import Bernoulli
 from faultbench.memory.formats.fixed_point import FixedPoint
-from faultbench.networks.network import Network, trace
+from faultbench.networks.network import Network
+from faultbench.networks.stored.network_memory import fault_space, store_parameters
+from faultbench.networks.tracing.trace import trace
 from faultbench.output import report
 from faultbench.output.export.csv_text import csv_text
+from faultbench.output.export.table_files import LABEL_COLUMNS, write_parquet, write_tables
 from faultbench.output.plots import attribution as plot
 from faultbench.output.plots.style import save, styled
 from faultbench.output.report import write_report
 from faultbench.output.report.harm_charts import harm_charts, worst_flips
-from faultbench.results.analysis.flip_harm import COLUMNS, CountedCell, counted, counted_rows, harms
-from faultbench.results.analysis.harm_map import _chosen, harm_maps, row_text
-from faultbench.results.analysis.results import TEXTS, read_results, write_parquet, write_tables
-from faultbench.results.flip_counts import FAILING_DROP, WHOLE, FlipCounts, fails, load
-from faultbench.results.flip_counts import save as save_counts
-from faultbench.results.journal.journal import line
+from faultbench.results.analysis.flip_harm import COLUMNS, count_flips, harms
+from faultbench.results.analysis.flip_rows import CountedCell, counted_rows
+from faultbench.results.analysis.harm_map import _with_rows, harm_maps, row_text
+from faultbench.results.analysis.results import read_results
+from faultbench.results.flip_counts import FAILING_DROP, WHOLE_MEMORY, FlipCounts, has_failed, load_counts, save_counts
+from faultbench.results.journal.lines import line
 from faultbench.results.journal.records import Golden, Trial
 from faultbench.results.merge import merge
-from faultbench.runner.campaign_runner import run
+from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.serial import Serial
-from faultbench.runner.flip_counting import Memory, count
-from faultbench.runner.run_options import Terms
-from faultbench.runner.tasks.chunks import Shard
-from faultbench.schemes.scheme import store
+from faultbench.runner.flip_counting import BitKinds, count_flips_of
+from faultbench.runner.run_options import RunOptions
+from faultbench.runner.tasks.shards import Shard
 from faultbench.system.progress.reporter import Silent
-from faultbench.trials.evaluation import fault_space
-from results import a_golden
+from tests.builders.programs import program
+from tests.builders.results import a_golden
+
+pytestmark = pytest.mark.slow
 
 CAMPAIGN = """
 name: small
 seed: 7
 datasets: [digits]
 models: [digits_cnn]
+training: {epochs: 8}
 schemes: [relu, clip_act]
 bers: [1e-6, 1e-5]
 trials: 40
 """
 
 
-def go(root: Path, *overrides: str, terms: Terms | None = None, reporter: Silent | None = None) -> Path:
+def go(root: Path, *overrides: str, options: RunOptions | None = None, reporter: Silent | None = None) -> Path:
     path = root / "small.yaml"
     path.write_text(CAMPAIGN)
-    return run(load_campaign(path, overrides), root, engine=Serial(1), reporter=reporter or Silent(), terms=terms)
+    return run_campaign(
+        load_campaign(path, overrides), root, engine=Serial(1), reporter=reporter or Silent(), options=options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +106,7 @@ def made() -> Network:
     with torch.no_grad():
         network.graph.get_submodule("first").weight[0, 0] = 1.0  # 0x00010000 as Q15.16
         network.graph.get_submodule("first").weight[0, 1] = -1.0  # 0xffff0000
-    store(network, FixedPoint(15, 16))
+    store_parameters(network, FixedPoint(15, 16))
     return network
 
 
@@ -121,14 +127,14 @@ def test_a_flip_is_counted_by_layer_kind_bit_and_what_the_bit_held():
     space = fault_space(network, FixedPoint(15, 16), ["weights", "biases"])
     maps = [FaultMap(np.array([16, 30])), FaultMap(np.array([30, 32 + 30]))]
     trials = [a_trial(0, maps[0], 90), a_trial(1, maps[1], 20)]
-    counts = count(Memory(network, space), lambda trial: maps[trial.trial], trials, golden=golden(90))
+    counts = count_flips_of(BitKinds(network, space), lambda trial: maps[trial.trial], trials, golden=golden(90))
     assert named(counts) == {
         ("first", "weights", 16, 1): (1, 1, 0, 900_000),
         ("first", "weights", 30, 0): (2, 2, 1, 1_100_000),
         ("first", "weights", 30, 1): (1, 1, 1, 200_000),
-        (*WHOLE, 16, 1): (1, 1, 0, 900_000),
-        (*WHOLE, 30, 0): (2, 2, 1, 1_100_000),
-        (*WHOLE, 30, 1): (1, 1, 1, 200_000),
+        (*WHOLE_MEMORY, 16, 1): (1, 1, 0, 900_000),
+        (*WHOLE_MEMORY, 30, 0): (2, 2, 1, 1_100_000),
+        (*WHOLE_MEMORY, 30, 1): (1, 1, 1, 200_000),
     }
     assert (counts.n_failed, counts.n_right, counts.trials) == (1, 1_100_000, {0, 1})
 
@@ -137,7 +143,9 @@ def test_several_flips_of_a_kind_in_a_trial_are_one_trial_that_holds_it():
     network = made()
     space = fault_space(network, FixedPoint(15, 16), ["weights", "biases"])
     fault_map = FaultMap(np.array([0, 32 + 0]))  # bit 0 of 1.0 and of -1.0: both 0
-    counts = count(Memory(network, space), lambda _: fault_map, [a_trial(0, fault_map, 10)], golden=golden(90))
+    counts = count_flips_of(
+        BitKinds(network, space), lambda _: fault_map, [a_trial(0, fault_map, 10)], golden=golden(90)
+    )
     assert named(counts)["first", "weights", 0, 0] == (2, 1, 1, 100_000)
 
 
@@ -147,17 +155,17 @@ def test_layout_in_memory_does_not_change_what_a_bit_held():
     spaces = []
     for layout in (torch.contiguous_format, torch.channels_last):
         network = trace(model.to(memory_format=layout), (3, 3, 3))
-        store(network, FixedPoint(15, 16))
+        store_parameters(network, FixedPoint(15, 16))
         space = fault_space(network, FixedPoint(15, 16), ["weights"])
-        spaces.append(Memory(network, space).keys(np.arange(space.n_bits)).tolist())
+        spaces.append(BitKinds(network, space).keys(np.arange(space.n_bits)).tolist())
     assert spaces[0] == spaces[1]
 
 
-@pytest.mark.parametrize(("n_correct", "has_failed"), [(93, True), (94, False), (98, False), (0, True)])
-def test_a_trial_fails_by_five_points_to_the_last_bit(n_correct: int, has_failed: bool):
+@pytest.mark.parametrize(("n_correct", "is_failure"), [(93, True), (94, False), (98, False), (0, True)])
+def test_a_trial_fails_by_five_points_to_the_last_bit(n_correct: int, is_failure: bool):
     assert FAILING_DROP == 0.05
     trial = Trial("c", 0, 1, 100, n_correct, 100, 0, 0, 0, "d")
-    assert fails(trial, golden(98)) == has_failed  # 0.98 - 0.93 is 0.04999… as floats go
+    assert has_failed(trial, golden(98)) == is_failure  # 0.98 - 0.93 is 0.04999… as floats go
 
 
 def test_the_table_counts_every_flip_of_every_trial_once(finished: Path):
@@ -165,7 +173,7 @@ def test_the_table_counts_every_flip_of_every_trial_once(finished: Path):
     rows = results.attribution
     assert tuple(rows.columns) == COLUMNS
     for whole in (True, False):
-        part = rows[(rows.layer == WHOLE[0]) == whole]
+        part = rows[(rows.layer == WHOLE_MEMORY[0]) == whole]
         found = part.groupby(["scheme", "ber"]).flips.sum()
         assert found.to_dict() == results.trials.groupby(["scheme", "ber"]).n_flips.sum().to_dict()
     assert (rows.trials_with + rows.trials_without == 40).all()
@@ -176,6 +184,29 @@ def test_the_table_counts_every_flip_of_every_trial_once(finished: Path):
         n_failed = int((golden[scheme, ber] - accuracies >= 0.05 - 1e-12).sum())
         assert ((part.failed_with + part.failed_without) == n_failed).all()
     assert ((rows.difference_ci_low <= rows.difference) | rows.difference.isna()).all()
+
+
+def test_accuracies_with_a_flip_and_without_it_are_means_over_those_trials():
+    # Four trials with the accuracies 0.9, 0.8, 0.2 and 0.95; 0 and 2 hold the first flip, all hold the second.
+    rows = [[0, 30, 0, 3, 2, 1, 1_100_000], [0, 31, 1, 4, 4, 1, 2_850_000]]
+    counts = FlipCounts("c", frozenset(range(4)), 1, 2_850_000, (("first", "weights"), WHOLE_MEMORY), np.array(rows))
+    labels = dict.fromkeys(("dataset", "model", "scheme", "guard", "format", "fault"), "x")
+    some, every = counted_rows([CountedCell({**labels, "ber": 1e-6}, counts, 100)]).to_dict("records")
+    assert (some["accuracy_with"], some["accuracy_without"]) == (0.55, 0.875)
+    assert (some["trials_with"], some["failed_with"], some["trials_without"], some["failed_without"]) == (2, 1, 2, 0)
+    assert every["accuracy_with"] == 0.7125
+    assert np.isnan(every["accuracy_without"])
+
+
+def test_accuracies_with_a_flip_and_without_it_add_up_to_those_of_the_trials(finished: Path):
+    results = read_results(finished)
+    rows = results.attribution
+    for (scheme, ber), part in rows.groupby(["scheme", "ber"]):
+        trials = results.trials[(results.trials.scheme == scheme) & (results.trials.ber == ber)]
+        total = (part.accuracy_with * part.trials_with).add(
+            (part.accuracy_without * part.trials_without).where(part.trials_without > 0, 0)
+        )
+        assert np.allclose(total, trials.accuracy.sum(), atol=1e-6 * len(trials))
 
 
 def test_the_table_goes_into_parquet_with_the_others(finished: Path, tmp_path: Path):
@@ -227,21 +258,23 @@ def test_shards_and_their_merger_count_what_one_run_counts(finished: Path, root:
     for number in (1, 2):
         part = tmp_path / f"part{number}"
         shutil.copytree(root / "small", part / "small")
-        parts.append(go(part, terms=Terms(shard=Shard(number, 2))))
+        parts.append(go(part, options=RunOptions(shard=Shard(number, 2))))
     for order in (parts, parts[::-1]):
         merge(out := tmp_path / f"out{order is parts}", order)
         assert table(out) == table(finished)
 
 
 def some_counts(rows: list[list[int]]) -> FlipCounts:
-    return FlipCounts("c", frozenset({0, 1, 5}), 1, 7, (("first", "weights"), WHOLE), np.array(rows).reshape(-1, 7))
+    return FlipCounts(
+        "c", frozenset({0, 1, 5}), 1, 7, (("first", "weights"), WHOLE_MEMORY), np.array(rows).reshape(-1, 7)
+    )
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 3])
 def test_counts_come_back_from_their_file(tmp_path: Path, n_rows: int):
-    kept = some_counts([[0, bit, 1, 9, 2, 1, 10**12] for bit in range(n_rows)])
+    kept = some_counts([[0, bit, 1, 9, 2, 1, 7] for bit in range(n_rows)])
     save_counts(tmp_path, "s", [kept])
-    found = load(tmp_path, ["s"], {"c": {0: False, 1: True, 5: False}})["c"]
+    found = load_counts(tmp_path, ["s"], {"c": {0: False, 1: True, 5: False}})["c"]
     assert found.to_record() == kept.to_record()
     assert found.rows.dtype == np.int64
 
@@ -250,7 +283,7 @@ def test_counts_come_back_from_their_file(tmp_path: Path, n_rows: int):
 def test_rows_that_are_not_seven_whole_numbers_are_left_out(tmp_path: Path, rows: str):
     record = {**some_counts([]).to_record(), "rows": json.loads(rows)}
     (tmp_path / "s.jsonl").write_bytes(line(record))
-    assert load(tmp_path, ["s"], {"c": {0: False, 1: True, 5: False}}) == {}
+    assert load_counts(tmp_path, ["s"], {"c": {0: False, 1: True, 5: False}}) == {}
 
 
 class Interrupting(Silent):
@@ -271,7 +304,7 @@ def test_an_interruption_keeps_what_is_counted(finished: Path, root: Path):
     shutil.copytree(finished / "journal", root / "small" / "journal")
     with pytest.raises(KeyboardInterrupt):
         go(root, reporter=Interrupting())
-    assert len(counted(read_results(root / "small")).groupby(["scheme", "ber"])) == 1
+    assert len(count_flips(read_results(root / "small")).groupby(["scheme", "ber"])) == 1
     go(root)
     assert table(root / "small") == table(finished)
 
@@ -280,13 +313,13 @@ def known_truth(tmp_path: Path, *, n_trials: int = 400) -> pd.DataFrame:
     """Counts of made-up trials at two BERs, of which those fail that hold a flip 0→1 of bit 30 of `first`'s weights."""
     network, codec = made(), FixedPoint(15, 16)
     space = fault_space(network, codec, ["weights", "biases"])
-    memory = Memory(network, space)
+    memory = BitKinds(network, space)
     bad = memory.keys(np.arange(space.n_bits)).reshape(2, -1)[0] == memory.owners.index(("first", "weights")) * 64 + 60
     cells = []
     for ber in (1e-3, 1e-2):
         maps = [Bernoulli().draw(space, ber=ber, seed=3, trial=number) for number in range(n_trials)]
         trials = [a_trial(k, one, 0 if bad[one.addresses].any() else 95) for k, one in enumerate(maps)]
-        counts = count(memory, lambda trial, maps=maps: maps[trial.trial], trials, golden=golden(95))
+        counts = count_flips_of(memory, lambda trial, maps=maps: maps[trial.trial], trials, golden=golden(95))
         labels = dict.fromkeys(("dataset", "model", "scheme", "guard", "format", "fault"), "x")
         cells.append(CountedCell({**labels, "ber": ber}, counts, 100))
     return counted_rows(cells)
@@ -294,7 +327,7 @@ def known_truth(tmp_path: Path, *, n_trials: int = 400) -> pd.DataFrame:
 
 def test_the_one_kind_of_flip_that_does_harm_is_told_and_others_by_chance_alone(tmp_path: Path):
     found = harms(known_truth(tmp_path))
-    told = found[(found.harm_ci_low > 0) & (found.layer != WHOLE[0])].sort_values("harm_ci_low", ascending=False)
+    told = found[(found.harm_ci_low > 0) & (found.layer != WHOLE_MEMORY[0])].sort_values("harm_ci_low", ascending=False)
     first, *others = list(zip(told.layer, told.kind, told.bit, told.direction, told.harm, strict=True))
     assert first == ("first", "weights", 30, "0→1", 1.0)
     # One end of a 99 % interval misses once in 200 times: of some 200 kinds of flip 7 are told by chance with
@@ -334,9 +367,9 @@ def test_the_pooled_harm_is_that_of_mantel_and_haenszel():
 def test_few_trials_are_never_drawn_as_no_harm(finished: Path):
     for block in harm_maps(read_results(finished)):
         for one in block.maps:
-            quiet = one.told == 0
+            quiet = one.shown_harm == 0
             assert (one.n_with[quiet] >= 5).all()  # 5 of 5 pass: 99 % says 35 % or more, 50 % lies inside
-            assert np.isnan(one.told[one.n_with == 0]).all()
+            assert np.isnan(one.shown_harm[one.n_with == 0]).all()
 
 
 def test_the_plot_has_a_panel_a_scheme_with_the_highest_bit_on_the_left(finished: Path):
@@ -350,7 +383,7 @@ def test_the_plot_has_a_panel_a_scheme_with_the_highest_bit_on_the_left(finished
     assert panels[0].texts[0].get_position()[0] == 0.5
     assert [text.get_text() for text in panels[0].texts] == [*bits, *(row_text(row) for row in block.rows)]
     shown = panels[1].collections[0].get_array().reshape(-1, 32)
-    expected = 100 * block.maps[1].told[:, :, ::-1].reshape(-1, 32)
+    expected = 100 * block.maps[1].shown_harm[:, :, ::-1].reshape(-1, 32)
     assert np.array_equal(shown.filled(np.nan), expected, equal_nan=True)
     assert np.isfinite(expected).any()
 
@@ -358,7 +391,7 @@ def test_the_plot_has_a_panel_a_scheme_with_the_highest_bit_on_the_left(finished
 def test_where_no_trial_tells_there_is_no_map_and_the_report_says_so(finished: Path, monkeypatch: pytest.MonkeyPatch):
     block = harm_maps(results := read_results(finished))[0]
     blank = replace(
-        block, rows=(), n_left_out=4, maps=tuple(_chosen(one, np.array([], dtype=int)) for one in block.maps)
+        block, rows=(), n_left_out=4, maps=tuple(_with_rows(one, np.array([], dtype=int)) for one in block.maps)
     )
     monkeypatch.setattr(plot, "harm_maps", lambda _: [blank])
     assert plot.draw(results) is None
@@ -370,7 +403,7 @@ def test_where_no_trial_tells_there_is_no_map_and_the_report_says_so(finished: P
 @pytest.mark.filterwarnings("error")
 def test_a_map_of_a_single_row_has_room_for_all_that_stands_around_it(finished: Path, monkeypatch: pytest.MonkeyPatch):
     block = harm_maps(results := read_results(finished))[0]
-    alone = replace(block, rows=block.rows[-1:], maps=tuple(_chosen(one, np.array([-1])) for one in block.maps))
+    alone = replace(block, rows=block.rows[-1:], maps=tuple(_with_rows(one, np.array([-1])) for one in block.maps))
     monkeypatch.setattr(plot, "harm_maps", lambda _: [alone])
     with styled():
         figure = plot.draw(results)
@@ -383,7 +416,7 @@ def test_a_map_of_a_single_row_has_room_for_all_that_stands_around_it(finished: 
 def test_no_text_of_a_map_is_cut_off(finished: Path, monkeypatch: pytest.MonkeyPatch, n_rows: int | None):
     (block,) = harm_maps(results := read_results(finished))
     kept = np.arange(len(block.rows))[:n_rows]
-    maps = tuple(_chosen(one, kept) for one in block.maps)
+    maps = tuple(_with_rows(one, kept) for one in block.maps)
     monkeypatch.setattr(plot, "harm_maps", lambda _: [replace(block, rows=block.rows[:n_rows], maps=maps)])
     with styled():
         figure = plot.draw(results)
@@ -450,9 +483,9 @@ def test_the_table_is_the_same_in_however_many_parts_it_is_made(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_cores: int
 ):
     results = read_results(finished)
-    monkeypatch.setattr("faultbench.system.processes.os.cpu_count", lambda: n_cores)
+    monkeypatch.setattr("faultbench.system.processes._n_cores", lambda: n_cores)
     path = next(p for p in write_tables(results, tmp_path) if p.name == "attribution.csv")
-    assert path.read_text() == csv_text(results.attribution, TEXTS)
+    assert path.read_text() == csv_text(results.attribution, LABEL_COLUMNS)
 
 
 def test_reading_attributions_imports_no_torch(finished: Path):

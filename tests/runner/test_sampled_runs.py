@@ -5,35 +5,39 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from campaign_texts import problems, small
-from runs import begun, finished
-from test_campaign_runner import Counting, campaign, tables
 
 from faultbench.campaign.stopping_rule import N_PILOT
 from faultbench.results.analysis.results import read_results
 from faultbench.results.folder import read_folder
-from faultbench.results.journal.journal import read_journal
+from faultbench.results.journal.contents import read_journal
 from faultbench.results.journal.records import Trial
-from faultbench.runner.campaign_runner import run
+from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.engine import Engine
 from faultbench.runner.engines.local import Local
 from faultbench.runner.engines.serial import Serial
-from faultbench.runner.replay.replayed_trial import recorded_campaign, run_again
-from faultbench.runner.run_options import Terms
-from faultbench.runner.subjects.components import parts
+from faultbench.runner.replay.replayed_trial import recorded_campaign, replay_trial
+from faultbench.runner.run_options import RunOptions
+from faultbench.runner.subjects.components import build_components
 from faultbench.system.errors import FaultbenchError
 from faultbench.system.progress.reporter import Silent
-from faultbench.trials.images_per_trial import PILOT_IMAGES, images_a_trial
+from faultbench.trials.images_per_trial import PILOT_IMAGES, choose_n_images
+from tests.builders.campaign_texts import problems, small
+from tests.builders.runs import begun, finished
+from tests.runner.test_campaign_runner import Counting, campaign, tables
+
+pytestmark = pytest.mark.slow
 
 SCHEMES = "schemes=[relu, clip_act]"
-AUTO = ("images=auto", "trials=60", "bers=[1e-6, 1e-4]", SCHEMES)
+AUTO = ("images=auto", "trials=60", "bers=[1e-5, 1e-4]", SCHEMES)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole test set in every trial, and artifacts for the other runs."""
     root = tmp_path_factory.mktemp("all")
-    return run(campaign(root, "trials=60", "bers=[1e-6, 1e-4]", SCHEMES), root, engine=Serial(1), reporter=Silent())
+    return run_campaign(
+        campaign(root, "trials=60", "bers=[1e-5, 1e-4]", SCHEMES), root, engine=Serial(1), reporter=Silent()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_interrupted_runs_go_on_as_if_nothing_had_been(trained: Path, automatic:
 
 
 def test_staging_changes_no_row(trained: Path, automatic: Path, tmp_path: Path) -> None:
-    whole = finished(begun(trained, tmp_path, *AUTO), *AUTO, terms=Terms(memory_bytes=0))
+    whole = finished(begun(trained, tmp_path, *AUTO), *AUTO, options=RunOptions(memory_bytes=0))
     assert tables(whole) == tables(automatic)
 
 
@@ -76,8 +80,8 @@ def test_the_pilot_says_how_many_images_the_others_look_at(trained: Path, automa
         trials = by_cell(automatic)[cell.key]
         assert {trial.n_images for trial in trials[:N_PILOT]} == {PILOT_IMAGES}
         (n_images,) = {trial.n_images for trial in trials[N_PILOT:]}
-        cost = parts(cell.subject).trial_in_images
-        assert n_images == images_a_trial(trials[:N_PILOT], goldens[cell.subject.key], trial_in_images=cost)
+        cost = build_components(cell.subject).overhead_images
+        assert n_images == choose_n_images(trials[:N_PILOT], goldens[cell.subject.key], overhead_images=cost)
         chosen.add(n_images)
     assert len(chosen) > 1
 
@@ -113,7 +117,7 @@ def test_a_trial_over_every_image_counts_what_one_without_sampling_does(trained:
 
 def test_cells_until_they_are_narrow_look_at_few_images(trained: Path, tmp_path: Path) -> None:
     until = "trials={max: 400, min: 10, until: {accuracy_halfwidth: 0.1}}"
-    asked = ("images=auto", until, "bers=[1e-6, 1e-4]", SCHEMES)
+    asked = ("images=auto", until, "bers=[1e-5, 1e-4]", SCHEMES)
     cells = read_results(finished(begun(trained, tmp_path, *asked), *asked)).cells
     half_widths = (cells.accuracy_ci_high - cells.accuracy_ci_low) / 2
     assert ((half_widths <= 0.1) | (cells.trials == 400)).all()
@@ -161,6 +165,6 @@ def test_a_replayed_trial_looks_at_the_images_that_it_looked_at(automatic: Path,
     folder = read_folder(automatic)
     for entry in folder.manifest.cells:
         stored = folder.trials[entry.cell][number]
-        again = run_again(recorded_campaign(automatic), folder, entry, stored, reporter=Silent())
+        again = replay_trial(recorded_campaign(automatic), folder, entry, stored, reporter=Silent())
         assert again.differences == []
         assert len(again.rows) == stored.n_images

@@ -7,29 +7,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from campaign_texts import problems, small
-from runs import begun, finished
-from test_campaign_runner import Counting, campaign, tables
 
 from faultbench.campaign.stopping_rule import N_PILOT
+from faultbench.output.export.table_files import STRATIFIED, write_tables
 from faultbench.output.plots import catalogue
 from faultbench.output.plots.style import styled
 from faultbench.results.analysis.comparison import compare_schemes
 from faultbench.results.analysis.hazard_map import hazard_maps
-from faultbench.results.analysis.results import STRATIFIED, read_results, write_tables
+from faultbench.results.analysis.results import read_results
 from faultbench.results.folder import read_folder
-from faultbench.results.journal.journal import read_journal
+from faultbench.results.journal.contents import read_journal
 from faultbench.results.merge import merge
 from faultbench.results.stats import mean_interval
-from faultbench.runner.campaign_runner import run
+from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.local import Local
 from faultbench.runner.engines.serial import Serial
-from faultbench.runner.replay.replayed_trial import recorded_campaign, run_again
-from faultbench.runner.run_options import Terms
-from faultbench.runner.tasks.chunks import Shard
+from faultbench.runner.replay.replayed_trial import recorded_campaign, replay_trial
+from faultbench.runner.run_options import RunOptions
+from faultbench.runner.tasks.shards import Shard
 from faultbench.system.errors import FaultbenchError
 from faultbench.system.progress.reporter import Silent
 from faultbench.trials.images_per_trial import PILOT_IMAGES
+from tests.builders.campaign_texts import problems, small
+from tests.builders.runs import begun, finished
+from tests.runner.test_campaign_runner import Counting, campaign, tables
+
+pytestmark = pytest.mark.slow
 
 FEW = "images=100"
 GRID = ("bers=[2e-7, 1e-5]", "schemes=[relu, clip_act]", FEW)
@@ -40,7 +43,7 @@ STRATA = ("sampling=stratified", "trials=60", *GRID)
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Plain trials, and artifacts for the other runs."""
     root = tmp_path_factory.mktemp("plain")
-    return run(campaign(root, "trials=120", *GRID), root, engine=Serial(1), reporter=Silent())
+    return run_campaign(campaign(root, "trials=120", *GRID), root, engine=Serial(1), reporter=Silent())
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_shards_of_a_folder_are_one_run_and_so_is_a_merger(plain: Path, stratifi
     """The second shard draws by what the first one's pilot found."""
     root = begun(plain, tmp_path, *STRATA)
     for number in (1, 2):
-        folder = finished(root, *STRATA, terms=Terms(shard=Shard(number, 2)))
+        folder = finished(root, *STRATA, options=RunOptions(shard=Shard(number, 2)))
     pilots = [path.name for path in (folder / "journal").iterdir() if b'"hazards"' in path.read_bytes()]
     assert len(pilots) == 1
     merge(tmp_path / "merged", [folder])
@@ -144,9 +147,9 @@ def test_the_map_of_the_pilot_is_drawn_with_a_panel_a_scheme(plain: Path, strati
     assert figure is not None
     assert {axes.get_title() for axes in figure.axes} >= {"relu", "clip_act"}
     (relu,) = (one for one in hazard_maps(read_results(stratified))[0].maps if one.line.label == "relu")
-    top = relu.told[:, :, 30]
+    top = relu.shown_harm[:, :, 30]
     assert np.nanmax(top[:, 0]) > 0.5
-    assert np.nanmax(relu.told[:, :, 0]) == 0
+    assert np.nanmax(relu.shown_harm[:, :, 0]) == 0
 
 
 def test_a_plain_campaign_has_no_tables_of_strata(plain: Path, tmp_path: Path):
@@ -156,7 +159,9 @@ def test_a_plain_campaign_has_no_tables_of_strata(plain: Path, tmp_path: Path):
 def test_a_replayed_trial_has_the_flips_that_it_had(stratified: Path):
     folder = read_folder(stratified)
     for entry in folder.manifest.cells:
-        again = run_again(recorded_campaign(stratified), folder, entry, folder.trials[entry.cell][7], reporter=Silent())
+        again = replay_trial(
+            recorded_campaign(stratified), folder, entry, folder.trials[entry.cell][7], reporter=Silent()
+        )
         assert again.differences == []
 
 
@@ -227,4 +232,4 @@ def test_the_command_line_refuses_them_in_a_line(tmp_path: Path):
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert "sampling: stratified is for bernoulli" in done.stderr
+    assert "sampling: stratified needs bernoulli" in done.stderr

@@ -1,6 +1,7 @@
-"""What bounded activations do to every kind of input, NaN and infinities included."""
+"""Bounded activations give the stated output for every kind of input, NaN and infinities included."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,20 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from networks import same_bits
 from torch import Tensor, nn
 
 from faultbench.networks.network import Site
 from faultbench.plugins import registry
-from faultbench.schemes.bounded_activations import Bounded, ClipToZero, Saturate, Smooth, bounds_shape, reduce_bounds
+from faultbench.schemes.bounded_activations import (
+    BoundedActivation,
+    ClipToZero,
+    Saturate,
+    Smooth,
+    bounds_shape,
+    reduce_bounds,
+)
 from faultbench.schemes.fitting.bound_training import STEEPNESS
+from tests.builders.networks import same_bits
 
 SITE = Site(0, "relu", (2, 2, 3), ("conv",))
 INF, NAN = math.inf, math.nan
@@ -91,8 +99,9 @@ def test_every_cell_of_the_table(scheme: str, granularity: str, where: str) -> N
             assert value == {"x": given_x, "bound": bound}.get(expected, expected)
 
 
-def test_the_table_has_a_row_for_every_scheme_with_bounds() -> None:
-    assert set(TABLE) == set(registry.catalogue("scheme")) - {"relu"}
+def test_the_table_of_the_manual_names_the_schemes_of_this_table() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert set(TABLE) <= {name for name in registry.catalogue("scheme") if f"`{name}`" in manual}
 
 
 def test_options_choose_the_activation() -> None:
@@ -147,7 +156,7 @@ def test_saturation_at_an_infinite_bound_is_a_relu_at_infinity_too() -> None:
     assert row(Saturate(torch.tensor(INF)), [INF, -INF, NAN, 3e38]) == pytest.approx([INF, 0, 0, 3e38])
 
 
-def every_activation(bounds: Tensor) -> list[Bounded]:
+def every_activation(bounds: Tensor) -> list[BoundedActivation]:
     return [ClipToZero(bounds), Saturate(bounds), Smooth(bounds, steepness=STEEPNESS)]
 
 

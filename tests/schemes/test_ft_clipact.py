@@ -1,4 +1,4 @@
-"""FT-ClipAct's search: the interval search itself, and the area under accuracy that it climbs."""
+"""FT-ClipAct's interval search, and the area under the accuracy curve that it maximises."""
 
 import re
 from collections.abc import Callable
@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fittings import Noting, on_noise
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import state_of, unchanged
 
 from faultbench.memory.fault_space import FaultSpace
 from faultbench.memory.faults.bernoulli import Bernoulli
-from faultbench.memory.injection import injected
+from faultbench.memory.injection import inject_faults
 from faultbench.networks.network import Site
-from faultbench.networks.training import accuracy
+from faultbench.networks.stored.network_memory import fault_space
+from faultbench.networks.training import measure_accuracy
 from faultbench.schemes import ft_clipact
 from faultbench.schemes.bounded_activations import ClipToZero
-from faultbench.schemes.ft_clipact import FtClipAct, Resilience
+from faultbench.schemes.ft_clipact import FtClipAct, ThresholdResilience
 from faultbench.schemes.scheme import Fitting
-from faultbench.trials.evaluation import fault_space
+from tests.builders.fittings import Noting, on_noise
+from tests.builders.networks import state_of, unchanged
 
 RATES = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2)
 """High enough for a network of 500 words."""
@@ -33,7 +33,7 @@ PATIENT = FtClipAct(delta=0.0)
 
 @dataclass
 class Area:
-    """A function of the threshold that remembers where it was asked for."""
+    """A function of the threshold that keeps its arguments."""
 
     function: Callable[[float], float]
     asked: list[float] = field(default_factory=list)
@@ -48,7 +48,7 @@ def peak_at(best: float) -> Area:
 
 
 def scanned(function: Callable[[float], float], highest: float) -> float:
-    """The best of 100,001 thresholds, tried one by one."""
+    """Return the best of 100,001 thresholds, tried one by one."""
     thresholds = np.linspace(0, highest, 100_001)
     return float(thresholds[np.argmax([function(threshold) for threshold in thresholds])])
 
@@ -129,12 +129,14 @@ def test_the_search_stops_after_enough_rounds_once_no_step_exceeds_delta(
     assert len(area.asked) == 4 * n_rounds
 
 
-def resilience(fitting: Fitting, site: Site, *, n_maps: int = 3, rates: tuple[float, ...] = RATES) -> Resilience:
-    return Resilience(fitting, site, rates, n_maps)
+def resilience(
+    fitting: Fitting, site: Site, *, n_maps: int = 3, rates: tuple[float, ...] = RATES
+) -> ThresholdResilience:
+    return ThresholdResilience(fitting, site, rates, n_maps)
 
 
 def area_slowly(fitting: Fitting, site: Site, threshold: float, n_maps: int) -> float:
-    """Trial by trial on a fresh network, and the trapezoids written out."""
+    """Compute the area trial by trial on a fresh network, with the trapezoids written out."""
     network = fitting.network.copy()
     network.install(site, ClipToZero(torch.tensor(threshold)))
     space = fault_space(network, fitting.codec, ("weights", "biases"), owners=site.feeding)
@@ -142,8 +144,8 @@ def area_slowly(fitting: Fitting, site: Site, threshold: float, n_maps: int) -> 
     for rate in RATES:
         shares = []
         for trial in range(n_maps):
-            with injected(space, Bernoulli().draw(space, ber=rate, seed=fitting.seed, trial=trial)):
-                shares.append(accuracy(network, fitting.calibration, batch=fitting.batch))
+            with inject_faults(space, Bernoulli().draw(space, ber=rate, seed=fitting.seed, trial=trial)):
+                shares.append(measure_accuracy(network, fitting.calibration, batch=fitting.batch))
         means.append(sum(shares) / n_maps)
     return sum(100 * (left + right) / 2 * 0.2 for left, right in pairwise(means))
 
@@ -164,7 +166,7 @@ def test_the_area_of_a_constant_accuracy_is_0_8_times_it() -> None:
     for threshold in (0.0, 0.5, 1.0, 50.0):
         network = fitting.network.copy()
         network.install(site, ClipToZero(torch.tensor(threshold)))
-        share = accuracy(network, fitting.calibration, batch=fitting.batch)
+        share = measure_accuracy(network, fitting.calibration, batch=fitting.batch)
         constant = resilience(fitting, site, rates=(1e-12,) * 5)  # no flip at all
         assert constant(threshold) == pytest.approx(0.8 * 100 * share)
         assert constant.n_injections == 0
@@ -208,7 +210,7 @@ def test_searching_leaves_the_network_as_it_is() -> None:
 
 @dataclass
 class Spied:
-    """What a fitting did: the memory that it injected into, and every faulty run."""
+    """Record of a fitting: the memory that it injected into, and every faulty run."""
 
     spaces: list[list[str]] = field(default_factory=list)
     n_runs: int = 0
@@ -216,7 +218,7 @@ class Spied:
 
 @pytest.fixture
 def spied(monkeypatch: pytest.MonkeyPatch) -> Spied:
-    """Watches the real fault spaces and outcomes."""
+    """Record the real fault spaces and outcomes."""
     seen, real_space, real_outcome = Spied(), ft_clipact.fault_space, ft_clipact.Evaluation.outcome
 
     def watched_space(*arguments: Any, **options: Any) -> FaultSpace:
@@ -278,10 +280,10 @@ def test_with_search_scope_network_faults_hit_every_layer(spied: Spied) -> None:
 def test_a_threshold_of_0_hides_faults_only_of_layers_that_no_other_site_sees() -> None:
     fitting = on_noise()
     site = fitting.network.sites[0]
-    whole = Resilience(fitting, site, RATES, 3, whole_network=True)
+    whole = ThresholdResilience(fitting, site, RATES, 3, whole_network=True)
     whole(0.0)
     assert whole.n_injections > 0
-    alone = Resilience(fitting, site, RATES, 3)
+    alone = ThresholdResilience(fitting, site, RATES, 3)
     alone(0.0)
     assert alone.n_injections == 0
 

@@ -1,4 +1,4 @@
-"""ProAct's progressive training: which bounds move when, what is rejected, and the search over decays."""
+"""ProAct's progressive training: the order in which bounds change, rejected decays, and the search over decays."""
 
 import re
 from dataclasses import dataclass, replace
@@ -6,24 +6,26 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from fittings import Noting, on_digits, on_noise
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import same_bits
 from torch import Tensor
 from torch.nn import functional as F
 
 from faultbench.datasets import Splits
 from faultbench.networks.network import Network, Site
-from faultbench.networks.training import accuracy
+from faultbench.networks.training import measure_accuracy
 from faultbench.schemes import hyrelu_proact
 from faultbench.schemes.fitting.bound_training import Student
+from faultbench.schemes.fitting.line_search import try_decays
 from faultbench.schemes.fitting.profile import profiled_bounds
-from faultbench.schemes.hyrelu_proact import DECAYS, RECIPES, HyreluProact, Progressive, Recipe, strongest
-from faultbench.schemes.scheme import Fitting, granularities, protected
+from faultbench.schemes.hyrelu_proact import DECAYS, RECIPES, HyreluProact, ProactRecipe, ProgressiveTraining
+from faultbench.schemes.scheme import Fitting, granularities, protect_copy
 from faultbench.system.progress.reporter import Silent
+from tests.builders.fittings import Noting, on_digits, on_noise
+from tests.builders.networks import same_bits
 
-SHORT = Recipe(batch=20, n_epochs=(2, 2), learning_rate=(1e-2, 1e-2), bisect=True)
+FAST = RECIPES["fast"]
+SHORT = ProactRecipe(batch=20, n_epochs=(2, 2), learning_rate=(1e-2, 1e-2), bisect=True)
 LAST_FIRST = ["relu#2", "relu#1", "relu"]
 
 
@@ -51,17 +53,17 @@ class Shrinking:
 
 @pytest.fixture
 def shrinkings(monkeypatch: pytest.MonkeyPatch) -> list[Shrinking]:
-    """Watches the real `shrink`, site by site."""
-    seen, real = [], Progressive.shrink
+    """Record the calls of the real `shrink`, site by site."""
+    seen, real = [], ProgressiveTraining.shrink
 
-    def watched(progressive: Progressive, name: str, *, done: list[str], task: Any) -> None:
+    def watched(progressive: ProgressiveTraining, name: str, *, done: list[str], task: Any) -> None:
         student: Student = progressive._student
-        before = student.saved()
+        before = student.copy_bounds()
         real(progressive, name, done=done, task=task)
         changed = [n for n, bounds in student.bounds.items() if not same_bits(bounds, before[n])]
         seen.append(Shrinking(name, list(done), changed))
 
-    monkeypatch.setattr(Progressive, "shrink", watched)
+    monkeypatch.setattr(ProgressiveTraining, "shrink", watched)
     return seen
 
 
@@ -77,9 +79,9 @@ def test_cumulative_training_changes_those_already_done_too(shrinkings: list[Shr
     assert [s.changed for s in shrinkings] == [["relu#2"], ["relu#1", "relu#2"], ["relu", "relu#1", "relu#2"]]
 
 
-def progressive(fitting: Fitting, tolerance: float) -> tuple[Progressive, Student]:
+def progressive(fitting: Fitting, tolerance: float) -> tuple[ProgressiveTraining, Student]:
     student = Student(fitting.network, profiled(fitting))
-    return Progressive(fitting, student, tolerance, cumulative=False), student
+    return ProgressiveTraining(fitting, student, tolerance, cumulative=False), student
 
 
 @pytest.mark.parametrize("bisect", [True, False])
@@ -90,7 +92,7 @@ def test_decays_that_all_cost_too_much_are_rejected_and_the_bounds_restored(
     fitting = on_noise()
     # With a tolerance below 0 even an unchanged accuracy costs too much.
     search, student = progressive(fitting, tolerance=-1.0)
-    before = student.saved()
+    before = student.copy_bounds()
     with Silent().task("", 1) as task:
         search.shrink("relu#1", done=[], task=task)
     assert all(same_bits(bounds, before[name]) for name, bounds in student.bounds.items())
@@ -100,13 +102,13 @@ def test_decays_that_all_cost_too_much_are_rejected_and_the_bounds_restored(
 def test_a_decay_that_costs_too_much_gives_way_to_the_strongest_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, bisect=False, batch=4, n_epochs=(20, 20), learning_rate=(2e-2, 2e-2))
     tried: list[tuple[float, float]] = []
-    real = Progressive._train
+    real = ProgressiveTraining._train
 
-    def watched(search: Progressive, trained: Any, bounds: Tensor, decay: float, *, purpose: str) -> None:
+    def watched(search: ProgressiveTraining, trained: Any, bounds: Tensor, decay: float, *, purpose: str) -> None:
         real(search, trained, bounds, decay, purpose=purpose)
         tried.append((decay, search._accuracy()))
 
-    monkeypatch.setattr(Progressive, "_train", watched)
+    monkeypatch.setattr(ProgressiveTraining, "_train", watched)
     fitting = on_noise()
     search, student = progressive(fitting, tolerance=0.2)
     golden = search._golden_accuracy
@@ -117,21 +119,21 @@ def test_a_decay_that_costs_too_much_gives_way_to_the_strongest_that_does_not(mo
     assert len(tried) > 1
     assert all(cost > 0.2 for cost in costs[:-1])
     assert costs[-1] <= 0.2
-    assert accuracy(student.network, fitting.calibration, batch=fitting.batch) == tried[-1][1]
+    assert measure_accuracy(student.network, fitting.calibration, batch=fitting.batch) == tried[-1][1]
 
 
 def test_every_trial_starts_from_the_bounds_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     starts: list[Tensor] = []
-    real = Progressive._train
+    real = ProgressiveTraining._train
 
-    def watched(search: Progressive, trained: Any, bounds: Tensor, decay: float, *, purpose: str) -> None:
+    def watched(search: ProgressiveTraining, trained: Any, bounds: Tensor, decay: float, *, purpose: str) -> None:
         starts.append(bounds.detach().clone())
         real(search, trained, bounds, decay, purpose=purpose)
 
-    monkeypatch.setattr(Progressive, "_train", watched)
+    monkeypatch.setattr(ProgressiveTraining, "_train", watched)
     fitting = on_noise()
     search, student = progressive(fitting, tolerance=1.0)
-    before = student.saved()["relu#1"]
+    before = student.copy_bounds()["relu#1"]
     with Silent().task("", 1) as task:
         search.shrink("relu#1", done=[], task=task)
     assert len(starts) > 1
@@ -139,12 +141,13 @@ def test_every_trial_starts_from_the_bounds_before_it(monkeypatch: pytest.Monkey
     assert not same_bits(student.bounds["relu#1"], before)
 
 
+@pytest.mark.slow
 def test_the_accuracy_after_all_sites_is_within_the_tolerance(digits_cnn: Network, digits: Splits) -> None:
     fitting = on_digits(digits_cnn.copy(), digits, n_train=200)
     scheme = HyreluProact(tolerance=0.01)
-    start = protected(fitting.network, scheme, profiled(fitting))
-    found = protected(fitting.network, scheme, scheme.fit(fitting).bounds)
-    accuracies = [accuracy(network, fitting.calibration, batch=fitting.batch) for network in (start, found)]
+    start = protect_copy(fitting.network, scheme, profiled(fitting))
+    found = protect_copy(fitting.network, scheme, scheme.fit(fitting).bounds)
+    accuracies = [measure_accuracy(network, fitting.calibration, batch=fitting.batch) for network in (start, found)]
     assert abs(accuracies[0] - accuracies[1]) <= 0.01
 
 
@@ -153,7 +156,7 @@ def test_bounds_shrink_with_the_decay() -> None:
     fitting = on_noise()
     search, student = progressive(fitting, tolerance=1.0)
     trained = student.train_only(["relu"])
-    before, after = student.saved(), []
+    before, after = student.copy_bounds(), []
     for decay in (4.0, 4e-1, 4e-11):
         student.restore(before)
         search._train(trained, student.bounds["relu"], decay, purpose="same stream")
@@ -172,6 +175,15 @@ def test_few_bounds_and_many_are_trained_by_their_own_recipe() -> None:
     assert pytest.approx([4e-1, 4e-2, 4e-3, 4e-4, 4e-5, 4e-6, 4e-7, 4e-8, 4e-9, 4e-10, 4e-11]) == DECAYS
 
 
+def test_the_fast_recipe_takes_fewer_and_larger_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [FAST.of(torch.zeros(size)) for size in (1, 3, 4, 2048)] == [(6, 5e-2)] * 2 + [(12, 1e-2)] * 2
+    assert FAST.bisect
+    assert FAST.batch == 32
+    monkeypatch.setitem(hyrelu_proact.RECIPES, "fast", FAST)
+    # Bisection takes four steps at each site: two sites of one bound, and the last one of a bound per neuron.
+    assert HyreluProact(tolerance=1.0).fit(on_noise()).n_epochs == 4 * (6 + 6 + 12)
+
+
 @given(n_decays=st.integers(0, 40), limit=st.floats(0, 40), bisect=st.booleans())
 def test_the_last_affordable_decay_is_the_strongest_there_is(n_decays: int, limit: float, bisect: bool) -> None:
     decays = tuple(float(strength) for strength in range(n_decays, 0, -1))
@@ -181,7 +193,7 @@ def test_the_last_affordable_decay_is_the_strongest_there_is(n_decays: int, limi
         tried.append(decay)
         return decay <= limit
 
-    strongest(decays, affordable, bisect=bisect)
+    try_decays(decays, affordable, bisect=bisect)
     kept = [decay for decay in tried if decay <= limit]
     by_trying_all = [decay for decay in decays if decay <= limit]
     assert kept[-1:] == by_trying_all[:1]
@@ -196,7 +208,7 @@ def test_the_ladder_goes_down_and_bisection_halves(bisect: bool, expected: list[
         tried.append(decay)
         return decay <= 3
 
-    strongest((5, 4, 3, 2, 1), affordable, bisect=bisect)
+    try_decays((5, 4, 3, 2, 1), affordable, bisect=bisect)
     assert tried == expected
 
 
@@ -250,4 +262,4 @@ def test_progress_tells_the_site_the_ladder_step_its_epoch_and_the_accuracy() ->
     strict = Noting()
     with strict.task("", 1) as task:
         progressive(on_noise(), tolerance=-1.0)[0].shrink("relu", done=[], task=task)
-    assert sum(", too dear, accuracy " in note for note in strict.notes) == 3
+    assert sum(", rejected, accuracy " in note for note in strict.notes) == 3

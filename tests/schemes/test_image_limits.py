@@ -1,18 +1,18 @@
-"""Options that limit the images of a search or a training: the others are profiled, and their labels never read."""
+"""Options that limit the images of a search or a training: labels of the other images are never read."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from fittings import on_noise
-from networks import same_bits
 
 from faultbench.datasets import Images
 from faultbench.schemes.fitact import FitAct
 from faultbench.schemes.ft_clipact import FtClipAct
 from faultbench.schemes.hyrelu_proact import HyreluProact
 from faultbench.schemes.scheme import Fitting
+from tests.builders.fittings import on_noise
+from tests.builders.networks import same_bits
 
 N = 12
 FEW: dict[str, tuple[Any, str]] = {
@@ -24,7 +24,7 @@ ALL = {"ft_clipact": "search_images", "fitact": "train_images", "hyrelu_proact":
 
 
 def mislabelled(fitting: Fitting, part: str) -> Fitting:
-    """All labels of a part are others from the N-th image on."""
+    """Return a fitting whose labels of one part are wrong from the N-th image on."""
     images: Images = getattr(fitting, part)
     labels = images.labels.clone()
     labels[N:] = (labels[N:] + 1) % 3

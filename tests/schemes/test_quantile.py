@@ -1,21 +1,21 @@
-"""Quantile bounds: what torch's own quantile says of all activations at once."""
+"""Quantile bounds equal torch's own quantile of all activations at once."""
 
 import pytest
 import torch
-from fittings import on_noise
-from networks import SHAPE, Residual, some_images
 from torch import Tensor
 
 from faultbench.datasets import Images
-from faultbench.networks.network import trace
+from faultbench.networks.tracing.trace import trace
 from faultbench.schemes.bounded_activations import Granularity
 from faultbench.schemes.clip_act import ClipAct
 from faultbench.schemes.fitting.activation_recorder import profile_quantile
 from faultbench.schemes.ranger import Ranger
+from tests.builders.fittings import on_noise
+from tests.builders.networks import SHAPE, Residual, some_images
 
 
 def rows(outputs: Tensor, granularity: Granularity) -> Tensor:
-    """All activations, a row for each bound."""
+    """Return all activations with one row per bound."""
     if granularity == "layer":
         return outputs.flatten()[None]
     return outputs.transpose(0, 1).flatten(1) if granularity == "channel" else outputs.flatten(1).T

@@ -1,4 +1,4 @@
-"""Where networks run: what is chosen, what does not mix, and that a card is given everything it computes with."""
+"""Tests of devices: which one is chosen, which results cannot share a folder, and that a card gets all its tensors."""
 
 import json
 from collections.abc import Iterator
@@ -7,33 +7,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks import SHAPE, Residual
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from faultbench.campaign import Campaign, parse_campaign
 from faultbench.datasets import Images
-from faultbench.datasets.images import mirrored, shifted
+from faultbench.datasets.images import mirror_randomly, shift_randomly
 from faultbench.memory.fault_space import StoredTensor
 from faultbench.memory.formats.codec import Codec
 from faultbench.memory.formats.fixed_point import FixedPoint
 from faultbench.memory.formats.ieee754 import Float32, bfloat16, float16
-from faultbench.memory.injection import Patch, _add_patches, _Hit, written
-from faultbench.networks.network import trace
-from faultbench.results.journal.journal import read_journal
+from faultbench.memory.injection import Patch, _add_patches, _Hit, apply_patches
+from faultbench.networks.tracing.trace import trace
+from faultbench.results.journal.contents import read_journal
 from faultbench.results.journal.records import Golden
 from faultbench.results.manifest_file import read_manifest, recorded_device, save_manifest
-from faultbench.runner.campaign_runner import run
+from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.serial import Serial
-from faultbench.runner.run_options import Terms
-from faultbench.runner.subjects.components import parts
-from faultbench.runner.tasks.worker import Chunk, run_chunk
+from faultbench.runner.run_options import RunOptions
+from faultbench.runner.subjects.components import build_components
+from faultbench.runner.tasks.tasks import GoldenRunTask, TrialChunk
+from faultbench.runner.tasks.worker import run_chunk
 from faultbench.schemes.bounded_activations import ClipToZero, Saturate, Smooth
 from faultbench.schemes.fitting.activation_recorder import _Recorder, _TopRecorder
 from faultbench.system import devices
-from faultbench.system.devices import chosen, in_tf32, n_workers_on, placed
+from faultbench.system.devices import in_tf32, n_workers_on, resolve_device, to_device
 from faultbench.system.errors import EngineError, FaultbenchError
 from faultbench.system.progress.reporter import Silent
+from tests.builders.networks import SHAPE, Residual
+from tests.builders.results import Made
 
 WITHOUT_CARD = pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a CUDA card")
 WITH_CARD = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")]
@@ -49,7 +51,7 @@ training: {epochs: 1}
 """
 
 N_IMAGES_APART = 5
-"""Of 500: images whose class may hang on the last bits of a faulty network's logits."""
+"""Images of 500 whose class may depend on the last bits of a faulty network's logits."""
 
 
 def campaign(text: str = CAMPAIGN) -> Campaign:
@@ -57,11 +59,11 @@ def campaign(text: str = CAMPAIGN) -> Campaign:
 
 
 def ran(root: Path, device: str, text: str = CAMPAIGN) -> Path:
-    return run(campaign(text), root, engine=Serial(1), reporter=Silent(), terms=Terms(device=device))
+    return run_campaign(campaign(text), root, engine=Serial(1), reporter=Silent(), options=RunOptions(device=device))
 
 
 def from_a_card(folder: Path) -> None:
-    """Have a finished folder say that a card ran it."""
+    """Change the manifest of a finished folder to say that a card ran it."""
     manifest = read_manifest(folder)
     manifest["execution"]["device"] = "cuda"
     save_manifest(folder, manifest)
@@ -69,28 +71,30 @@ def from_a_card(folder: Path) -> None:
 
 @pytest.mark.parametrize(("wanted", "recorded"), [("cpu", None), ("cpu", "cpu"), ("auto", "cpu")])
 def test_the_processor_is_always_there(wanted: str, recorded: str | None) -> None:
-    assert chosen(wanted, recorded) == "cpu"
+    assert resolve_device(wanted, recorded) == "cpu"
 
 
 @pytest.mark.parametrize(("wanted", "recorded"), [("cpu", "cuda"), ("cuda", "cpu")])
 def test_results_of_two_devices_do_not_mix(wanted: str, recorded: str) -> None:
     with pytest.raises(FaultbenchError, match=f"^--device {wanted}: the results there are from {recorded}, .*--fresh"):
-        chosen(wanted, recorded)
+        resolve_device(wanted, recorded)
 
 
 @WITHOUT_CARD
 @pytest.mark.parametrize(("wanted", "recorded"), [("cuda", None), ("cuda", "cuda"), ("auto", "cuda")])
 def test_a_card_that_is_not_there_is_said(wanted: str, recorded: str | None) -> None:
     with pytest.raises(FaultbenchError, match=r"^--device cuda: torch finds no CUDA card here; .*give --device cpu"):
-        chosen(wanted, recorded)
+        resolve_device(wanted, recorded)
 
 
+@pytest.mark.slow
 @WITHOUT_CARD
 def test_auto_is_the_processor_where_there_is_no_card_and_the_manifest_says_so(tmp_path: Path) -> None:
     assert recorded_device(tmp_path / "small") is None
     assert recorded_device(ran(tmp_path, "auto")) == "cpu"
 
 
+@pytest.mark.slow
 @WITHOUT_CARD
 def test_nothing_is_written_or_put_aside_for_a_card_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FaultbenchError, match="no CUDA card"):
@@ -98,13 +102,14 @@ def test_nothing_is_written_or_put_aside_for_a_card_that_is_not_there(tmp_path: 
     assert not list(tmp_path.iterdir())
     folder = ran(tmp_path, "cpu")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    for terms, fresh in ((Terms(device="cuda"), True), (Terms(device="cuda"), False)):
+    for options, fresh in ((RunOptions(device="cuda"), True), (RunOptions(device="cuda"), False)):
         with pytest.raises(FaultbenchError, match="--device cuda: "):
-            run(campaign(), tmp_path, engine=Serial(1), reporter=Silent(), terms=terms, fresh=fresh)
+            run_campaign(campaign(), tmp_path, engine=Serial(1), reporter=Silent(), options=options, fresh=fresh)
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_results_from_a_card_are_not_gone_on_with_on_the_processor(tmp_path: Path) -> None:
     from_a_card(ran(tmp_path, "cpu"))
     with pytest.raises(FaultbenchError, match=r"^--device cpu: the results there are from cuda"):
@@ -112,28 +117,37 @@ def test_results_from_a_card_are_not_gone_on_with_on_the_processor(tmp_path: Pat
 
 
 def test_a_manifest_without_a_device_of_ours_names_none(tmp_path: Path) -> None:
-    for text in ("{}", '{"execution": 3}', '{"execution": {"device": ["x"]}}', '{"execution": {"device": "tpu"}}'):
-        (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
-        assert recorded_device(tmp_path) is None, text
+    folder = Made().write_manifest(tmp_path)
+    assert recorded_device(folder) is None
+    manifest = read_manifest(folder)
+    for execution in ({}, {"device": ["x"]}, {"device": "tpu"}):
+        save_manifest(folder, {**manifest, "execution": execution})
+        assert recorded_device(folder) is None, execution
+
+
+def test_what_is_no_manifest_is_refused_when_its_device_is_asked_for(tmp_path: Path) -> None:
+    folder = Made().write_manifest(tmp_path)
+    for manifest in ({}, {**read_manifest(folder), "execution": 3}):
+        save_manifest(folder, manifest)
+        with pytest.raises(FaultbenchError, match=r"no faultbench manifest: (campaign|execution): "):
+            recorded_device(folder)
 
 
 @WITHOUT_CARD
 def test_a_worker_without_a_card_fails_and_quarantines_no_trial() -> None:
     golden = Golden(subject="x", n_images=1, n_correct=1, n_bits=1, top1_digest="00")
     subject, artifacts = campaign().subjects[0], Path("nowhere")
-    chunk = Chunk(
-        subject=subject, artifacts=artifacts, memory_bytes=0, bers=(1e-5,), device="cuda", golden=golden, jobs=()
-    )
-    with pytest.raises(EngineError, match=r"a worker on .* cannot run the chunk: --device cuda"):
-        run_chunk(chunk)
+    task = GoldenRunTask(subject=subject, artifacts=artifacts, memory_bytes=0, bers=(1e-5,), device="cuda")
+    with pytest.raises(EngineError, match="cannot run the chunk: --device cuda"):
+        run_chunk(TrialChunk(golden_task=task, golden=golden, jobs=()))
 
 
-# FakeTensorMode runs torch's own rules for shapes and devices, and refuses an operation on two of them; no card needed.
+# FakeTensorMode applies torch's rules for shapes and devices without a card, and refuses operations on two devices.
 
 
 @pytest.fixture
 def _replacing_parameters() -> Iterator[None]:
-    """Module.to puts new parameters in place of the old ones: it cannot change a fake tensor in place."""
+    """Make Module.to replace parameters inside the block, because it cannot change a fake tensor in place."""
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     yield
     torch.__future__.set_overwrite_module_params_on_conversion(False)
@@ -163,11 +177,11 @@ def test_filters_lie_as_the_device_computes_fast(tf32: bool, is_last: bool) -> N
         return filters
 
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
-    assert not lies_last(placed(module, "cpu", tf32=tf32))  # as it was
+    assert not lies_last(to_device(module, "cpu", tf32=tf32))  # the CPU keeps the layout
     module.to(memory_format=torch.channels_last)
-    assert lies_last(placed(module, "cpu", tf32=tf32))
+    assert lies_last(to_device(module, "cpu", tf32=tf32))
     with FakeTensorMode(allow_non_fake_inputs=True):
-        assert lies_last(placed(module, "cuda", tf32=tf32)) == is_last
+        assert lies_last(to_device(module, "cuda", tf32=tf32)) == is_last
 
 
 def test_tf32_is_for_the_block_alone() -> None:
@@ -183,11 +197,11 @@ def test_tf32_is_for_the_block_alone() -> None:
 )
 def test_a_card_is_given_as_many_images_as_keep_it_busy(model: str, images: int) -> None:
     text = CAMPAIGN.replace("[digits]", "[cifar10]").replace("digits_cnn", model)
-    built = parts(campaign(text).subjects[0])
-    assert built.batch(built.untrained, "cuda") == images
-    assert built.batch(built.untrained) == (256 if model == "alexnet" else 64)
-    fixed = parts(campaign(text + "batch: 50\n").subjects[0])
-    assert fixed.batch(fixed.untrained, "cuda") == fixed.batch(fixed.untrained) == 50
+    built = build_components(campaign(text).subjects[0])
+    assert built.batch(built.untrained_network, "cuda") == images
+    assert built.batch(built.untrained_network) == (256 if model == "alexnet" else 64)
+    fixed = build_components(campaign(text + "batch: 50\n").subjects[0])
+    assert fixed.batch(fixed.untrained_network, "cuda") == fixed.batch(fixed.untrained_network) == 50
 
 
 @pytest.mark.parametrize("n_cores", [1, 2, 16])
@@ -215,7 +229,7 @@ def test_flips_are_made_where_the_words_are(codec: Codec) -> None:
         found: list[dict[int, Patch]] = [{}, {}]
         stored = [StoredTensor("w", tensor, codec) for tensor in tensors]
         _add_patches(stored, [_Hit(number, owners, words, masks) for number in range(2)], found)
-        with written(patch for of_map in found for patch in of_map.values()):
+        with apply_patches(patch for of_map in found for patch in of_map.values()):
             assert [len(of_map) for of_map in found] == [2, 2]
 
 
@@ -223,8 +237,8 @@ def test_images_are_varied_where_they_are() -> None:
     generator = torch.Generator()
     with FakeTensorMode(allow_non_fake_inputs=True):
         images = Images(torch.empty(6, 3, 8, 8, dtype=torch.uint8, device="cuda"), torch.empty(6, dtype=torch.int64))
-        pixels = images.chosen(torch.tensor([1, 3])).pixels
-        assert mirrored(shifted(pixels, generator, margin=2), generator).device.type == "cuda"
+        pixels = images.select(torch.tensor([1, 3])).pixels
+        assert mirror_randomly(shift_randomly(pixels, generator, margin=2), generator).device.type == "cuda"
 
 
 def test_grey_values_are_looked_up_where_dividing_differs() -> None:
@@ -236,7 +250,7 @@ def test_grey_values_are_looked_up_where_dividing_differs() -> None:
 
 
 class TestOnACard:
-    """The same campaign on the processor and on a card."""
+    """Comparison of one campaign on the CPU and on a card."""
 
     pytestmark = WITH_CARD
 
@@ -259,11 +273,11 @@ class TestOnACard:
             assert abs(trial.n_correct - on_cuda[name].n_correct) <= N_IMAGES_APART
 
     def test_staging_changes_no_row(self, folders: dict[str, Path], tmp_path: Path) -> None:
-        terms = Terms(device="cuda", memory_bytes=0)
+        options = RunOptions(device="cuda", memory_bytes=0)
         (tmp_path / "small").mkdir()
         (tmp_path / "small" / "artifacts").symlink_to(folders["cpu"] / "artifacts")
         (tmp_path / "small" / "manifest.json").write_bytes((folders["cuda"] / "manifest.json").read_bytes())
-        whole = run(campaign(), tmp_path, engine=Serial(1), reporter=Silent(), terms=terms)
+        whole = run_campaign(campaign(), tmp_path, engine=Serial(1), reporter=Silent(), options=options)
         assert read_journal(whole / "journal").trials == read_journal(folders["cuda"] / "journal").trials
 
     @pytest.mark.parametrize("images", ["200", "auto", "{per_trial: 8}"])

@@ -1,4 +1,4 @@
-"""Named random streams: their name decides them, nothing else does."""
+"""Tests of named random streams: only its name determines a stream."""
 
 import numpy as np
 from hypothesis import given
@@ -31,12 +31,12 @@ def test_a_seed_has_128_bits(names: list[str | int]) -> None:
 
 def test_seeds_use_all_of_their_bits() -> None:
     ones = sum(np.array([seed_of(number) >> bit & 1 for bit in range(128)]) for number in range(400))
-    assert ones.min() > 140  # of a mean of 200, standard deviation 10
+    assert ones.min() > 140  # the mean is 200, the standard deviation 10
     assert ones.max() < 260
 
 
 def test_the_streams_are_those_that_recorded_results_were_made_with() -> None:
-    # If this fails, every result changes: trials recorded before can no longer be replayed.
+    # If this fails, every result changes, and recorded trials cannot be replayed.
     assert seed_of(2024, "profile") == 335359613993670946573465245671076221913
     assert generator("bernoulli/7/0/conv1.weight").integers(1000, size=5).tolist() == [411, 360, 64, 42, 881]
 
@@ -44,7 +44,7 @@ def test_the_streams_are_those_that_recorded_results_were_made_with() -> None:
 def test_a_stream_does_not_depend_on_what_was_drawn_before() -> None:
     expected = generator("a/1").random(4).tolist()
     generator("a/2").random(100)
-    np.random.seed(3)  # noqa: NPY002 - the global stream, of which nothing may depend
+    np.random.seed(3)  # noqa: NPY002 - no stream may depend on the global one
     assert generator("a/1").random(4).tolist() == expected
 
 

@@ -1,4 +1,4 @@
-"""Torch's named streams: their name decides them, and the seeds recorded results were made with stay."""
+"""Tests of torch's named streams: the parts determine a stream, and the seeds of recorded results do not change."""
 
 import torch
 
@@ -13,5 +13,5 @@ def test_the_same_parts_give_the_same_stream_and_others_another() -> None:
 
 
 def test_the_streams_are_those_that_recorded_results_were_made_with() -> None:
-    # If this fails, trained weights and fitted bounds change: earlier results can no longer be made again.
+    # If this fails, trained weights and fitted bounds change, and earlier results cannot be reproduced.
     assert torch_generator(2024, "profile").initial_seed() == 8487381853615772633

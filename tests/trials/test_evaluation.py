@@ -1,11 +1,10 @@
-"""A golden run and trials against it: what is counted, what is left behind, and what memory is."""
+"""Golden runs and trials against them: counts of outcomes, and the network is left as it was."""
 
 from collections.abc import Iterable
 
 import numpy as np
 import pytest
 import torch
-from networks import SHAPE, Residual, some_images, state_of, unchanged
 from torch import Tensor, nn
 
 from faultbench.datasets import Images, Splits
@@ -14,13 +13,16 @@ from faultbench.memory.fault_space import FaultSpace, StoredTensor
 from faultbench.memory.faults.bernoulli import Bernoulli
 from faultbench.memory.formats.fixed_point import FixedPoint
 from faultbench.memory.formats.ieee754 import Float32
-from faultbench.memory.injection import injected
-from faultbench.networks.network import Network, trace
-from faultbench.networks.tracing.symbolic_trace import symbolic
+from faultbench.memory.injection import inject_faults
+from faultbench.networks.network import Network
+from faultbench.networks.stored.network_memory import fault_space
+from faultbench.networks.tracing.fx_tracer import symbolic
+from faultbench.networks.tracing.trace import trace
 from faultbench.schemes.bounded_activations import ClipToZero
 from faultbench.system.errors import FaultbenchError
-from faultbench.trials.evaluation import Evaluation, Outcome, fault_space
+from faultbench.trials.evaluation import Evaluation, Outcome
 from faultbench.trials.staging.golden_run import WHOLE_RUNS, GoldenRun
+from tests.builders.networks import SHAPE, Residual, some_images, state_of, unchanged
 
 Q15_16 = FixedPoint(15, 16)
 EVERYTHING = ("weights", "biases", "bounds")
@@ -28,7 +30,7 @@ SIGN, TOP_OF_EXPONENT, LEAST = 31, 30, 0
 
 
 class Rows(nn.Linear):
-    """A layer that looks up rows of its weight by the number that stands in an image's only pixel."""
+    """A layer that returns the row of its weight whose number is an image's only pixel."""
 
     n_rows_run = 0
 
@@ -38,7 +40,7 @@ class Rows(nn.Linear):
 
 
 class Table:
-    """A network whose logits stand in memory, a row an image: a flip there is a known outcome.
+    """A network whose memory holds its logits, one row per image: a flip there has a known outcome.
 
     In float32, flipping the top bit of the exponent makes 1.0 infinite and 1.5 NaN; the sign makes 1.0 −1.0.
     """
@@ -46,7 +48,7 @@ class Table:
     def __init__(self, rows: list[list[float]], labels: list[int]) -> None:
         self.rows = Rows(len(rows[0]), len(rows), bias=False)
         self.rows.weight.data = torch.tensor(rows)
-        self.network = Network(symbolic(nn.Sequential(self.rows)), ())
+        self.network = Network(symbolic(nn.Sequential(self.rows), SHAPE), ())
         self.space = FaultSpace([StoredTensor("logits", self.rows.weight.data, Float32())])
         self.images = Images(torch.arange(float(len(rows))).view(-1, 1, 1, 1), torch.tensor(labels))
 
@@ -99,6 +101,23 @@ def test_without_flips_the_outcome_is_the_golden_one_and_nothing_is_run() -> Non
     assert table.rows.n_rows_run == 2
     assert evaluation.outcome(table.flips([])) == evaluation.golden == Outcome(1, 2, 0, 0, 0, 0, 1)
     assert table.rows.n_rows_run == 2
+
+
+def test_some_images_without_flips_end_as_in_the_golden_run_and_nothing_is_run() -> None:
+    table = Table([RIGHT] * 4, [0, 1, 0, 2])
+    evaluation, nothing = table.evaluation(), table.flips([])
+    assert evaluation.outcome(nothing, np.array([0, 1, 3])) == Outcome(1, 3, 0, 0, 0, 0, 1)
+    # Only the third trial has a flip. Its two images run with it, and once without it, as two never ran together.
+    maps = [nothing, nothing, table.flips([(2, 0, SIGN)]), nothing]
+    chosen = [np.array(rows) for rows in ([0, 1], [0, 2, 3], [2, 3], [1, 3])]
+    n_rows_run = table.rows.n_rows_run
+    assert evaluation.outcomes(maps, chosen) == [
+        Outcome(1, 2, 0, 0, 0, 0, 1),
+        Outcome(2, 3, 0, 0, 0, 0, 2),
+        Outcome(0, 1, 1, 1, 0, 0, 1),
+        Outcome(0, 2, 0, 0, 0, 0, 0),
+    ]
+    assert table.rows.n_rows_run == n_rows_run + 2 * 2
 
 
 def test_a_flip_is_undone_before_the_next_trial() -> None:
@@ -198,12 +217,12 @@ def test_memory_is_the_networks_live_tensors() -> None:
     assert all(item.tensor is parameter.tensor for item, parameter in zip(space.stored, live, strict=True))
 
 
-def test_a_flipped_bound_is_felt() -> None:
+def test_a_flipped_bound_changes_logits() -> None:
     network, pixels = a_network(), some_images()
     space = fault_space(network, Q15_16, ["bounds"])
     run = GoldenRun(network, space, Images(pixels, torch.zeros(len(pixels))), len(pixels), WHOLE_RUNS)
     # The bounds of the first site's channels turn negative, and nothing passes it any more.
     fault_map = FaultMap(np.arange(4) * 32 + SIGN)
-    with injected(space, fault_map):
-        faulted = run.faulted(fault_map, run.parts())
+    with inject_faults(space, fault_map):
+        faulted = run.faulted_logits(fault_map, run.batches())
     assert not torch.equal(run.logits[0], faulted[0])

@@ -1,12 +1,12 @@
-"""How many images pay follows from the two variances and from what a trial costs."""
+"""The best number of images per trial follows from two variances and the cost of a trial."""
 
 import numpy as np
 import pytest
 
 from faultbench.campaign.stopping_rule import N_PILOT
 from faultbench.results.journal.records import Trial
-from faultbench.trials.images_per_trial import FEWEST, MOST, images_a_trial, trial_in_images
-from results import a_golden, a_trial
+from faultbench.trials.images_per_trial import FEWEST, MOST, choose_n_images, trial_overhead_images
+from tests.builders.results import a_golden, a_trial
 
 GOLDEN = a_golden(n_images=1000, n_correct=1000)
 
@@ -24,7 +24,7 @@ def trials(accuracies: np.ndarray, *, seed: int = 0, n_images: int = 16) -> list
 
 
 def chosen(accuracies: np.ndarray, cost: float, **options: int) -> int:
-    return images_a_trial(trials(accuracies, **options), GOLDEN, trial_in_images=cost)
+    return choose_n_images(trials(accuracies, **options), GOLDEN, overhead_images=cost)
 
 
 HALVES = np.repeat([0.9, 0.1], 200)
@@ -51,7 +51,7 @@ def test_a_pilot_of_too_few_trials_is_refused():
 
 
 def test_more_work_an_image_makes_a_trial_cheaper_in_images():
-    small = trial_in_images(n_steps=10, macs=10**6, n_weights=10**4)
-    large = trial_in_images(n_steps=10, macs=10**9, n_weights=10**4)
+    small = trial_overhead_images(n_steps=10, macs=10**6, n_weights=10**4)
+    large = trial_overhead_images(n_steps=10, macs=10**9, n_weights=10**4)
     assert small == pytest.approx(1000 * large)
-    assert trial_in_images(n_steps=10, macs=10**9, n_weights=10**8) > 10 * large
+    assert trial_overhead_images(n_steps=10, macs=10**9, n_weights=10**8) > 10 * large

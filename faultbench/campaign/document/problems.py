@@ -1,62 +1,77 @@
-"""What is wrong with a campaign: the place, the key and the words, gathered so that all are told at once."""
+"""Problems of a campaign: position, key and message of each, collected so that all are reported at once."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from faultbench.system.errors import FaultbenchError
+from faultbench.system.printable import shortened
 
-Where = tuple[str | int, ...]
-"""Keys and list indices from the root of a campaign to one value; () is the whole campaign."""
+KeyPath = tuple[str | int, ...]
+"""Keys and list indices from the root of a campaign to a value; () is the whole campaign."""
 
-LONGEST_QUOTE = 60
-"""Characters of a user's text that a message repeats."""
+MAX_QUOTE_LENGTH = 60
+"""Most characters of a user's text that a message repeats."""
+
+MAX_PROBLEMS_SHOWN = 40
+"""Most problems that an error prints a line for."""
+
+MAX_KEYS_SHOWN = 20
+"""Most keys and indices of a key path that a message prints."""
+
+MAX_SOURCE_LENGTH = 500
+"""Most characters of the path or the override that a message begins with."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a user finds a value: a line and a column from 1, or line 0 for a whole file or an override."""
+class SourcePosition:
+    """Position of a value in the user's input: line and column from 1, or line 0 for a whole file or an override."""
 
     source: str
     line: int = 0
     column: int = 0
 
     def __str__(self) -> str:
-        source = one_line(self.source)
+        source = shortened(self.source, MAX_SOURCE_LENGTH)
         return f"{source}:{self.line}:{self.column}" if self.line else source
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One line of an error report: `file:line:column: where: message`."""
+    """Line of an error report: `file:line:column: key: message`."""
 
-    place: Place
-    where: Where
+    position: SourcePosition
+    key_path: KeyPath
     message: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (str(self.place), spelled(self.where), self.message) if part)
+        parts = (str(self.position), key_path_text(self.key_path), shortened(self.message))
+        return ": ".join(part for part in parts if part)
 
 
 class CampaignError(FaultbenchError):
-    """All that is wrong with a campaign, in the order of the file, overrides last; str() has a line each."""
+    """All problems of a campaign in the order of the file, overrides last.
+
+    str() has a line for each of the first `MAX_PROBLEMS_SHOWN`, and one that counts the others.
+    """
 
     def __init__(self, *problems: Problem) -> None:
-        ordered = sorted(problems, key=lambda problem: _reading_order(problem.place))
+        ordered = sorted(problems, key=lambda problem: _reading_order(problem.position))
         super().__init__(*ordered)
         self.problems = tuple(ordered)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.problems))
+        shown, n_more = self.problems[:MAX_PROBLEMS_SHOWN], len(self.problems) - MAX_PROBLEMS_SHOWN
+        return "\n".join([*map(str, shown), *([f"… and {n_more:,} more"] if n_more > 0 else [])])
 
 
-def spelled(where: Where) -> str:
-    """A key as users write it: `models[1].when.dataset`; empty for the whole campaign."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{_bare(part)}" for part in where)
-    return "".join(parts).removeprefix(".")
+def key_path_text(key_path: KeyPath) -> str:
+    """Return a key path as users write it, such as `models[1].when.dataset`; empty for the whole campaign."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{_key_text(part)}" for part in key_path[:MAX_KEYS_SHOWN]]
+    return "".join([*parts, *(["…"] if len(key_path) > MAX_KEYS_SHOWN else [])]).removeprefix(".")
 
 
-def quoted(value: Any) -> str:
-    """A given value in one short line; text stands in quotes, so that '5' is not 5."""
+def quote(value: Any) -> str:
+    """Return a value in one short line. Text is in quotes, so that '5' differs from 5."""
     match value:
         case None:
             return "nothing"
@@ -67,21 +82,13 @@ def quoted(value: Any) -> str:
         case list():
             return "a list" if value else "an empty list"
         case _:
-            return _shortened(repr(value))
+            text = repr(value)
+            return text if len(text) <= MAX_QUOTE_LENGTH else f"{text[: MAX_QUOTE_LENGTH - 1]}…"
 
 
-def one_line(text: str) -> str:
-    """Text as it is when it prints on one line, else with its control characters escaped."""
-    return text if text.isprintable() else repr(text)[1:-1]
+def _reading_order(position: SourcePosition) -> tuple[bool, int, int]:
+    return position.line == 0, position.line, position.column
 
 
-def _reading_order(place: Place) -> tuple[bool, int, int]:
-    return place.line == 0, place.line, place.column
-
-
-def _bare(key: str) -> str:
-    return key if key.isidentifier() and len(key) <= LONGEST_QUOTE else quoted(key)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 1]}…"
+def _key_text(key: str) -> str:
+    return key if key.isidentifier() and len(key) <= MAX_QUOTE_LENGTH else quote(key)

@@ -1,11 +1,13 @@
-"""`faultbench export`: the tables of a results folder."""
+"""`faultbench export`: write or print the tables of a results folder."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
+from faultbench.cli.quoted_text import echo_quoted
 from faultbench.cli.reading import read
+from faultbench.cli.verb import Section, verb
 from faultbench.results.folder import find_results
 from faultbench.system.errors import FaultbenchError
 
@@ -13,7 +15,7 @@ PRINTED = ("latex", "markdown")
 """Formats that round numbers and go to stdout; the others write files with every digit."""
 
 
-@click.command("export")
+@verb("export", Section.LOOK)
 @click.argument("path", metavar="RESULTS", type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -21,45 +23,55 @@ PRINTED = ("latex", "markdown")
     type=click.Choice(["csv", "parquet", *PRINTED]),
     default="csv",
     show_default=True,
-    help="csv and parquet write tables/ of the results folder and print the paths, latex and markdown print tables.",
+    help="Write files into tables/ of the results folder (csv, parquet), or print tables (latex, markdown).",
 )
-@click.option("--digits", type=click.IntRange(0, 6), help="Decimals of per cents in latex and markdown; 1 by default.")
+@click.option(
+    "--digits",
+    metavar="N",
+    type=click.IntRange(0, 6),
+    help="Print per cents with N decimals in latex and markdown. [default: 1]",
+)
 @click.option(
     "--ci",
     type=click.Choice(["brackets", "plusminus", "none"]),
-    help="Intervals in latex and markdown: [low, high], the default; steps from the mean; or none.",
+    help="Print intervals in latex and markdown as [low, high], as steps from the mean, or not at all. "
+    "[default: brackets]",
 )
 @click.option(
-    "--best", type=click.Choice(["none", "bold"]), help="Mark the highest mean of a column in latex and markdown."
+    "--best", is_flag=True, default=None, help="Print the highest mean of each column bold in latex and markdown."
 )
 def command(path: Path, kind: str, **rounding: Any) -> None:
-    """Tables for papers. RESULTS is results/<campaign>, or a folder of such."""
-    given = {name: value for name, value in rounding.items() if value is not None}
-    if given and kind not in PRINTED:
+    """Export tables for papers and other programs.
+
+    RESULTS is results/<campaign>, or a folder of several such folders.
+    """
+    style = {name: value for name, value in rounding.items() if value is not None}
+    if style and kind not in PRINTED:
         raise FaultbenchError(
-            f"--{next(iter(given))} is for --format {' and '.join(PRINTED)}; {kind} holds every digit"
+            f"--{next(iter(style))} is for --format {' and '.join(PRINTED)}; {kind} holds every digit"
         )
     for folder in find_results(path):
         results = read(folder)
-        click.echo(_exported(results, kind, given))
+        for line in _exported(results, kind, style):
+            echo_quoted(line)
         for remark in results.remarks:
-            click.echo(remark, err=True)
+            echo_quoted(remark, err=True)
 
 
-def _exported(results: Any, kind: str, given: dict[str, Any]) -> str:
+def _exported(results: Any, kind: str, style: dict[str, Any]) -> list[str]:
+    """Return the lines of a printed table, or the paths of the files written."""
     if kind in PRINTED:
-        return _printed(results, kind, given)
+        return _printed(results, kind, style).split("\n")
 
-    from faultbench.results.analysis.results import write_parquet, write_tables
+    from faultbench.output.export.table_files import write_parquet, write_tables
 
     write = write_parquet if kind == "parquet" else write_tables
-    return "\n".join(map(str, write(results, results.folder / "tables")))
+    return [str(path) for path in write(results, results.folder / "tables")]
 
 
-def _printed(results: Any, kind: str, given: dict[str, Any]) -> str:
+def _printed(results: Any, kind: str, style: dict[str, Any]) -> str:
     from faultbench.output.export.accuracy_table import Style
     from faultbench.output.export.latex import latex
     from faultbench.output.export.markdown import markdown
 
-    style = Style(**{**given, "best": given.get("best") == "bold"})
-    return latex(results, style) if kind == "latex" else markdown(results, style)
+    return latex(results, Style(**style)) if kind == "latex" else markdown(results, Style(**style))

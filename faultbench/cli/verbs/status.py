@@ -1,4 +1,4 @@
-"""`faultbench status`: how many trials of each cell are done, missing and quarantined."""
+"""`faultbench status`: count the trials of each cell that are done, missing and quarantined."""
 
 import sys
 from collections.abc import Iterator
@@ -6,15 +6,19 @@ from pathlib import Path
 
 import click
 
-from faultbench.results.folder import LABELS, ResultsFolder, ber_text, find_results, read_folder, varying
+from faultbench.cli.quoted_text import echo_quoted
+from faultbench.cli.verb import Section, verb
+from faultbench.results.folder import LABELS, ResultsFolder, ber_text, find_results, read_folder, varying_labels
+from faultbench.system.printable import printable
 
 
-@click.command("status")
+@verb("status", Section.LOOK)
 @click.argument("path", metavar="RESULTS", type=click.Path(path_type=Path))
 def command(path: Path) -> None:
-    """Trials done, missing and quarantined, cell by cell. RESULTS is results/<campaign>, or a folder of such.
+    """Count the trials that are done, missing and quarantined.
 
-    A table on a terminal; elsewhere one line a cell, its fields separated by tabs.
+    There is a row per cell. RESULTS is results/<campaign>, or a folder of several such folders. A terminal gets a
+    table, a file or a pipe one line per cell with fields separated by tabs.
     """
     for place in find_results(path):
         folder = read_folder(place)
@@ -22,15 +26,15 @@ def command(path: Path) -> None:
         show(folder)
         done, missing, quarantined = (sum(counts) for counts in zip(*_counts(folder), strict=True))
         more = (f", {quarantined:,} quarantined" if quarantined else "") + _condition(folder) + _strata(folder)
-        click.echo(f"{folder.path}: {done:,} trials done, {missing:,} missing{more}", err=True)
+        echo_quoted(f"{folder.path}: {done:,} trials done, {missing:,} missing{more}", err=True)
         for name in folder.quarantined_names:
-            click.echo(f"quarantined: {name}", err=True)
+            echo_quoted(f"quarantined: {name}", err=True)
         for remark in folder.remarks:
-            click.echo(remark, err=True)
+            echo_quoted(remark, err=True)
 
 
 def _counts(folder: ResultsFolder) -> Iterator[tuple[int, int, int]]:
-    """Trials done, missing and quarantined of each cell of the manifest; a quarantined one is not missing."""
+    """Yield the trials done, missing and quarantined of each cell; a quarantined trial is not missing."""
     for entry in folder.manifest.cells:
         yield len(folder.trials[entry.cell]), folder.n_missing(entry.cell), len(folder.quarantined[entry.cell])
 
@@ -41,7 +45,7 @@ def _condition(folder: ResultsFolder) -> str:
 
 
 def _strata(folder: ResultsFolder) -> str:
-    """Of a campaign whose trials are drawn in strata, how many cells have any."""
+    """Say how many cells have strata, for a campaign with stratified sampling."""
     known = [entry for entry in folder.manifest.cells if entry.cell in folder.journal.strata]
     n_split = sum(folder.strata(entry) is not None for entry in known)
     return f"; {n_split} of {len(known)} cells in strata, in the others they do not pay" if known else ""
@@ -50,21 +54,21 @@ def _strata(folder: ResultsFolder) -> str:
 def _show_lines(folder: ResultsFolder) -> None:
     click.echo("\t".join(("campaign", *LABELS, "ber", "done", "missing", "quarantined")))
     for entry, counts in zip(folder.manifest.cells, _counts(folder), strict=True):
-        click.echo("\t".join((folder.manifest.campaign, *entry.labels, ber_text(entry.ber), *map(str, counts))))
+        fields = (folder.manifest.campaign, *entry.labels, ber_text(entry.ber), *map(str, counts))
+        click.echo("\t".join(map(printable, fields)))
 
 
 def _show_table(folder: ResultsFolder) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from faultbench.system.text_tables import Column, TextTable
 
-    shown = varying(folder.manifest.cells) or ["scheme"]
-    table = Table(
-        *shown, "BER", "done", "missing", "quarantined", title=Text(folder.manifest.campaign), title_justify="left"
-    )
-    for column in table.columns[len(shown) :]:
-        column.justify = "right"
-    for entry, (done, *others) in zip(folder.manifest.cells, _counts(folder), strict=True):
-        labels = [Text(getattr(entry, label)) for label in shown]
-        table.add_row(*labels, ber_text(entry.ber), f"{done:,}", *(f"{n:,}" if n else "" for n in others))
-    Console().print(table)
+    shown = varying_labels(folder.manifest.cells) or ["scheme"]
+    columns = [Column(label, is_text=True) for label in shown]
+    columns += [Column("BER"), Column("done"), Column("missing"), Column("quarantined", rank=1)]
+    rows = [
+        (
+            *(str(getattr(entry, label)) for label in shown), ber_text(entry.ber), f"{done:,}",
+            *(f"{count:,}" if count else "" for count in others),
+        )
+        for entry, (done, *others) in zip(folder.manifest.cells, _counts(folder), strict=True)
+    ]  # fmt: skip
+    TextTable(columns, rows, title=folder.manifest.campaign).show()

@@ -1,1 +1,1 @@
-"""Faults in memory: where they can be, which ones a trial has, and putting them in and taking them out."""
+"""Fault models, one per file: which bits of memory a trial flips."""

@@ -20,9 +20,9 @@ class Bernoulli(Targeted):
     """Every bit flips independently with probability BER."""
 
     def draw(self, space: FaultSpace, *, ber: float, seed: int, trial: int) -> FaultMap:
-        """The flips of a trial in space; ber is 0 to 0.5.
+        """Return the flips of a trial in a space; ber is 0 to 0.5.
 
-        A tensor's flips depend on (seed, its name, its bits, trial, ber) only; those at a lower ber are among
+        The flips of a tensor depend on (seed, its name, its bits, trial, ber) only; those at a lower ber are among
         those at a higher one.
         """
         if not 0 <= ber <= 0.5:
@@ -40,7 +40,7 @@ class Bernoulli(Targeted):
 
 
 def _hits(n_bits: int, time_left: float, first: float, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """The bits of [0, n_bits) that flip, in blocks: in no order, and some more than once.
+    """Yield the bits of [0, n_bits) that flip, in blocks; they are in no order, and some are repeated.
 
     Let every bit be hit by a Poisson process of rate 1 of its own. By time t = -log(1 - ber) it has been hit
     with probability 1 - exp(-t) = ber, whatever happened to the others: the bits hit by then are the flips,

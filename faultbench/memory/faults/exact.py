@@ -1,4 +1,4 @@
-"""The number of flips that the BER promises, spread over the whole memory."""
+"""Fault model with a fixed number of flips, round(bits·BER), over the whole memory."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Exact(Targeted):
     """
 
     def draw(self, space: FaultSpace, *, ber: float, seed: int, trial: int) -> FaultMap:
-        """The flips of a trial in space; halves round to even."""
+        """Return the flips of a trial in a space; halves round to even."""
         n_flips = round(space.n_target_bits * ber)
         chosen = distinct(n_flips, space.n_target_bits, generator(f"exact/{seed}/{trial}"))
         chosen.sort()
@@ -30,9 +30,9 @@ class Exact(Targeted):
 
 
 def distinct(n_chosen: int, n_bits: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """n_chosen different numbers of [0, n_bits), any set of them equally likely; a longer draw begins with a shorter.
+    """Return n_chosen different numbers of [0, n_bits), every set equally likely; longer draws begin with shorter ones.
 
-    They are the first different values of an endless even stream.
+    They are the first different values of an endless stream of even draws.
     """
     stream = np.empty(0, dtype=np.int64)
     first = stream
@@ -45,7 +45,7 @@ def distinct(n_chosen: int, n_bits: int, rng: np.random.Generator) -> NDArray[np
 
 
 def _addresses(space: FaultSpace, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Addresses of bits that are counted over the target bits of all tensors, ascending."""
+    """Return the addresses of bits that are counted over the target bits of all tensors, ascending."""
     starts = np.cumsum([0, *(item.n_target_bits for item in space.stored)])
     cuts = np.searchsorted(chosen, starts)
     parts = [

@@ -1,4 +1,4 @@
-"""Flips as the ProAct authors' toolbox draws them: a fixed number a tensor, with replacement."""
+"""Fault model of the ProAct authors' toolbox: a fixed number of flips per tensor, drawn with replacement."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Toolbox(Targeted):
     """
 
     def draw(self, space: FaultSpace, *, ber: float, seed: int, trial: int) -> FaultMap:
-        """The flips of a trial in space."""
+        """Return the flips of a trial in a space."""
         hits = [np.empty(0, dtype=np.int64)]
         for item, offset in zip(space.stored, space.offsets.tolist(), strict=False):
             # A product such as 1e6·1e-6 may come out just below the whole number that it is.

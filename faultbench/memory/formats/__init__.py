@@ -1,1 +1,1 @@
-"""How memory holds a value: number formats, one family a file."""
+"""Number formats, one family per file: how memory holds a value."""

@@ -13,7 +13,7 @@ from faultbench.system.errors import FaultbenchError
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Qm.n: the word of value v is v·2^n truncated toward zero; NaN is stored as 0.
+    """Fixed point Qm.n: the word of value v is v·2^n truncated toward zero; NaN is stored as 0.
 
     Values saturate at -2^m and 2^m - 2^-n. Flipping bit b moves a value by 2^(b-n), the sign bit by 2^m.
     """
@@ -23,11 +23,11 @@ class FixedPoint:
 
     @property
     def bits(self) -> int:
-        """One sign bit, the integer bits and the fraction bits."""
+        """Bits of a word: one sign bit, the integer bits and the fraction bits."""
         return 1 + self.integer + self.fraction
 
     def encode(self, values: Tensor) -> Tensor:
-        """Words of float32 or float64 values; ±Inf saturates."""
+        """Return the words of float32 or float64 values; ±Inf saturates."""
         limit = 2 ** (self.bits - 1)
         # float64 holds every scaled float32 and every word exactly; the cast to integers truncates toward zero.
         scaled = values.to(torch.float64) * 2.0**self.fraction
@@ -35,7 +35,7 @@ class FixedPoint:
         return words if self.bits == 32 else words & (2**self.bits - 1)
 
     def decode(self, words: Tensor) -> Tensor:
-        """Values of words as float64."""
+        """Return the values of words as float64."""
         unused = 32 - self.bits
         signed = (words << unused) >> unused if unused else words  # >> copies the sign bit
         return signed.to(torch.float64) * 2.0**-self.fraction

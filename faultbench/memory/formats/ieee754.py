@@ -20,17 +20,17 @@ class Float32:
     bits = 32
 
     def encode(self, values: Tensor) -> Tensor:
-        """The values' bits; float32 is not copied."""
+        """Return the bits of values; float32 is not copied."""
         return values.to(torch.float32).view(torch.int32)
 
     def decode(self, words: Tensor) -> Tensor:
-        """The float32 with these bits, not copied."""
+        """Return the float32 values with these bits, not copied."""
         return words.view(torch.float32)
 
 
 @dataclass(frozen=True)
 class Float16Bit:
-    """A 16-bit float that torch knows; rounds to nearest, ties to even, and overflows to Inf.
+    """16-bit float of torch; rounds to nearest, ties to even, and overflows to Inf.
 
     torch quietens NaNs, or makes all of them one, when it converts. Here a NaN keeps its sign and the top
     `fraction_bits` bits of its payload, and gets the quiet bit only where those are all 0.
@@ -42,7 +42,7 @@ class Float16Bit:
     bits = 16
 
     def encode(self, values: Tensor) -> Tensor:
-        """Words of float32 values; float64 is rounded to float32 first."""
+        """Return the words of float32 values; float64 is rounded to float32 first."""
         floats = values.to(torch.float32)
         rounded = floats.to(self.dtype).view(torch.int16).to(torch.int32) & 0xFFFF
         wide = floats.view(torch.int32)
@@ -51,7 +51,7 @@ class Float16Bit:
         return torch.where(floats.isnan(), ((wide >> 16) & _SIGN) | self._infinity | payload, rounded)
 
     def decode(self, words: Tensor) -> Tensor:
-        """Values of words as float32."""
+        """Return the values of words as float32."""
         floats = words.to(torch.int16).view(self.dtype).to(torch.float32)
         nan = ((words & _SIGN) << 16) | _FLOAT32_INFINITY | ((words & self._fraction) << self._dropped)
         return torch.where(floats.isnan(), nan, floats.view(torch.int32)).view(torch.float32)

@@ -1,1 +1,1 @@
-"""Networks, one file a family."""
+"""Architectures, one file per family."""

@@ -37,7 +37,11 @@ def _many_classes(n_in: int, n_classes: int) -> nn.Module:
         *_deep_convolutions(),
         nn.MaxPool2d(3, 2),
     ]
-    classifier = [
+    return _assembled(features, _wide_classifier(n_classes))
+
+
+def _wide_classifier(n_classes: int) -> list[nn.Module]:
+    return [
         nn.Dropout(0.5),
         nn.Linear(256, 4096),
         nn.ReLU(),
@@ -46,7 +50,6 @@ def _many_classes(n_in: int, n_classes: int) -> nn.Module:
         nn.ReLU(),
         nn.Linear(4096, n_classes),
     ]
-    return _assembled(features, classifier)
 
 
 def _deep_convolutions() -> list[nn.Module]:

@@ -35,10 +35,10 @@ class ResNet50(nn.Module):
         self.linear = nn.Linear(n_channels, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images [n, channels, 32, 32] to logits [n, classes]."""
+        """Return the logits [n, classes] of images [n, channels, 32, 32]."""
         x = self.bn1(self.conv1(x))
-        # A clamp equals a ReLU but is no activation site: the released code does not protect the stem either.
-        x = F.relu(x) if self.protect_stem else torch.clamp(x, min=0)
+        # This equals a ReLU but is no activation site: the released code does not protect the stem either.
+        x = F.relu(x) if self.protect_stem else torch.where(x < 0, 0.0, x)
         x = F.avg_pool2d(self.stages(x), 4)
         return self.linear(torch.flatten(x, 1))  # type: ignore[no-any-return]  # nn.Module calls are untyped
 
@@ -60,7 +60,7 @@ class Bottleneck(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Feature maps [n, n_in, h, w] to [n, 4·width, h/stride, w/stride]."""
+        """Return feature maps [n, 4·width, h/stride, w/stride] for feature maps [n, n_in, h, w]."""
         branch = F.relu(self.bn1(self.conv1(x)))
         branch = F.relu(self.bn2(self.conv2(branch)))
         return F.relu(self.bn3(self.conv3(branch)) + self.shortcut(x))

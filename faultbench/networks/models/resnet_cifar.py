@@ -48,7 +48,7 @@ class ResNet(nn.Module):
         self.linear = nn.Linear(64, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images [n, channels, 32, 32] to logits [n, classes]."""
+        """Return the logits [n, classes] of images [n, channels, 32, 32]."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean(dim=(2, 3)))  # type: ignore[no-any-return]  # nn.Module calls are untyped
@@ -67,7 +67,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(n_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Feature maps [n, n_in, h, w] to [n, n_out, h/stride, w/stride]."""
+        """Return feature maps [n, n_out, h/stride, w/stride] for feature maps [n, n_in, h, w]."""
         branch = F.relu(self.bn1(self.conv1(x)))
         branch = self.bn2(self.conv2(branch))
         return F.relu(branch + self._shortcut(x))

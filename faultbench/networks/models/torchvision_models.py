@@ -30,7 +30,7 @@ def torchvision_classifier(name: str, shape: tuple[int, int, int], n_classes: in
 
 
 def _arguments(name: str, shape: tuple[int, int, int]) -> dict[str, Any]:
-    """What a classifier needs for one output in training too, and for images of this shape."""
+    """Return the arguments with which a classifier has one output in training too, and takes images of this shape."""
     if name in ("googlenet", "inception_v3"):
         return {"aux_logits": False, "init_weights": False}
     if name.startswith("vgg"):

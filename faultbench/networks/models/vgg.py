@@ -47,7 +47,7 @@ def _features(n_in: int, *, batch_norm: bool) -> Iterator[nn.Module]:
 
 
 def _classifier(n_classes: int) -> nn.Module:
-    """One linear layer for few classes; three with dropout for many, as in the ProAct authors' released code."""
+    """Build one linear layer for few classes, and three with dropout for many, as in the ProAct authors' code."""
     if n_classes <= 10:
         return nn.Linear(512, n_classes)
     return nn.Sequential(

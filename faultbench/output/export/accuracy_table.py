@@ -1,4 +1,4 @@
-"""Accuracy against BER as papers tabulate it: schemes down, BERs across, every number rounded as it is printed."""
+"""Table of accuracy against BER, as papers have it: schemes down, BERs across, every number rounded as printed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,19 +7,19 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from faultbench.campaign.stopping_rule import Rule
-from faultbench.results.analysis.blocks import Block, images_text, shared_count
-from faultbench.results.analysis.cell_summary import interval_text
+from faultbench.campaign.stopping_rule import StoppingRule
+from faultbench.output.captions import trials_text
+from faultbench.results.analysis.blocks import Block
 
 Ci = Literal["brackets", "plusminus", "none"]
 
 UNKNOWN = "-"
-"""Printed where nothing is recorded."""
+"""Text of a value that is not recorded."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How numbers are printed: decimals of per cents, the form of intervals, whether a column's best is marked."""
+    """Style of printed numbers: decimals of per cents, form of intervals, whether the best of a column is marked."""
 
     digits: int = 1
     ci: Ci = "brackets"
@@ -27,10 +27,10 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A cell as printed, in per cent. Ends of the interval are rounded outwards, so that what is printed holds too.
+class TableEntry:
+    """Cell as printed, in per cent; interval ends are rounded outwards, so that the printed interval holds too.
 
-    below and above lead from the printed mean to the printed ends. Without trials all texts are `UNKNOWN`.
+    below and above are the steps from the printed mean to the printed ends. Without trials all texts are `UNKNOWN`.
     """
 
     n_trials: int
@@ -44,63 +44,62 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A protected network: its golden accuracy, and an entry a BER, None where the grid has no cell."""
+class TableRow:
+    """Row of a protected network: its golden accuracy, and an entry per BER, None where the grid has no cell."""
 
     label: str
     golden: str
-    entries: tuple[Entry | None, ...]
+    entries: tuple[TableEntry | None, ...]
 
 
 def columns(block: Block) -> list[float]:
-    """The BERs of the block, rising."""
+    """Return the BERs of the block, rising."""
     return sorted({ber for line in block.lines for ber in line.cells.ber})
 
 
-def rows(block: Block, style: Style) -> list[Row]:
-    """A row a line of the block, in its order; the best of each column marked if the style says so."""
+def rows(block: Block, style: Style) -> list[TableRow]:
+    """Return a row for each line of the block, in its order; the style says whether the best of a column is marked."""
     bers = columns(block)
-    found = [_row(line.label, line.cells, bers, style) for line in block.lines]
-    return marked(found, [True] * len(found)) if style.best and len(found) > 1 else found
+    unmarked = [_row(line.label, line.cells, bers, style) for line in block.lines]
+    return with_marks(unmarked, [True] * len(unmarked)) if style.best and len(unmarked) > 1 else unmarked
 
 
-def marked(found: Sequence[Row], competes: Sequence[bool]) -> list[Row]:
-    """The rows, with the highest printed mean of each column marked, ties included.
+def with_marks(unmarked: Sequence[TableRow], competes: Sequence[bool]) -> list[TableRow]:
+    """Return the rows with the highest printed mean of each column marked, ties included.
 
-    Only rows that compete are looked at, and none of their LIMITED cells.
+    Rows that do not compete and LIMITED cells are ignored.
     """
-    running = [row for row, may in zip(found, competes, strict=True) if may]
+    competing = [row for row, may_win in zip(unmarked, competes, strict=True) if may_win]
     highest = [
         max((float(entry.mean) for entry in column if entry and not entry.is_limited), default=math.nan)
-        for column in zip(*(row.entries for row in running), strict=True)
+        for column in zip(*(row.entries for row in competing), strict=True)
     ]
-    return [_with_best(row, highest) if may and highest else row for row, may in zip(found, competes, strict=True)]
+    pairs = zip(unmarked, competes, strict=True)
+    return [_with_best(row, highest) if may_win and highest else row for row, may_win in pairs]
 
 
-def caption(block: Block, style: Style, rule: Rule) -> str:
-    """What the numbers are and how many trials and images stand behind them."""
-    cells = pd.concat([line.cells for line in block.lines])
-    interval = "" if style.ci == "none" else f" and its {interval_text(rule)}"
-    counts = f"over {shared_count(cells.trials)} trials a cell, {images_text(cells)} images a trial"
-    return f"Mean accuracy in %{interval}, {counts}."
+def caption(block: Block, style: Style, rule: StoppingRule) -> str:
+    """Return what the numbers are, and how many trials and images stand behind them."""
+    interval = "" if style.ci == "none" else f" and its {rule.interval_text}"
+    return f"Mean accuracy in %{interval}, over {trials_text(pd.concat([line.cells for line in block.lines]))}."
 
 
 def percent(fraction: float, digits: int) -> str:
-    """A fraction in per cent; `UNKNOWN` for NaN."""
+    """Return a fraction in per cent; `UNKNOWN` for NaN."""
     return UNKNOWN if math.isnan(fraction) else f"{100 * fraction:.{digits}f}"
 
 
-def _row(label: str, cells: pd.DataFrame, bers: Sequence[float], style: Style) -> Row:
+def _row(label: str, cells: pd.DataFrame, bers: Sequence[float], style: Style) -> TableRow:
     entries = {cell["ber"]: _entry(cell, style.digits) for cell in cells.to_dict("records")}
     golden = percent(cells.golden_accuracy.iloc[0], style.digits)
-    return Row(label, golden, tuple(entries.get(ber) for ber in bers))
+    return TableRow(label, golden, tuple(entries.get(ber) for ber in bers))
 
 
-def _entry(cell: Mapping[Any, Any], digits: int) -> Entry:
+def _entry(cell: Mapping[Any, Any], digits: int) -> TableEntry:
     counts: tuple[int, bool] = (cell["trials"], cell["limited"])
     if not cell["trials"]:
-        return Entry(*counts)
-    # In whole units of the last digit, differences of printed numbers are exact.
+        return TableEntry(*counts)
+    # Whole units of the last digit make differences of printed numbers exact.
     units = 10 ** (digits + 2)
     mean = round(float(percent(cell["accuracy_mean"], digits)) * 10**digits)
     low, high = math.floor(units * cell["accuracy_ci_low"]), math.ceil(units * cell["accuracy_ci_high"])
@@ -108,10 +107,10 @@ def _entry(cell: Mapping[Any, Any], digits: int) -> Entry:
     def text(n_units: int) -> str:
         return f"{n_units / 10**digits:.{digits}f}"
 
-    return Entry(*counts, text(mean), text(low), text(high), text(mean - low), text(high - mean))
+    return TableEntry(*counts, text(mean), text(low), text(high), text(mean - low), text(high - mean))
 
 
-def _with_best(row: Row, highest: Sequence[float]) -> Row:
+def _with_best(row: TableRow, highest: Sequence[float]) -> TableRow:
     entries = (
         entry and replace(entry, is_best=not entry.is_limited and float(entry.mean) == best)
         for entry, best in zip(row.entries, highest, strict=True)

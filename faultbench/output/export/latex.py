@@ -1,40 +1,32 @@
-"""Results as LaTeX tables for papers: booktabs, and nothing else beyond a plain LaTeX."""
+"""LaTeX tables of results, for papers: they need booktabs and nothing else beyond plain LaTeX."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from faultbench.output.export.accuracy_table import UNKNOWN, Entry, Row, Style, columns, rows
-from faultbench.output.export.latex_escape import escaped
-from faultbench.results.analysis.blocks import (
-    UNTRIED,
-    Block,
-    blocks,
-    images_text,
-    overhead_text,
-    overheads,
-    protection,
-    ratio_texts,
-    shared_count,
-)
-from faultbench.results.analysis.cell_summary import interval_text
+from faultbench.output.captions import BEST_NOTE, UNTRIED, images_text, overhead_text, ratio_texts, shared_count
+from faultbench.output.export.accuracy_table import UNKNOWN, Style, TableEntry, TableRow, columns, rows
+from faultbench.output.export.latex_escape import escape_latex
+from faultbench.results.analysis.blocks import Block, blocks, overheads
 from faultbench.results.analysis.results import Results
 from faultbench.results.folder import ber_text
+from faultbench.results.labels import protection
 
-ROWS_A_TABLE = 30
-"""Protected networks in one floating table; the blocks after them go into the next one."""
+ROWS_PER_TABLE = 30
+"""Most protected networks in one floating table; further blocks go into the next table."""
 
-_ALIGNED = {"brackets": "c", "plusminus": "l", "none": "r"}
+_ALIGNMENT = {"brackets": "c", "plusminus": "l", "none": "r"}
 
 
 def latex(results: Results, style: Style = Style()) -> str:  # noqa: B008 - frozen
-    """Tables of accuracy, schemes down, BERs across, a block a data set and model; then one of overheads.
+    """Return tables of accuracy, schemes down, BERs across, a block per data set and model; then one of overheads.
 
-    For the body of a document that loads booktabs. Intervals in brackets stand below their mean, so that six
+    They go into the body of a document that loads booktabs. Intervals in brackets stand below their mean, so that six
     BERs fit the width of a page.
     """
-    name = results.manifest.campaign
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", results.manifest.campaign)  # a comment would end at a line break
     parts = [f"% Accuracy and overheads of the campaign {name}; \\usepackage{{booktabs}} goes into the preamble."]
     for number, part in enumerate(_pages(blocks(results)), 1):
         parts.append(_accuracy_table(part, results, style, label=f"tab:{name}-accuracy" + _suffix(number)))
@@ -44,10 +36,11 @@ def latex(results: Results, style: Style = Style()) -> str:  # noqa: B008 - froz
     return "\n".join(parts)
 
 
-def _pages(found: Sequence[Block]) -> Iterator[list[Block]]:
+def _pages(campaign_blocks: Sequence[Block]) -> Iterator[list[Block]]:
+    """Yield the blocks of each table."""
     page: list[Block] = []
-    for block in found:
-        if page and sum(len(one.lines) for one in (*page, block)) > ROWS_A_TABLE:
+    for block in campaign_blocks:
+        if page and sum(len(member.lines) for member in (*page, block)) > ROWS_PER_TABLE:
             yield page
             page = []
         page.append(block)
@@ -70,12 +63,12 @@ def _accuracy_table(part: Sequence[Block], results: Results, style: Style, *, la
         body += _block_title(block.name, n_columns)
         for row in rows(block, style):
             body += _row_lines(row, style)
-    aligned = "lr" + _ALIGNED[style.ci] * len(bers)
-    return _table(body, aligned, _accuracy_caption(part, results, style), label)
+    alignment = "lr" + _ALIGNMENT[style.ci] * len(bers)
+    return _table(body, alignment, _accuracy_caption(part, results, style), label)
 
 
-def _row_lines(row: Row, style: Style) -> Iterator[str]:
-    """One line; a second one with the intervals where they are in brackets and there are any."""
+def _row_lines(row: TableRow, style: Style) -> Iterator[str]:
+    """Yield the line of a row, and a second one with its intervals if they are in brackets."""
     yield _line([_name(row.label), _number(row.golden), *(_cell(entry, style) for entry in row.entries)])
     intervals = [_brackets(entry) for entry in row.entries]
     if style.ci == "brackets" and any(intervals):
@@ -84,11 +77,11 @@ def _row_lines(row: Row, style: Style) -> Iterator[str]:
         yield r"\addlinespace[2pt]"
 
 
-def _brackets(entry: Entry | None) -> str:
+def _brackets(entry: TableEntry | None) -> str:
     return rf"\scriptsize [{entry.low}, {entry.high}]" if entry and entry.mean != UNKNOWN else ""
 
 
-def _cell(entry: Entry | None, style: Style) -> str:
+def _cell(entry: TableEntry | None, style: Style) -> str:
     if entry is None or entry.mean == UNKNOWN:
         return "" if entry is None else "--"
     mean = rf"\textbf{{{entry.mean}}}" if entry.is_best else entry.mean
@@ -103,16 +96,14 @@ def _cell(entry: Entry | None, style: Style) -> str:
 
 def _accuracy_caption(part: Sequence[Block], results: Results, style: Style) -> str:
     cells = pd.concat([line.cells for block in part for line in block.lines])
-    interval = (
-        "" if style.ci == "none" else ", with the " + escaped(interval_text(results.manifest.rule)) + " over trials"
-    )
-    counts = f"{shared_count(cells.trials)} trials a cell and {images_text(cells)} images a trial"
+    rule = results.manifest.rule
+    interval = "" if style.ci == "none" else f", with the {escape_latex(rule.interval_text)} over trials"
+    counts = f"{shared_count(cells.trials)} trials per cell and {images_text(cells)} images per trial"
     notes = [rf"Mean accuracy in \% over {counts}{interval}. Golden: without faults."]
     if style.best:
-        notes.append("Bold: the highest mean of a column; differences are not tested.")
+        notes.append(BEST_NOTE)
     limited = cells[cells.limited & (cells.trials > 0)]
     if len(limited):
-        rule = results.manifest.rule
         asked = f"{rule.n_max:,}" if rule.until is None else f"at most {rule.n_max:,}"
         notes.append(rf"$^{{\dagger}}$LIMITED: {shared_count(limited.trials)} of the {asked} trials asked for.")
     if (cells.trials == 0).any():
@@ -123,9 +114,9 @@ def _accuracy_caption(part: Sequence[Block], results: Results, style: Style) -> 
 def _overhead_table(costs: Mapping[tuple[str, ...], pd.DataFrame], *, label: str) -> str:
     heads = ["Scheme", "Bounds", r"Memory (\%)", "Latency", "Fit (s)", "Epochs", "Injections"]
     body = [_line(heads)]
-    for names, found in costs.items():
+    for names, group in costs.items():
         body += _block_title(", ".join(names), len(heads))
-        body += [_line(_cost_cells(row)) for row in found.to_dict("records")]
+        body += [_line(_cost_cells(row)) for row in group.to_dict("records")]
     caption = (
         r"Overheads: bounds, and their memory in \% of the parameters; time of an inference in relation to the "
         r"unprotected network, with its 95\,\% interval; fitting in seconds, epochs of training and fault injections. "
@@ -142,13 +133,13 @@ def _cost_cells(row: Mapping[Any, Any]) -> list[str]:
     return [name, f"{row['bounds']:,}", overhead_text(row["memory_overhead_pct"]), latency, *fitting]
 
 
-def _table(body: Iterable[str], aligned: str, caption: str, label: str) -> str:
+def _table(body: Iterable[str], alignment: str, caption: str, label: str) -> str:
     lines = [
         r"\begin{table*}[tb]",
         r"\centering\small\setlength{\tabcolsep}{3.5pt}\setlength{\belowcaptionskip}{4pt}",
         rf"\caption{{{caption}}}",
         rf"\label{{{label}}}",
-        rf"\begin{{tabular}}{{@{{}}{aligned}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}{alignment}@{{}}}}",
         r"\toprule",
         *body,
         r"\bottomrule",
@@ -159,7 +150,7 @@ def _table(body: Iterable[str], aligned: str, caption: str, label: str) -> str:
 
 
 def _block_title(name: str, n_columns: int) -> list[str]:
-    return [r"\midrule", rf"\multicolumn{{{n_columns}}}{{@{{}}l}}{{\itshape {escaped(name)}}} \\"]
+    return [r"\midrule", rf"\multicolumn{{{n_columns}}}{{@{{}}l}}{{\itshape {escape_latex(name)}}} \\"]
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -167,8 +158,8 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _name(label: str) -> str:
-    """In braces: after the end of a row LaTeX takes a star or a bracket for an argument of its."""
-    return f"{{{escaped(label)}}}"
+    """Return a label in braces: at the start of a row LaTeX would take a star or a bracket for an argument."""
+    return f"{{{escape_latex(label)}}}"
 
 
 def _number(text: str) -> str:
@@ -176,6 +167,6 @@ def _number(text: str) -> str:
 
 
 def _power(ber: str) -> str:
-    """3e-7 as a power of ten."""
+    """Return a BER such as 3e-7 as a power of ten."""
     digits, _, exponent = ber.partition("e")
     return f"$10^{{{exponent}}}$" if digits == "1" else rf"${digits} \cdot 10^{{{exponent}}}$"

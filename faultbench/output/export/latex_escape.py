@@ -1,4 +1,4 @@
-"""Any printable text as LaTeX prints it letter by letter, with no package beyond the kernel."""
+"""Escape any printable text for LaTeX, so that it prints letter by letter without a package."""
 
 import unicodedata
 
@@ -33,7 +33,7 @@ _LETTERS = {
     "ł": r"{\l}",
 }
 _ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"', "\u030c": "v", "\u0327": "c"}
-"""Combining mark → LaTeX's accent."""
+"""Combining mark → accent of LaTeX."""
 _GREEK = (
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "mu", "nu", "xi", "pi"),
     *("rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
@@ -47,8 +47,8 @@ _LETTERS |= {
 _LETTERS |= {"λ": r"$\lambda$", "Λ": r"$\Lambda$"}
 
 
-def escaped(text: str) -> str:
-    """The text; a letter that a plain LaTeX has no font for is printed as its number, such as U+4E2D."""
+def escape_latex(text: str) -> str:
+    """Return the text escaped; a letter that plain LaTeX has no font for becomes its number, such as U+4E2D."""
     return "".join(map(_letter, unicodedata.normalize("NFC", text)))
 
 

@@ -1,4 +1,4 @@
-"""Results as Markdown tables, for READMEs and pull requests."""
+"""Markdown tables of results, for READMEs and pull requests."""
 
 import math
 import re
@@ -7,23 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from faultbench.campaign.stopping_rule import Rule
-from faultbench.output.export.accuracy_table import UNKNOWN, Entry, Style, caption, columns, rows
-from faultbench.results.analysis.blocks import (
-    UNTRIED,
-    Block,
-    blocks,
-    images_text,
-    overhead_text,
-    overheads,
-    protection,
-    ratio_texts,
-    shared_count,
-)
-from faultbench.results.analysis.cell_summary import interval_text
+from faultbench.campaign.stopping_rule import StoppingRule
+from faultbench.output.captions import BEST_NOTE, UNTRIED, images_text, overhead_text, ratio_texts, shared_count
+from faultbench.output.export.accuracy_table import UNKNOWN, Style, TableEntry, caption, columns, rows
+from faultbench.results.analysis.blocks import Block, blocks, overheads
 from faultbench.results.analysis.critical_ber import DROPS, SHOWN_PROBABILITY, critical_text
 from faultbench.results.analysis.results import Results
 from faultbench.results.folder import LABELS, ber_text
+from faultbench.results.labels import escape_markdown, protection
 
 _COSTS_CAPTION = (
     "Overheads: bounds, and their memory in % of the parameters; time of an inference in relation to the unprotected "
@@ -32,33 +23,30 @@ _COSTS_CAPTION = (
 )
 
 
-_BEST = "Bold: the highest mean of a column; differences are not tested."
-
-
 def markdown(results: Results, style: Style = Style()) -> str:  # noqa: B008 - frozen
-    """A table for each block of the results: schemes down, BERs across, golden accuracy first.
+    """Return a table for each block of the results: schemes down, BERs across, golden accuracy first.
 
-    A cell is the mean accuracy of its trials and its interval, in per cent; one with fewer trials than the
-    campaign asks for says LIMITED and how many it has, one without any is a dash. Resilience and critical BERs
-    follow where trials are recorded at every BER, then the overheads of the block's
-    networks follow, where they are recorded; blocks that differ in the fault model alone share them.
+    A cell has the mean accuracy of its trials and its interval, in per cent. One with fewer trials than the campaign
+    asks for has LIMITED and their number, one without trials a dash. A table of resilience and critical BERs follows if
+    trials are recorded at every BER, then the recorded overheads of the block's networks. Blocks that differ only in
+    the fault model share their overheads.
     """
     parts = [f"# {_plain(results.manifest.campaign)}"]
     costs = overheads(results)
     for block in blocks(results):
         parts += [
             f"## {_plain(block.name)}",
-            caption(block, style, results.manifest.rule) + (f" {_BEST}" if style.best else ""),
+            caption(block, style, results.manifest.rule) + (f" {BEST_NOTE}" if style.best else ""),
             "\n".join(_table(block, style, results.manifest.rule)),
         ]
-        if survival := list(_survival_table(block, results)):
-            parts += [_survival_caption(block, results), "\n".join(survival)]
+        if lines := list(_resilience_table(block, results)):
+            parts += [_resilience_caption(block, results), "\n".join(lines)]
         if block.costs in costs:
             parts += [_COSTS_CAPTION, "\n".join(_costs_table(costs.pop(block.costs)))]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(block: Block, style: Style, rule: Rule) -> Iterator[str]:
+def _table(block: Block, style: Style, rule: StoppingRule) -> Iterator[str]:
     bers = columns(block)
     yield _row(["scheme", "golden", *(f"BER {ber_text(ber)}" for ber in bers)])
     yield _row(["---", *["---:"] * (len(bers) + 1)])
@@ -67,7 +55,7 @@ def _table(block: Block, style: Style, rule: Rule) -> Iterator[str]:
         yield _row([_plain(row.label), row.golden, *cells])
 
 
-def _cell(entry: Entry, style: Style, rule: Rule) -> str:
+def _cell(entry: TableEntry, style: Style, rule: StoppingRule) -> str:
     if entry.mean == UNKNOWN:
         return UNKNOWN
     mean = f"**{entry.mean}**" if entry.is_best else entry.mean
@@ -76,7 +64,7 @@ def _cell(entry: Entry, style: Style, rule: Rule) -> str:
     return mean + _interval(entry, style) + limited
 
 
-def _interval(entry: Entry, style: Style) -> str:
+def _interval(entry: TableEntry, style: Style) -> str:
     if style.ci == "none":
         return ""
     if style.ci == "brackets":
@@ -84,19 +72,19 @@ def _interval(entry: Entry, style: Style) -> str:
     return f" ± {entry.above}" if entry.below == entry.above else f" +{entry.above} −{entry.below}"
 
 
-def _survival_caption(block: Block, results: Results) -> str:
+def _resilience_caption(block: Block, results: Results) -> str:
     rule, cells = results.manifest.rule, pd.concat([line.cells for line in block.lines])
     networks = cells[[*LABELS]].drop_duplicates()
     counts = shared_count(results.critical.merge(networks, on=[*LABELS]).trials)
     return (
-        f"Resilience: mean area under accuracy against log BER, and its {interval_text(rule)}. Critical BER: the "
+        f"Resilience: mean area under accuracy against log BER, and its {rule.interval_text}. Critical BER: the "
         f"largest tried up to which {100 * SHOWN_PROBABILITY:g}% of the trials stay less than so many points below "
         f"golden, and its {100 * rule.confidence:g}% interval by order statistics, from a BER that is held to the "
-        f"first that is not. Over the {counts} trials recorded at every BER, {images_text(cells)} images a trial."
+        f"first that is not. Over the {counts} trials recorded at every BER, {images_text(cells)} images per trial."
     )
 
 
-def _survival_table(block: Block, results: Results) -> Iterator[str]:
+def _resilience_table(block: Block, results: Results) -> Iterator[str]:
     critical = results.critical[results.critical.probability == SHOWN_PROBABILITY]
     by_network = {labels: rows.to_dict("records") for labels, rows in critical.groupby([*LABELS], sort=False)}
     areas = {tuple(row[label] for label in LABELS): row for row in results.resilience.to_dict("records")}
@@ -106,8 +94,8 @@ def _survival_table(block: Block, results: Results) -> Iterator[str]:
     yield _row(["scheme", "resilience", *(f"critical BER, {100 * drop:g}" for drop in DROPS)])
     yield _row(["---", *["---:"] * (1 + len(DROPS))])
     for line, labels in networks:
-        found, lowest = by_network.get(labels, ()), line.cells.ber.min()
-        bers = [" ".join(critical_text(row, lowest)) for row in found] or [UNKNOWN] * len(DROPS)
+        records, lowest = by_network.get(labels, ()), line.cells.ber.min()
+        bers = [" ".join(critical_text(row, lowest)) for row in records] or [UNKNOWN] * len(DROPS)
         yield _row([_plain(line.label), _area(areas.get(labels)), *bers])
 
 
@@ -142,8 +130,5 @@ def _row(fields: Iterable[str]) -> str:
 
 
 def _plain(label: str) -> str:
-    """The label as Markdown prints it letter by letter: a bar would end the table's cell.
-
-    What a spreadsheet takes for the start of a formula is escaped too, for those who paste the text into one.
-    """
-    return re.sub(r"([\\`*|<]|^[=+@-])", r"\\\1", label)
+    """Return the label escaped, also the start of a formula, in case the table is pasted into a spreadsheet."""
+    return re.sub(r"^[=+@-]", r"\\\g<0>", escape_markdown(label))

@@ -1,7 +1,7 @@
-"""One file a plot: a module of this folder with a function `draw` is one, and is found by being there.
+"""Plots of results: every module of this folder with a function `draw` is a plot.
 
-`draw(results)` gives a matplotlib Figure, or None when the results hold nothing for it to show. It runs inside
-`style.styled()`. Figures are made without pyplot: nothing global, no display needed.
+`draw(results)` returns a matplotlib Figure, or None if the results hold nothing to show. It runs inside
+`style.styled()`. Figures are made without pyplot, so there is no global state and no display is needed.
 """
 
 import importlib
@@ -21,10 +21,11 @@ from faultbench.plugins.registry import suggest
 from faultbench.results.analysis.blocks import by_block
 from faultbench.results.analysis.results import Results
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.processes import side_by_side
+from faultbench.system.files.destinations import refuse_linked
+from faultbench.system.processes import run_in_parallel
 
 _LONGEST = "attribution"
-"""The plot that takes as long as all others together: whoever draws it begins at once."""
+"""Plot that takes as long as all others together; it is started first."""
 
 Style = Literal["screen", "paper"]
 Draw = Callable[[Results], Figure | None]
@@ -32,17 +33,19 @@ Draw = Callable[[Results], Figure | None]
 
 @cache
 def catalogue() -> dict[str, Draw]:
-    """Every plot by name."""
-    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    """Return name → plot, for every plot."""
+    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     return {module.__name__.rpartition(".")[2]: module.draw for module in modules if hasattr(module, "draw")}
 
 
 def write_plots(results: Results, folder: Path, only: Collection[str] = (), style: Style = "screen") -> Iterator[Path]:
-    """Draw every plot, or only those named, into folder; gives the paths.
+    """Draw every plot, or only those named, into folder, and yield the paths.
 
-    Plots are drawn side by side, as many as there are cores. For screens all blocks are panels of one figure, as PDF,
-    SVG and PNG. For papers each block is a figure as wide as a column, as PDF and SVG, in the folder `paper` inside.
+    As many plots as there are cores are drawn at a time. In the style screen, all blocks are panels of one figure, as
+    PDF, SVG and PNG. In the style paper, each block is a figure as wide as a column, as PDF and SVG, in the folder
+    `paper` inside.
     """
+    refuse_linked(folder)
     for name in only:
         if name not in catalogue():
             raise FaultbenchError(f"unknown plot {suggest(name, catalogue())}")
@@ -51,31 +54,35 @@ def write_plots(results: Results, folder: Path, only: Collection[str] = (), styl
         stems = {folder / "paper" / f"{{}}{suffix}": block for suffix, block in _by_block(results)}
     kinds = ("pdf", "svg") if style == "paper" else ("pdf", "svg", "png")
     wanted = list(product(only or catalogue(), stems.items()))
-    longest_first = sorted(wanted, key=lambda one: one[0] != _LONGEST)
+    longest_first = sorted(wanted, key=lambda plot: plot[0] != _LONGEST)
     calls = [
-        partial(_drawn, name, stem.with_name(stem.name.format(name)), part, kinds)
+        partial(_draw_files, name, stem.with_name(stem.name.format(name)), part, kinds)
         for name, (stem, part) in longest_first
     ]
-    drawn = dict(zip([(name, stem) for name, (stem, _) in longest_first], side_by_side(calls), strict=True))
+    drawn = dict(zip([(name, stem) for name, (stem, _) in longest_first], run_in_parallel(calls), strict=True))
     for name, (stem, _) in wanted:
         yield from drawn[name, stem]
 
 
-def _drawn(name: str, stem: Path, part: Results, kinds: Sequence[str]) -> list[Path]:
+def _draw_files(name: str, stem: Path, part: Results, kinds: Sequence[str]) -> list[Path]:
     with styled():
-        figure = catalogue()[name](part)
+        try:
+            figure = catalogue()[name](part)
+        except Exception as error:
+            error.add_note(f"while drawing the plot {name}")
+            raise
         return save(figure, stem, kinds) if figure else []
 
 
 def _by_block(results: Results) -> Iterator[tuple[str, Results]]:
-    """The results of each block by what its files' names end in; nothing where it is the only one."""
-    found = by_block(results)
-    if len(found) == 1:
+    """Yield the ending of file names and the results of each block; the ending is empty if there is one block."""
+    parts = by_block(results)
+    if len(parts) == 1:
         yield "", results
         return
     taken: Counter[str] = Counter()
-    for name, part in found.items():
-        # Labels are anybody's text: what no file's name should hold is left out, and what then is alike is numbered.
+    for name, part in parts.items():
+        # Users choose the labels: characters that file names should not hold are left out, and equal names numbered.
         ending = "-" + re.sub(r"[^\w.-]+", "", re.sub(r"[\s/]+", "_", name.replace(", ", "-")), flags=re.ASCII)
         taken[ending] += 1
         yield ending if taken[ending] == 1 else f"{ending}-{taken[ending]}", part

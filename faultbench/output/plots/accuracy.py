@@ -1,25 +1,24 @@
-"""Accuracy against BER: the mean over trials with its interval, and the golden accuracy apart from them."""
+"""Plot of accuracy against BER: the mean over trials with its interval, and the golden accuracy apart from it."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from faultbench.output.captions import hollow_note, trials_text
 from faultbench.output.plots.ber_axis import draw_ber_axis, golden_places, side_by_side
 from faultbench.output.plots.panels import panels
 from faultbench.output.scheme_styles import Look
-from faultbench.results.analysis.blocks import images_text, shared_count
-from faultbench.results.analysis.cell_summary import interval_text
 from faultbench.results.analysis.critical_ber import SHOWN_DROP, SHOWN_PROBABILITY
-from faultbench.results.analysis.harm_map import only
+from faultbench.results.analysis.harm_map import rows_with
 from faultbench.results.analysis.results import Results
 from faultbench.results.folder import LABELS
 
 
 def draw(results: Results) -> Figure:
-    """One panel a block; a cell without trials has no point, one with fewer than asked for a hollow one."""
-    figure, found = panels(results, xlabel="Bit error rate", ylabel="Accuracy (%)", caption=_caption(results))
+    """Draw a panel per block; a cell without trials has no point, a cell with fewer than asked for a hollow one."""
+    figure, drawn = panels(results, xlabel="Bit error rate", ylabel="Accuracy (%)", caption=_caption(results))
     bers = sorted(set(results.cells.ber))
-    for panel in found:
+    for panel in drawn:
         panel.axes.set_ylim(-2, 102)
         panel.axes.set_yticks(range(0, 101, 20))
         draw_ber_axis(panel.axes, bers, golden=True)
@@ -33,9 +32,9 @@ def draw(results: Results) -> Figure:
 
 
 def _mark_critical_ber(axes: Axes, cells: pd.DataFrame, critical: pd.DataFrame, look: Look, *, shift: float) -> None:
-    """A triangle at the bottom; one that points on where the highest BER tried is still held."""
+    """Draw a triangle at the bottom; it points to the right if the network holds at the highest BER tried."""
     own = {name: str(cells[name].iloc[0]) for name in LABELS}
-    for ber in only(critical, {"drop": SHOWN_DROP, "probability": SHOWN_PROBABILITY, **own}).critical_ber:
+    for ber in rows_with(critical, {"drop": SHOWN_DROP, "probability": SHOWN_PROBABILITY, **own}).critical_ber:
         marker = ">" if ber == cells.ber.max() else "^"
         if ber > 0:
             axes.scatter(
@@ -47,7 +46,7 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look, *, shift: float) -> 
     ber, limited = cells.ber * shift, cells.limited
     low, mean, high = (100 * cells[f"accuracy_{name}"] for name in ("ci_low", "mean", "ci_high"))
     axes.fill_between(ber, low, high, color=look.colour, alpha=0.13, linewidth=0)
-    # A point between two empty cells has no band; its interval shows all the same.
+    # A point between two empty cells has no band, but its interval is drawn.
     axes.vlines(ber, low, high, color=look.colour, alpha=0.5, linewidth=0.6)
     axes.plot(ber, mean, **look.line, **look.points)
     if limited.any():
@@ -55,11 +54,13 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look, *, shift: float) -> 
 
 
 def _caption(results: Results) -> str:
-    cells = results.cells
-    counts = f"{shared_count(cells.trials)} trials a cell, {images_text(cells)} images a trial"
-    hollow = f" Hollow: fewer trials than {results.manifest.rule.asked_text}." if cells.limited.any() else ""
-    intervals = f"bands and bars: {interval_text(results.manifest.rule)}s over trials"
-    return f"Mean accuracy over {counts}; {intervals}. Golden: without faults.{_critical_text(results)}{hollow}"
+    rule = results.manifest.rule
+    intervals = f"bands and bars: {rule.interval_text}s over trials"
+    hollow = hollow_note(rule) if results.cells.limited.any() else ""
+    return (
+        f"Mean accuracy over {trials_text(results.cells)}; {intervals}. Golden: without faults."
+        f"{_critical_text(results)}{hollow}"
+    )
 
 
 def _critical_text(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""The break in a log axis: what stands left of it is at no distance that the scale could show."""
+"""Break in a log axis: places left of it have no distance that the scale could show."""
 
 from matplotlib.axes import Axes
 
@@ -6,7 +6,7 @@ from faultbench.output.scheme_styles import GREY
 
 
 def draw_break(axes: Axes, place: float) -> None:
-    """Two slanted strokes across a gap in the bottom line, at a place between 0 and 1."""
+    """Draw two slanted strokes across a gap in the bottom line, at a place between 0 and 1."""
     axes.plot(
         [place - 0.008, place + 0.008],
         [0, 0],

@@ -1,4 +1,4 @@
-"""What protection costs: bars of memory overhead and of latency against the unprotected network."""
+"""Plot of overheads: bars of memory overhead, and of latency against the unprotected network."""
 
 import math
 
@@ -7,12 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from faultbench.output.captions import UNTRIED, overhead_text
 from faultbench.output.plots.panels import CAPTION_ROW_IN, add_caption, page_grid, wrapped
 from faultbench.output.plots.style import SMALL_PT, plain
 from faultbench.output.scheme_styles import GREY, looks
-from faultbench.results.analysis.blocks import COSTS, UNTRIED, overhead_text, overheads, protection
+from faultbench.results.analysis.blocks import COSTS, overheads
 from faultbench.results.analysis.results import Results
-from faultbench.results.folder import varying
+from faultbench.results.folder import varying_labels
+from faultbench.results.labels import protection
 
 _BAR_IN = 0.18
 _CAPTION = (
@@ -22,7 +24,9 @@ _CAPTION = (
 
 
 def draw(results: Results) -> Figure | None:
-    """For each network a bar a scheme: memory in per cent on a log axis, latency as a ratio; None if unmeasured."""
+    """Draw a bar per scheme for each network: memory in per cent on a log axis, latency as a ratio.
+    Return None if no overhead is recorded.
+    """
     if results.overhead.empty:
         return None
     networks = _networks(results)
@@ -46,9 +50,9 @@ def draw(results: Results) -> Figure | None:
 
 
 def _networks(results: Results) -> dict[str, pd.DataFrame]:
-    """Title → the overheads of a network, with a `label` and a `colour`; titles name a format if there are several."""
+    """Return title → overheads of a network, with a `label` and a `colour`; titles name the format if it varies."""
     by_scheme = looks(results.manifest.scheme_names)
-    n_named = len(COSTS) if varying(results.manifest.cells, ["format"]) else COSTS.index("format")
+    n_named = len(COSTS) if varying_labels(results.manifest.cells, ["format"]) else COSTS.index("format")
     networks = {}
     for costs, rows in overheads(results).items():
         colours = [by_scheme[scheme].colour for scheme in rows.scheme]
@@ -66,7 +70,7 @@ def _draw_memory(axes: Axes, bars: pd.DataFrame, all_values: pd.Series) -> None:
 
 
 def _draw_percent_axis(axes: Axes, positive: pd.Series) -> tuple[float, float]:
-    """Log axis for these values, if there are any; gives limits with room for a number beside the longest bar."""
+    """Draw a log axis if there are positive values; return limits with room for a number beside the longest bar."""
     if positive.empty:
         return 0.0, 1.0
     lowest, highest = math.floor(math.log10(positive.min())), math.log10(positive.max())
@@ -79,7 +83,7 @@ def _draw_percent_axis(axes: Axes, positive: pd.Series) -> tuple[float, float]:
 
 
 def _decades(first: int, last: int) -> list[float]:
-    """Powers of ten from first to last, so few that labels such as 0.001 do not meet."""
+    """Return powers of ten from first to last, few enough that labels such as 0.001 do not meet."""
     step = 1 + (last - first) // 3
     return [10.0**power for power in range(last, first - 1, -step)]
 
@@ -95,7 +99,7 @@ def _draw_latency(axes: Axes, bars: pd.DataFrame, all_values: pd.Series) -> None
 
 
 def _finish(axes: Axes, ends: pd.Series, texts: list[str]) -> None:
-    """The value beside each bar; the first bar on top."""
+    """Write the value beside each bar, and put the first bar on top."""
     for place, (end, text) in enumerate(zip(ends, texts, strict=True)):
         beside = axes.annotate(text, (end, place), (3, 0), textcoords="offset points", va="center_baseline")
         beside.set_fontsize(SMALL_PT)

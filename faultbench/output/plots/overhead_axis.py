@@ -1,4 +1,4 @@
-"""The axis of memory overheads: decades of per cent, and a place apart for exactly 0."""
+"""Axis of memory overheads: decades of per cent, and a separate place for exactly 0."""
 
 import math
 from collections.abc import Sequence
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 
+from faultbench.output.captions import overhead_text
 from faultbench.output.plots.axis_break import draw_break
-from faultbench.results.analysis.blocks import overhead_text
 
 _GAP = 0.15
-"""From the place of 0 to the decades, in widths of these."""
+"""Distance from the place of 0 to the decades, as a fraction of their width."""
 _MARGIN = 0.07
-"""From the edge of the axis to the place of 0, likewise."""
+"""Distance from the edge of the axis to the place of 0, as a fraction of the decades' width."""
 _STEP = 0.027
-"""From one marker to the next, likewise."""
+"""Least distance between markers, as a fraction of the decades' width."""
 
 
 @dataclass(frozen=True)
 class OverheadAxis:
-    """An axis from one decade to another, and a place for 0 left of them where it is needed.
+    """Axis from one decade to another, with a place for 0 left of them if it is needed.
 
-    Places on the axis are given as per cents, also that of 0.
+    Places on the axis are per cents, also the place of 0.
     """
 
     low: float
@@ -30,12 +30,12 @@ class OverheadAxis:
     has_zero: bool
 
     def places(self, percents: Sequence[float]) -> list[float]:
-        """Where each overhead goes: to its value, or so near to it that no marker lies over another."""
+        """Return the place of each overhead: its value, or the nearest place where no marker covers another."""
         wanted = [math.log10(percent) if percent > 0 else self._zero for percent in percents]
         return [10**place for place in apart(wanted, _STEP * self._width)]
 
     def draw(self, axes: Axes) -> None:
-        """Scale, ticks and limits; a break right of 0."""
+        """Draw scale, ticks and limits, and a break right of 0."""
         decades = range(math.ceil(self.low), math.floor(self.high) + 1)
         labelled = {10.0**power: overhead_text(10.0**power) for power in decades[:: -math.ceil(len(decades) / 6)]}
         left = self._zero - _MARGIN * self._width if self.has_zero else self.low
@@ -59,7 +59,7 @@ class OverheadAxis:
 
 
 def overhead_axis(percents: Sequence[float]) -> OverheadAxis:
-    """The axis for these, with at least two decades to read it by."""
+    """Return the axis for these overheads; it has ticks for at least two decades."""
     powers = [math.log10(percent) for percent in percents if percent > 0] or [0.0]
     low, high = min(powers), max(powers)
     pad = max(0.35, 0.08 * (high - low))
@@ -69,7 +69,7 @@ def overhead_axis(percents: Sequence[float]) -> OverheadAxis:
 
 
 def apart(places: Sequence[float], step: float) -> list[float]:
-    """The places, moved as little as lets each keep a step from the next, in their order; equal ones as given."""
+    """Return the places moved as little as possible so that neighbours are a step apart; their order is kept."""
     order = sorted(range(len(places)), key=lambda index: places[index])
     groups: list[list[int]] = []
 
@@ -78,7 +78,7 @@ def apart(places: Sequence[float], step: float) -> list[float]:
 
     for index in order:
         groups.append([index])
-        # A group that has grown into its left neighbour joins it, and both settle around their common middle.
+        # A group that overlaps its left neighbour joins it; both are then placed around their common middle.
         while len(groups) > 1 and middle(groups[-1]) - middle(groups[-2]) < step * len(groups[-2] + groups[-1]) / 2:
             groups[-2:] = [groups[-2] + groups[-1]]
     moved = {

@@ -1,4 +1,4 @@
-"""A figure with one panel a block of results, all with the same axes, a legend of the schemes and a caption."""
+"""Figure with a panel per block of results, all with the same axes, a legend of the schemes and a caption."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from faultbench.output.plots.style import COLUMN_IN, PAGE_IN, SMALL_PT, plain, width_in
-from faultbench.output.scheme_styles import GREY, Look, looks
+from faultbench.output.scheme_styles import GREY, Look, line_looks
 from faultbench.results.analysis.blocks import Block, Line, blocks
 from faultbench.results.analysis.results import Results
 
@@ -18,51 +18,51 @@ _PANEL_HEIGHT_IN = 2.0
 _LEGEND_ROW_IN = 0.17
 CAPTION_ROW_IN = 0.11
 _HANDLE_IN = 0.42
-"""What a legend's entry takes besides its text."""
+"""Width of a legend's entry besides its text."""
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One panel: its axes, and the lines of its block with their looks."""
+    """Panel of a block: its axes, and the lines with their looks."""
 
     axes: Axes
     lines: tuple[tuple[Line, Look], ...]
 
 
 def panels(results: Results, *, xlabel: str, ylabel: str, caption: str) -> tuple[Figure, list[Panel]]:
-    """A figure with a panel for each block, still without data, all with the same axes."""
-    found = blocks(results)
-    n_rows, n_columns, width = page_grid(len(found))
-    line_looks = _line_looks(found, results)
-    legend_columns = _legend_columns(list(line_looks), width)
+    """Return a figure with a panel for each block, all with the same axes and still without data, and the panels."""
+    shown = blocks(results)
+    n_rows, n_columns, width = page_grid(len(shown))
+    look_of = line_looks([line for block in shown for line in block.lines], results.manifest.scheme_names)
+    legend_columns = _legend_columns(list(look_of), width)
     text = wrapped(caption, width)
-    legend_height = math.ceil(len(line_looks) / legend_columns) * _LEGEND_ROW_IN
+    legend_height = math.ceil(len(look_of) / legend_columns) * _LEGEND_ROW_IN
     height = n_rows * _PANEL_HEIGHT_IN + legend_height + (text.count("\n") + 1) * CAPTION_ROW_IN
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, block in zip(grid, found, strict=False):
-        axes.set_title(plain(block.name), pad=4, y=1)  # a place not given is searched for in every drawing
+    for axes, block in zip(grid, shown, strict=False):
+        axes.set_title(plain(block.name), pad=4, y=1)  # without a place, matplotlib searches one in every drawing
         axes.grid(axis="y")
         axes.tick_params(labelbottom=True)
-    for axes in grid[len(found) :]:
+    for axes in grid[len(shown) :]:
         axes.set_visible(False)
-    for axes in grid[max(0, len(found) - n_columns) : len(found)]:
+    for axes in grid[max(0, len(shown) - n_columns) : len(shown)]:
         axes.set_xlabel(xlabel)
     for axes in grid[::n_columns]:
         axes.set_ylabel(ylabel)
-    _add_legend(figure, line_looks, legend_columns)
+    _add_legend(figure, look_of, legend_columns)
     add_caption(figure, text)
-    return figure, [Panel(axes, _looked(block, line_looks)) for axes, block in zip(grid, found, strict=False)]
+    return figure, [_panel(axes, block, look_of) for axes, block in zip(grid, shown, strict=False)]
 
 
 def page_grid(n_panels: int) -> tuple[int, int, float]:
-    """Rows, columns and inches: a single panel fills a column of a paper, several go in pairs over its page."""
+    """Return rows, columns and width in inches: one panel fills a column of a paper, several go in pairs on a page."""
     n_columns = min(n_panels, 2)
     return math.ceil(n_panels / n_columns), n_columns, COLUMN_IN if n_columns == 1 else PAGE_IN
 
 
 def wrapped(caption: str, width: float) -> str:
-    """The caption in lines that fit a figure of so many inches."""
+    """Return the caption broken into lines that fit a figure of this width, in inches."""
     lines: list[list[str]] = []
     taken = math.inf
     for word in caption.split():
@@ -76,32 +76,25 @@ def wrapped(caption: str, width: float) -> str:
 
 
 def add_caption(figure: Figure, text: str) -> Text:
-    """Small grey lines at the bottom, for which the layout keeps room."""
+    """Add the caption as small grey lines at the bottom, for which the layout keeps room."""
     return figure.supxlabel(text, fontsize=SMALL_PT, color=GREY, x=0.01, ha="left", linespacing=1.25)
 
 
-def _line_looks(found: Sequence[Block], results: Results) -> dict[str, Look]:
-    lines = [line for block in found for line in block.lines]
-    by_scheme = looks(results.manifest.scheme_names)
-    guards = list(dict.fromkeys(line.guard for line in lines))
-    return {line.label: by_scheme[line.scheme].dashed(guards.index(line.guard)) for line in lines}
+def _panel(axes: Axes, block: Block, look_of: Mapping[str, Look]) -> Panel:
+    return Panel(axes, tuple((line, look_of[line.label]) for line in block.lines))
 
 
-def _looked(block: Block, line_looks: Mapping[str, Look]) -> tuple[tuple[Line, Look], ...]:
-    return tuple((line, line_looks[line.label]) for line in block.lines)
-
-
-def _add_legend(figure: Figure, line_looks: Mapping[str, Look], n_columns: int) -> None:
+def _add_legend(figure: Figure, look_of: Mapping[str, Look], n_columns: int) -> None:
     figure.legend(
-        [Line2D([], [], **look.line, **look.points) for look in line_looks.values()],
-        [plain(label) for label in line_looks],
+        [Line2D([], [], **look.line, **look.points) for look in look_of.values()],
+        [plain(label) for label in look_of],
         loc="outside upper center",
         ncols=n_columns,
     )
 
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:
-    """The most columns, filled one after the other and evenly, that fit so many inches."""
+    """Return the largest number of evenly filled columns that fit this width, in inches."""
     widths = [_HANDLE_IN + width_in(label) for label in labels]
     for n_rows in range(1, len(labels)):
         columns = [widths[start : start + n_rows] for start in range(0, len(widths), n_rows)]

@@ -1,4 +1,4 @@
-"""Wrong outcomes against BER: the fraction of images that end as SDC or DUE, on a log axis that has a zero."""
+"""Plot of wrong outcomes against BER: the fraction of images that end as SDC or DUE, on a log axis with a zero."""
 
 import math
 from dataclasses import replace
@@ -9,22 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from faultbench.output.captions import hollow_note, trials_text
 from faultbench.output.plots.ber_axis import draw_ber_axis, side_by_side
 from faultbench.output.plots.panels import panels
 from faultbench.output.scheme_styles import Look
-from faultbench.results.analysis.blocks import images_text, shared_count
-from faultbench.results.analysis.cell_summary import interval_text
 from faultbench.results.analysis.results import Results
 
 
 def draw(results: Results) -> Figure | None:
-    """One panel a block, DUEs alone as a dotted line where there are any; None without trials."""
+    """Draw a panel per block, with DUEs alone as a dotted line if there are any; return None without trials."""
     if not results.cells.trials.any():
         return None
     rated = replace(results, cells=_rated(results.cells))
-    figure, found = panels(rated, xlabel="Bit error rate", ylabel="SDC + DUE (%)", caption=_caption(results))
+    figure, drawn = panels(rated, xlabel="Bit error rate", ylabel="SDC + DUE (%)", caption=_caption(results))
     bers = sorted(set(results.cells.ber))
-    for panel in found:
+    for panel in drawn:
         draw_ber_axis(panel.axes, bers)
         _draw_rate_axis(panel.axes, rated.cells)
         for shift, (line, look) in zip(side_by_side(bers, len(panel.lines)), panel.lines, strict=True):
@@ -33,15 +32,15 @@ def draw(results: Results) -> Figure | None:
 
 
 def _rated(cells: pd.DataFrame) -> pd.DataFrame:
-    """With what is not masked, SDC + DUE, in per cent of the images: its mean over trials and the interval."""
+    """Return the cells with SDC + DUE in per cent of the images: its mean over trials and the interval."""
     low, high = (1 - cells[f"masked_rate_ci_{end}"] for end in ("high", "low"))
     return cells.assign(low=100 * low, mean=100 * (cells.sdc_rate + cells.due_rate), high=100 * high)
 
 
 def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look) -> None:
-    # Bands down to zero would cover each other on a log axis; bars side by side do not.
+    # Bands down to zero would cover each other on a log axis; bars do not.
     axes.vlines(cells.ber, cells.low, cells.high, color=look.colour, alpha=0.6, linewidth=0.8)
-    # A marker at zero is drawn whole. A line without points that is not clipped would upset the layout.
+    # A marker at zero is not clipped. An unclipped line without points would upset the layout.
     whole: dict[str, Any] = {"clip_on": False, "in_layout": False, "zorder": 3}
     axes.plot(cells.ber, cells["mean"], **look.line, **look.points, **whole)
     if cells.limited.any():
@@ -61,12 +60,10 @@ def _draw_rate_axis(axes: Axes, cells: pd.DataFrame) -> None:
 
 
 def _caption(results: Results) -> str:
-    cells = results.cells
-    counts = f"{shared_count(cells.trials)} trials a cell, {images_text(cells)} images a trial"
+    cells, rule = results.cells, results.manifest.rule
     dotted = " Dotted: DUE alone." if (cells.due_rate > 0).any() else ""
-    hollow = f" Hollow: fewer trials than {results.manifest.rule.asked_text}." if cells.limited.any() else ""
+    hollow = hollow_note(rule) if cells.limited.any() else ""
     return (
-        f"Images that end as SDC or DUE, mean over {counts}; "
-        f"bars: {interval_text(results.manifest.rule)}s over trials. "
+        f"Images that end as SDC or DUE, mean over {trials_text(cells)}; bars: {rule.interval_text}s over trials. "
         f"Schemes are set side by side at each BER.{dotted}{hollow}"
     )

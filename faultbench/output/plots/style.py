@@ -1,4 +1,4 @@
-"""How every plot looks: fonts and sizes; and how figures become files."""
+"""Style of every plot, its fonts and sizes, and writing of figures to files."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,13 +18,13 @@ from faultbench.system.files.disk import replaced
 COLUMN_IN = 3.5
 """Width of a column of a two-column paper, in inches."""
 PAGE_IN = 7.16
-"""Width of its text block."""
+"""Width of the text block of a two-column paper, in inches."""
 
 SMALL_PT = 6.5
-"""Letters of captions and of values beside bars."""
+"""Size of letters of captions and of values beside bars."""
 
 _MOST_PIXELS = 3000
-"""Of a side of a picture for screens."""
+"""Largest side of a picture for screens."""
 
 _RC: dict[Any, Any] = {
     "font.family": ["STIXGeneral", "DejaVu Sans"],  # both come with matplotlib: the same on every machine
@@ -71,20 +71,20 @@ _RC: dict[Any, Any] = {
 
 
 def width_in(label: str, size_pt: float = 7.5) -> float:
-    """How many inches wide a label is in the plots' font."""
+    """Return the width of a label in the font of the plots, in inches."""
     font = FontProperties(family=_RC["font.family"], size=size_pt)
     width_pt, _, _ = text_to_path.get_text_width_height_descent(label, font, ismath=False)
     return float(width_pt) / 72
 
 
 def plain(label: str) -> str:
-    """A label as matplotlib prints it letter by letter: a dollar sign would start a formula."""
+    """Return a label escaped for matplotlib: a dollar sign would start a formula."""
     return label.replace("$", r"\$")
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Figures drawn and saved inside have this look, whatever the user's matplotlibrc says."""
+    """Give figures that are drawn and saved inside this style, whatever the user's matplotlibrc says."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
@@ -92,7 +92,7 @@ def styled() -> Iterator[None]:
 
 
 def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("pdf", "svg", "png")) -> list[Path]:
-    """Write stem.pdf, stem.svg and stem.png, or those asked for, byte for byte the same for the same figure."""
+    """Write stem.pdf, stem.svg and stem.png, or those of kinds; return the paths. Equal figures give equal bytes."""
     options: dict[str, dict[str, Any]] = {
         "pdf": {"metadata": {"CreationDate": None}},
         "svg": {"metadata": {"Date": None}},
@@ -114,7 +114,7 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str] = ("pdf", "svg", "png"
 
 
 def _pin_axis_labels(figure: Figure) -> None:
-    """Fix the labels of the axes where they are clear of the ticks' labels; each file would measure these anew."""
+    """Fix the labels of the axes clear of the labels of ticks, which each file would measure anew otherwise."""
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]  # matplotlib leaves it so
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):

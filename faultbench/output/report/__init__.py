@@ -1,7 +1,7 @@
-"""The report: one self-contained HTML page of a results folder, for whoever has to file or judge it.
+"""Report of a results folder: one self-contained HTML page, to file or to review.
 
-Text, tables and figures stand in the page as they are; its script only sorts, filters and shows values, so the page
-prints, and says the same without it. It loads nothing from anywhere.
+The page holds all text, tables and figures. Its script only sorts, filters and shows values, so the page is complete
+in print and without the script. It loads nothing from anywhere.
 """
 
 import re
@@ -23,18 +23,18 @@ from faultbench.output.report.headline import headline
 from faultbench.output.report.origin import origin
 from faultbench.output.report.outcomes import outcome_rows
 from faultbench.output.report.pairs import matrices
-from faultbench.output.report.summary_text import cast, counts, findings, sentences
+from faultbench.output.report.summary_text import axis_items, counts, findings, sentences
 from faultbench.results.analysis.blocks import blocks
 from faultbench.results.analysis.harm_map import harm_maps
 from faultbench.results.analysis.results import Results
 from faultbench.system.files.disk import replaced
-from faultbench.system.processes import side_by_side
+from faultbench.system.processes import run_in_parallel
 
 _RATE = re.compile(r"\b\d(?:\.\d+)?e-\d+")
 
 
 def write_report(results: Results) -> Path:
-    """Write report.html into the results folder and give its path; equal results make equal bytes."""
+    """Write report.html into the results folder and return its path; equal results make equal bytes."""
     path = results.folder / "report.html"
     with replaced(path) as temporary:
         temporary.write_text(render(results), encoding="utf-8")
@@ -42,8 +42,8 @@ def write_report(results: Results) -> Path:
 
 
 def render(results: Results) -> str:
-    """The page."""
-    flips, others = side_by_side([partial(_on_flips, results), partial(_on_accuracies, results)])
+    """Return the page."""
+    flips, others = run_in_parallel([partial(_flip_sections, results), partial(_accuracy_sections, results)])
     template = _environment().get_template("report.html.j2")
     return template.render(
         campaign=results.manifest.campaign,
@@ -51,7 +51,7 @@ def render(results: Results) -> str:
         progress=progress(results),
         counts=counts(results),
         sentences=sentences(results),
-        cast=cast(results),
+        cast=axis_items(results),
         colours=colours(results),
         origin=origin(results),
         shades=shades(),
@@ -61,17 +61,17 @@ def render(results: Results) -> str:
     )
 
 
-def _on_flips(results: Results) -> dict[str, Any]:
+def _flip_sections(results: Results) -> dict[str, Any]:
     maps = harm_maps(results)
     return {"harms": harm_charts(results, maps), "worst": worst_flips(results, maps)}
 
 
-def _on_accuracies(results: Results) -> dict[str, Any]:
-    found, looks, rule = blocks(results), colours(results), results.manifest.rule
+def _accuracy_sections(results: Results) -> dict[str, Any]:
+    of_lines, rule = colours(results), results.manifest.rule
     return {
         "findings": findings(results),
         "headline": headline(results),
-        "charts": [chart(block, looks, number, rule) for number, block in enumerate(found)],
+        "charts": [chart(block, of_lines, number, rule) for number, block in enumerate(blocks(results))],
         "matrices": matrices(results),
         "outcomes": outcome_rows(results),
         "flips": flip_rows(results),
@@ -79,7 +79,7 @@ def _on_accuracies(results: Results) -> dict[str, Any]:
 
 
 def _environment() -> Environment:
-    # autoescape whatever a template is called: labels are anybody's text.
+    # Escapes in every template, whatever its name: users choose the labels.
     environment = Environment(
         loader=PackageLoader("faultbench.output.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -90,10 +90,10 @@ def _environment() -> Environment:
 
 
 def _unbroken(text: str) -> Markup:
-    """The text with its bit error rates kept in one line: a browser would break 3e-7 behind the hyphen."""
+    """Return the text with each bit error rate kept on one line: a browser would break 3e-7 after the hyphen."""
     return Markup(_RATE.sub(r'<span class="ber">\g<0></span>', str(escape(text))))
 
 
 def _inlined(name: str) -> Markup:
-    """A file of this package as it is."""
+    """Return a file of this package, unescaped."""
     return Markup((resources.files(__name__) / "templates" / name).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Accuracy against BER as inline SVG: places worked out here, drawn by the template, values shown by the script."""
+"""Charts of accuracy against BER as inline SVG: places are computed here, the template draws them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,24 +8,24 @@ from typing import Any
 
 import pandas as pd
 
-from faultbench.campaign.stopping_rule import Rule
+from faultbench.campaign.stopping_rule import StoppingRule
+from faultbench.output.captions import trials_text
 from faultbench.output.export.accuracy_table import UNKNOWN, Style, columns, rows
 from faultbench.output.report.colours import Colour
-from faultbench.results.analysis.blocks import Block, images_text, shared_count
-from faultbench.results.analysis.cell_summary import interval_text
+from faultbench.results.analysis.blocks import Block
 from faultbench.results.folder import ber_text
 
 WIDTH, HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 448, 12, 262
 _GOLDEN_X = 66
 _FIRST_X = 112
-"""Of the lowest BER; the golden runs stand apart from it, left of a break."""
+"""Place of the lowest BER; the golden runs stand apart from it, left of a break."""
 _PAD = 14
 
 
 @dataclass(frozen=True)
 class Point:
-    """A cell that has trials; hollow when it is LIMITED."""
+    """Point of a cell with trials; it is hollow if the cell is LIMITED."""
 
     x: float
     y: float
@@ -36,7 +36,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A scheme's golden run and its points; runs are point lists of what is drawn without a gap."""
+    """Curve of a scheme: its golden run and its points; each of runs is the points of a line without a gap."""
 
     label: str
     colour: Colour
@@ -48,19 +48,21 @@ class Curve:
 
 @dataclass(frozen=True)
 class Column:
-    """A BER or the golden runs: where the pointer shows which values."""
+    """Column of a chart, a BER or the golden runs, in which the pointer shows values.
+
+    values holds label, colour, mean and small print, the highest mean first.
+    """
 
     title: str
     x: float
     left: float
     width: float
     values: tuple[tuple[str, int, str, str], ...]
-    """Label, colour, mean, small print; the highest mean first."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart, all places in the units of its view box."""
+    """Chart of a block, all places in the units of its view box."""
 
     name: str
     anchor: str
@@ -71,34 +73,31 @@ class Chart:
     y_ticks: tuple[tuple[float, str], ...]
 
 
-def chart(block: Block, looks: Mapping[str, Colour], number: int, rule: Rule) -> Chart:
-    """The chart of a block; cells without trials have no point and their columns say so."""
+def chart(block: Block, colour_of: Mapping[str, Colour], number: int, rule: StoppingRule) -> Chart:
+    """Return the chart of a block; a cell without trials has no point, and its column says so."""
     bers = columns(block)
     places = dict(zip(bers, _places(bers), strict=True))
-    curves = [_curve(line.label, line.cells, looks[line.label], places, n) for n, line in enumerate(block.lines)]
+    curves = [_curve(line.label, line.cells, colour_of[line.label], places, n) for n, line in enumerate(block.lines)]
     return Chart(
         name=block.name,
         anchor=f"chart-{number}",
         caption=_caption(block, rule),
         curves=tuple(curves),
-        columns=tuple(_columns(block, looks, places)),
+        columns=tuple(_columns(block, colour_of, places)),
         x_ticks=tuple((places[ber], ber_text(ber)) for ber in _labelled(bers, places)),
         y_ticks=tuple((_y(percent / 100), str(percent)) for percent in range(0, 101, 20)),
     )
 
 
-def _caption(block: Block, rule: Rule) -> str:
+def _caption(block: Block, rule: StoppingRule) -> str:
     cells = pd.concat([line.cells for line in block.lines])
     hollow = " Hollow: fewer trials than asked for." if (cells.limited & (cells.trials > 0)).any() else ""
     gaps = " Cells without trials have no point." if (cells.trials == 0).any() else ""
-    return (
-        f"Mean accuracy over {shared_count(cells.trials)} trials a cell, {images_text(cells)} images a trial; "
-        f"bands: {interval_text(rule)} over trials.{hollow}{gaps}"
-    )
+    return f"Mean accuracy over {trials_text(cells)}; bands: {rule.interval_text} over trials.{hollow}{gaps}"
 
 
 def _places(bers: Sequence[float]) -> list[float]:
-    """On the log axis; a single BER stands in the middle."""
+    """Return the places of the BERs on the log axis; a single BER stands in the middle."""
     low, high = math.log10(bers[0]), math.log10(bers[-1])
     if low == high:
         return [round((_FIRST_X + _RIGHT) / 2, 1)]
@@ -107,7 +106,7 @@ def _places(bers: Sequence[float]) -> list[float]:
 
 
 def _labelled(bers: Sequence[float], places: Mapping[float, float]) -> list[float]:
-    """As many of the BERs as have room for their labels, from the highest down."""
+    """Return as many of the BERs as have room for their labels, from the highest down."""
     chosen: list[float] = []
     for ber in reversed(bers):
         if not chosen or places[chosen[-1]] - places[ber] >= 34:
@@ -130,7 +129,7 @@ def _curve(label: str, cells: pd.DataFrame, colour: Colour, places: Mapping[floa
     return Curve(
         label=label,
         colour=colour,
-        # Side by side, as far as there is room: golden runs are often equal.
+        # Golden runs are often equal, so they stand side by side as far as there is room.
         golden=None if math.isnan(golden) else (_GOLDEN_X - 16 + 32 * _share(number), _y(golden)),
         points=tuple(point for run in runs for point in run),
         runs=tuple(" ".join(f"{point.x},{point.y}" for point in run) for run in runs if len(run) > 1),
@@ -139,7 +138,7 @@ def _curve(label: str, cells: pd.DataFrame, colour: Colour, places: Mapping[floa
 
 
 def _share(number: int) -> float:
-    """Places 0, 1/6, …, 1 and from the start again."""
+    """Return the place of a curve's golden run: 0, 1/6, …, 1 and from 0 again."""
     return (number % 7) / 6
 
 
@@ -149,23 +148,23 @@ def _point(cell: Mapping[Any, Any], x: float) -> Point:
 
 
 def _band(run: Sequence[Point]) -> str:
-    there = [f"{point.x},{point.y_high}" for point in run]
-    back = [f"{point.x},{point.y_low}" for point in reversed(run)]
-    return " ".join([*there, *back])
+    upper = [f"{point.x},{point.y_high}" for point in run]
+    lower = [f"{point.x},{point.y_low}" for point in reversed(run)]
+    return " ".join([*upper, *lower])
 
 
-def _columns(block: Block, looks: Mapping[str, Colour], places: Mapping[float, float]) -> list[Column]:
+def _columns(block: Block, colour_of: Mapping[str, Colour], places: Mapping[float, float]) -> list[Column]:
     printed = rows(block, Style())
-    golden = [(row.label, looks[row.label].index, row.golden, "") for row in printed]
-    found = [Column("golden (no faults)", _GOLDEN_X, _LEFT, 52, _ranked(golden))]
+    golden = [(row.label, colour_of[row.label].index, row.golden, "") for row in printed]
+    chart_columns = [Column("golden (no faults)", _GOLDEN_X, _LEFT, 52, _ranked(golden))]
     edges = _edges(list(places.values()))
     for number, (ber, x) in enumerate(places.items()):
         values = [
-            (row.label, looks[row.label].index, *_texts(entry)) for row in printed if (entry := row.entries[number])
+            (row.label, colour_of[row.label].index, *_texts(entry)) for row in printed if (entry := row.entries[number])
         ]
         left, right = edges[number], edges[number + 1]
-        found.append(Column(f"BER {ber_text(ber)}", x, left, round(right - left, 1), _ranked(values)))
-    return found
+        chart_columns.append(Column(f"BER {ber_text(ber)}", x, left, round(right - left, 1), _ranked(values)))
+    return chart_columns
 
 
 def _texts(entry: Any) -> tuple[str, str]:
@@ -180,6 +179,6 @@ def _ranked(values: Sequence[tuple[str, int, str, str]]) -> tuple[tuple[str, int
 
 
 def _edges(places: Sequence[float]) -> list[float]:
-    """Half way between neighbours; the outer ones reach to the ends of the axis."""
+    """Return the edges of columns: half way between neighbours, and the ends of the axis."""
     inner = [round((left + right) / 2, 1) for left, right in pairwise(places)]
     return [92.0, *inner, float(_RIGHT)]

@@ -1,13 +1,13 @@
-"""The colours and markers of schemes in the report: those of the plots, and lighter ones for dark pages."""
+"""Colours and markers of schemes in the report: those of the plots, and lighter colours for dark pages."""
 
 from dataclasses import dataclass
 
-from faultbench.output.scheme_styles import looks
+from faultbench.output.scheme_styles import line_looks
 from faultbench.results.analysis.blocks import blocks
 from faultbench.results.analysis.results import Results
 
 _DARK_LUMINANCE = 0.2
-"""A colour on a dark page is mixed with white until it is so bright; its contrast is above 3.5 then."""
+"""Least luminance on a dark page: a darker colour is mixed with white; the contrast is then above 3.5."""
 
 MARKERS = {
     "o": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0Z",
@@ -23,12 +23,12 @@ MARKERS = {
     "h": "M0-4.6L4-2.3V2.3L0 4.6L-4 2.3V-2.3Z",
     "*": "M0-5.6L1.5-1.9L5.4-1.7L2.3 0.8L3.3 4.6L0 2.5L-3.3 4.6L-2.3 0.8L-5.4-1.7L-1.5-1.9Z",
 }
-"""matplotlib's name of a marker → an SVG path of about its size."""
+"""Name of a marker in matplotlib → SVG path of about the same size."""
 
 
 @dataclass(frozen=True)
 class Colour:
-    """How a line is drawn; index names its CSS variable, dashes is an SVG dash array."""
+    """Colour, marker and dashes of a line; index names its CSS variable, dashes is an SVG dash array."""
 
     index: int
     light: str
@@ -38,20 +38,17 @@ class Colour:
 
 
 def colours(results: Results) -> dict[str, Colour]:
-    """Label of a line → its colour; guards of a scheme share it and differ in their dashes."""
-    lines = {line.label: line for block in blocks(results) for line in block.lines}
-    by_scheme = looks(results.manifest.scheme_names)
-    guards = list(dict.fromkeys(line.guard for line in lines.values()))
-    found = {}
-    for index, (label, line) in enumerate(lines.items()):
-        look = by_scheme[line.scheme].dashed(guards.index(line.guard))
+    """Return label of a line → its colour; guards of a scheme share its colour and differ in dashes."""
+    lines = [line for block in blocks(results) for line in block.lines]
+    by_label = {}
+    for index, (label, look) in enumerate(line_looks(lines, results.manifest.scheme_names).items()):
         dashes = " ".join(f"{2 * length:g}" for length in look.dashes)
-        found[label] = Colour(index, look.colour, lightened(look.colour), MARKERS[look.marker], dashes)
-    return found
+        by_label[label] = Colour(index, look.colour, lightened(look.colour), MARKERS[look.marker], dashes)
+    return by_label
 
 
 def lightened(colour: str) -> str:
-    """The colour, #rrggbb, mixed with as little white as makes it bright enough for a dark page."""
+    """Return the colour, #rrggbb, mixed with as little white as makes it bright enough for a dark page."""
     channels = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
     for percent in range(0, 101, 5):
         mixed = [round(channel + (255 - channel) * percent / 100) for channel in channels]
@@ -61,6 +58,6 @@ def lightened(colour: str) -> str:
 
 
 def luminance(channels: list[int]) -> float:
-    """Relative luminance of sRGB in 0..255, WCAG 2.2."""
+    """Return the relative luminance (WCAG 2.2) of sRGB channels in 0..255."""
     linear = [c / 12.92 if (c := channel / 255) <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for channel in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

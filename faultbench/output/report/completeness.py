@@ -1,4 +1,4 @@
-"""How complete the results are, said where nobody can miss it."""
+"""Banner of the report: how complete the results are."""
 
 from dataclasses import dataclass
 
@@ -7,25 +7,24 @@ from faultbench.results.analysis.results import Results
 
 @dataclass(frozen=True)
 class Progress:
-    """Counts of cells and trials; what the report rests on and what it lacks."""
+    """Counts of the cells and trials that results have and lack; n_limited cells have some, but not all trials."""
 
     n_cells: int
     n_trials: int
     n_missing: int
     n_quarantined: int
     n_limited: int
-    """Cells with some, but not all trials."""
     n_empty: int
     remarks: tuple[str, ...]
 
     @property
     def is_complete(self) -> bool:
-        """Whether every cell has all its trials."""
+        """Return whether every cell has all its trials."""
         return self.n_limited == self.n_empty == 0
 
 
 def progress(results: Results) -> Progress:
-    """Counted over the cells of the manifest; a quarantined trial is not missing."""
+    """Return the counts over the cells of the manifest; a quarantined trial is not missing."""
     cells = results.cells
     n_quarantined = sum(results.quarantined.values())
     return Progress(
@@ -35,5 +34,8 @@ def progress(results: Results) -> Progress:
         n_quarantined=n_quarantined,
         n_limited=int((cells.limited & (cells.trials > 0)).sum()),
         n_empty=int((cells.trials == 0).sum()),
-        remarks=tuple(remark.removeprefix(f"{results.folder}: ") for remark in results.remarks),
+        remarks=(
+            *results.manifest.warnings,
+            *(remark.removeprefix(f"{results.folder}: ") for remark in results.remarks),
+        ),
     )

@@ -1,8 +1,8 @@
-"""Did the injector do what the BER says? Realised against nominal flips of every cell.
+"""Check of the injector: realised against nominal flips of every cell.
 
 Under `bernoulli` the flips of n trials are one binomial draw of n·bits at p = BER. Its distance from n·bits·p in
-standard deviations is about normal; over N cells the largest is beyond z with a chance of 1 in 1,000 at most where
-2·N·(1 - Φ(z)) = 0.001. Cells farther off are told. Other fault models draw what they are for, and are not judged.
+standard deviations is approximately normal. Over N cells the largest distance exceeds z with probability at most 0.001
+if 2·N·(1 - Φ(z)) = 0.001. Cells beyond z are marked. Cells of other fault models are not judged.
 """
 
 import math
@@ -17,14 +17,17 @@ from faultbench.results.analysis.results import Results
 from faultbench.results.folder import LABELS, ber_text
 
 FALSE_ALARM = 0.001
-"""Chance that any cell of a sound campaign is told."""
+"""Probability that any cell of a sound campaign is marked."""
 _FEWEST = 20
-"""Expected flips below which a binomial is not judged by a normal's tail."""
+"""Fewest expected flips for which the normal tail may judge a binomial."""
 
 
 @dataclass(frozen=True)
 class FlipRow:
-    """One cell: flips a trial, and how many standard deviations off; None where it is not judged."""
+    """Flips of one cell: nominal and realised per trial, and their distance in standard deviations.
+
+    off is None if the cell is not judged; cell is the row of `Results.cells`.
+    """
 
     names: tuple[str, ...]
     ber: str
@@ -34,11 +37,10 @@ class FlipRow:
     off: float | None
     is_suspect: bool
     cell: Mapping[Any, Any]
-    """The row of `Results.cells`."""
 
 
 def flip_rows(results: Results) -> list[FlipRow]:
-    """A row a cell, in the order of the tables."""
+    """Return a row per cell, in the order of the tables."""
     cells = results.cells.to_dict("records")
     limit = NormalDist().inv_cdf(1 - FALSE_ALARM / (2 * len(cells)))
     bernoulli = _bernoulli_labels(results)
@@ -48,7 +50,7 @@ def flip_rows(results: Results) -> list[FlipRow]:
 def _row(cell: Mapping[Any, Any], limit: float, *, is_judged: bool) -> FlipRow:
     n_bits = None if pd.isna(cell["n_bits"]) else int(cell["n_bits"])
     nominal = math.nan if n_bits is None else n_bits * cell["ber"]
-    # NaN, without a golden run, is not enough either.
+    # Without a golden run nominal is NaN, which is not enough either.
     off = _off(cell, nominal) if is_judged and nominal * cell["trials"] >= _FEWEST else None
     suspect = off is not None and abs(off) > limit
     names = tuple(cell[label] for label in LABELS)
@@ -61,4 +63,6 @@ def _off(cell: Mapping[Any, Any], nominal: float) -> float:
 
 
 def _bernoulli_labels(results: Results) -> set[str]:
-    return {entry["label"] for entry in getattr(results.manifest.spec, "faults", ()) if entry["name"] == "bernoulli"}
+    return {
+        entry.get("label") for entry in getattr(results.manifest.spec, "faults", ()) if entry["name"] == "bernoulli"
+    }

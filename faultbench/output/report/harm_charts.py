@@ -1,4 +1,4 @@
-"""The layer × bit map as inline SVG, its values for the script to show, and the flips that do most harm as a table."""
+"""Layer × bit maps as inline SVG, with values for the script to show, and a table of the most harmful flips."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,20 +12,21 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from faultbench.results.analysis.blocks import images_text
-from faultbench.results.analysis.flip_harm import CERTAIN, DIRECTIONS, EXCLUDED, FLIP, with_rates
-from faultbench.results.analysis.harm_map import BlockMap, LineMap, only, row_text, span
+from faultbench.output.captions import images_text, left_out_text, shared_count
+from faultbench.results.analysis.flip_harm import HARM_CONFIDENCE, SMALL_HARM, with_rates
+from faultbench.results.analysis.flip_rows import DIRECTIONS, FLIP
+from faultbench.results.analysis.harm_map import BlockMap, LineMap, row_text, rows_with
 from faultbench.results.analysis.results import Results
-from faultbench.results.flip_counts import FAILING_DROP, WHOLE
+from faultbench.results.flip_counts import FAILING_DROP, WHOLE_MEMORY
 from faultbench.results.folder import LABELS, ber_text
 
 N_SHADES = 10
-"""A tenth of harm each."""
+"""Number of shades; each stands for a tenth of harm."""
 N_WORST = 5
-"""Rows of the table, of each protected network."""
+"""Rows of the table per protected network."""
 
-_COUNTED = ["trials_with", "failed_with"]
-"""Of all BERs together, where a row shows those of one."""
+_POOLED = ["trials_with", "failed_with"]
+"""Columns of pooled counts, which the counts at one BER replace."""
 
 CELL, ROW = 8, 16
 TOP, RIGHT, BOTTOM = 4, 4, 34
@@ -33,7 +34,7 @@ TOP, RIGHT, BOTTOM = 4, 4, 34
 
 @dataclass(frozen=True)
 class Shape:
-    """A run of cells of one shade: x, y, width and height; shade is 0 to N_SHADES - 1, or q where harm is excluded."""
+    """Run of cells of one shade; shade is 0 to N_SHADES - 1, or q where a large harm is excluded."""
 
     x: int
     y: int
@@ -44,19 +45,21 @@ class Shape:
 
 @dataclass(frozen=True)
 class HarmPanel:
-    """The map of one protected network."""
+    """Map of one protected network.
+
+    grounds are the tops of the rows that the network has memory for. values go by row, direction and bit: trials with
+    such a flip, failed trials of them, harm and the ends of its interval in per mille.
+    """
 
     label: str
     shapes: tuple[Shape, ...]
     grounds: tuple[int, ...]
-    """Where rows begin that the network has memory for."""
     values: tuple[tuple[int, ...], ...]
-    """[row, direction, bit] one after another: trials with it, failed, harm and its ends in per mille."""
 
 
 @dataclass(frozen=True)
 class HarmChart:
-    """The maps of a block, all of one size."""
+    """Maps of a block, all of one size."""
 
     name: str
     rows: tuple[str, ...]
@@ -68,18 +71,18 @@ class HarmChart:
 
     @property
     def width(self) -> int:
-        """Of the view box."""
+        """Return the width of the view box."""
         return self.left + CELL * self.n_bits + RIGHT
 
     @property
     def height(self) -> int:
-        """Of the view box."""
+        """Return the height of the view box."""
         return TOP + ROW * len(self.rows) + BOTTOM
 
 
 @dataclass(frozen=True)
-class Worst:
-    """A kind of flip that does harm, with its row of the table at the BER where most such trials would else pass."""
+class HarmfulFlip:
+    """Kind of flip that does harm, with its row at the BER where most trials with it would pass without it."""
 
     label: str
     block: str
@@ -89,31 +92,31 @@ class Worst:
     ber: str
 
 
-def harm_charts(results: Results, found: Sequence[BlockMap]) -> list[HarmChart]:
-    """A chart a block, given their maps; none where no trial is counted."""
-    return [_chart(one, results) for one in found]
+def harm_charts(results: Results, maps: Sequence[BlockMap]) -> list[HarmChart]:
+    """Return a chart per block, given the maps of the blocks."""
+    return [_chart(block_map, results) for block_map in maps]
 
 
-def worst_flips(results: Results, found: Sequence[BlockMap]) -> list[Worst]:
-    """Of every protected network the flips whose harm is told and whose lower end is highest."""
-    if not found:
+def worst_flips(results: Results, maps: Sequence[BlockMap]) -> list[HarmfulFlip]:
+    """Return the flips with significant harm whose lower end is highest, for every protected network of the maps."""
+    if not maps:
         return []
     pooled = results.harms
-    told = pooled[(pooled.layer != WHOLE[0]) & (pooled.harm_ci_low > 0)]
-    told = told.sort_values("harm_ci_low", ascending=False, kind="stable").drop(columns=_COUNTED)
-    shown = told.groupby([*LABELS], sort=False, observed=True).head(N_WORST)
-    rows = with_rates(_telling(results.counted, shown), results.manifest.rule.confidence_a_look)
-    there = shown.merge(rows, on=[*LABELS, *FLIP])
+    harmful = pooled[(pooled.layer != WHOLE_MEMORY[0]) & (pooled.harm_ci_low > 0)]
+    ranked = harmful.sort_values("harm_ci_low", ascending=False, kind="stable").drop(columns=_POOLED)
+    shown = ranked.groupby([*LABELS], sort=False, observed=True).head(N_WORST)
+    rates = with_rates(_at_telling_ber(results.counted, shown), results.manifest.rule.confidence_per_look)
+    rows = shown.merge(rates, on=[*LABELS, *FLIP])
     return [
-        _worst(line.label, one.block.name, row)
-        for one in found
-        for line in one.block.lines
-        for row in only(there, line.cells[[*LABELS]].iloc[0].to_dict()).to_dict("records")
+        _harmful_flip(line.label, block_map.block.name, row)
+        for block_map in maps
+        for line in block_map.block.lines
+        for row in rows_with(rows, line.cells[[*LABELS]].iloc[0].to_dict()).to_dict("records")
     ]
 
 
-def _telling(rows: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """Of each kind of flip that is shown the row of the BER where most trials with it would else pass."""
+def _at_telling_ber(rows: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each kind of flip shown, the row of the BER where most trials with it would pass without it."""
     of_them = rows.merge(shown[[*LABELS, *FLIP]], on=[*LABELS, *FLIP])
     otherwise = of_them.trials_with * (of_them.trials_without - of_them.failed_without) / of_them.trials
     by_weight = of_them.assign(otherwise=otherwise).sort_values("otherwise", ascending=False, kind="stable")
@@ -121,46 +124,45 @@ def _telling(rows: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
 
 
 def shades() -> dict[str, tuple[str, str]]:
-    """Shade → its colour on light and on dark pages; the more harm, the farther from the page."""
+    """Return shade → its colour on light and on dark pages; more harm contrasts more with the page."""
     colours = mpl.colormaps["magma"]
-    # Neither end: black and the palest yellow would be taken for the page.
+    # Neither end of the map: black and the palest yellow look like the page.
     steps = np.linspace(0.08, 0.92, N_SHADES)
     light = [to_hex(colours(1 - step)) for step in steps]
     dark = [to_hex(colours(0.12 + 0.88 * step)) for step in steps]
     return {str(number): pair for number, pair in enumerate(zip(light, dark, strict=True))}
 
 
-def _worst(label: str, block: str, row: dict[Any, Any]) -> Worst:
+def _harmful_flip(label: str, block: str, row: dict[Any, Any]) -> HarmfulFlip:
     flip = (row["layer"], row["kind"].replace("_", " "), row["bit"], row["direction"])
     shown = {str(name): value for name, value in row.items()} | {
         "with": f"{row['failed_with']} of {row['trials_with']}",
         "without": f"{row['failed_without']} of {row['trials_without']}",
     }
-    return Worst(
-        label, block, flip, (row["harm"], row["harm_ci_low"], row["harm_ci_high"]), shown, ber_text(row["ber"])
-    )
+    harm = (row["harm"], row["harm_ci_low"], row["harm_ci_high"])
+    return HarmfulFlip(label, block, flip, harm, shown, ber_text(row["ber"]))
 
 
-def _chart(found: BlockMap, results: Results) -> HarmChart:
-    rows = tuple(row_text(row) for row in found.rows)
+def _chart(block_map: BlockMap, results: Results) -> HarmChart:
+    rows = tuple(row_text(row) for row in block_map.rows)
     left = 12 + round(6.9 * max(map(len, rows), default=0))
-    bits = [bit for bit in range(found.n_bits - 1, -1, -1) if bit % 8 == 0 or bit == found.n_bits - 1]
-    ticks = tuple((round(left + CELL * (found.n_bits - bit - 0.5)), bit) for bit in bits)
-    panels = tuple(_panel(one, left) for one in found.maps)
-    return HarmChart(found.block.name, rows, found.n_bits, left, ticks, panels, _caption(found, results))
+    n_bits = block_map.n_bits
+    ticks = tuple((round(left + CELL * (n_bits - bit - 0.5)), bit) for bit in block_map.labelled_bits)
+    panels = tuple(_panel(line_map, left) for line_map in block_map.maps)
+    return HarmChart(block_map.block.name, rows, n_bits, left, ticks, panels, _caption(block_map, results))
 
 
-def _panel(one: LineMap, left: int) -> HarmPanel:
-    halves = one.told[:, :, ::-1].reshape(-1, one.told.shape[2])
+def _panel(line_map: LineMap, left: int) -> HarmPanel:
+    halves = line_map.shown_harm[:, :, ::-1].reshape(-1, line_map.shown_harm.shape[2])
     shapes = [shape for number, half in enumerate(halves) for shape in _runs(half, number, left)]
-    grounds = tuple(TOP + ROW * int(row) for row in np.flatnonzero(one.has_memory))
-    ends = (np.nan_to_num(1000 * part).round() for part in (one.harm, one.low, one.high))
-    values = np.stack([one.n_with, one.n_failed, *ends], axis=-1).reshape(-1, 5).astype(np.int64)
-    return HarmPanel(one.line.label, tuple(shapes), grounds, tuple(map(tuple, values.tolist())))
+    grounds = tuple(TOP + ROW * int(row) for row in np.flatnonzero(line_map.has_memory))
+    ends = (np.nan_to_num(1000 * part).round() for part in (line_map.harm, line_map.low, line_map.high))
+    values = np.stack([line_map.n_with, line_map.n_failed, *ends], axis=-1).reshape(-1, 5).astype(np.int64)
+    return HarmPanel(line_map.line.label, tuple(shapes), grounds, tuple(map(tuple, values.tolist())))
 
 
 def _runs(half: NDArray[np.float64], number: int, left: int) -> Iterator[Shape]:
-    """Neighbours of one shade are one shape: a page has tens of thousands of cells."""
+    """Yield a shape for each run of neighbours of one shade: a page has tens of thousands of cells."""
     y, height = TOP + number * ROW // 2, ROW // 2 - number % 2  # a line is left free below each row
     place = 0
     for shade, run in groupby(map(_shade, half.tolist())):
@@ -176,22 +178,18 @@ def _shade(harm: float) -> str:
     return str(min(N_SHADES - 1, int(harm * N_SHADES))) if harm else "q"
 
 
-def _caption(found: BlockMap, results: Results) -> str:
-    n_counted = [n_trials for one in found.maps for n_trials in one.n_counted]
-    left_out = (
-        f" Left out: {found.n_left_out} {'row' if found.n_left_out == 1 else 'rows'} in which no trial tells."
-        if found.n_left_out
-        else ""
-    )
+def _caption(block_map: BlockMap, results: Results) -> str:
+    n_counted = shared_count(n_trials for line_map in block_map.maps for n_trials in line_map.n_counted)
     return (
-        f"All BERs together; {span(n_counted)} trials counted a cell, {images_text(results.cells)} images a "
+        f"All BERs together; {n_counted} trials counted per cell, {images_text(results.cells)} images per "
         f"trial. Upper half of a row: flips {DIRECTIONS[0]}, lower: {DIRECTIONS[1]}. Coloured where the "
-        f"{100 * CERTAIN:g}% interval of the harm lies above 0; plain where it holds 0 and ends by {100 * EXCLUDED:g}%"
+        f"{100 * HARM_CONFIDENCE:g}% interval of the harm lies above 0; plain where it holds 0 and ends by "
+        f"{100 * SMALL_HARM:g}%"
         "; hatched where the trials do not tell; empty where there is no such memory. A layer's name alone stands for "
-        f"its weights.{left_out}"
+        f"its weights.{left_out_text(block_map.n_left_out)}"
     )
 
 
 def failing_text() -> str:
-    """What a failure is, for sentences."""
+    """Return what a trial loses when it fails, for sentences."""
     return f"{100 * FAILING_DROP:g} points of the golden accuracy or more"

@@ -1,4 +1,4 @@
-"""What became of the images of each cell: masked, SDC or DUE."""
+"""Outcomes of the images of each cell: masked, SDC or DUE."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from faultbench.results.folder import ber_text
 
 @dataclass(frozen=True)
 class Shares:
-    """Of one cell, fractions of images, NaN where the cell has no trial."""
+    """Fractions of the images of one cell by outcome, NaN if the cell has no trial."""
 
     ber: str
     masked: float
@@ -24,7 +24,7 @@ class Shares:
 
 @dataclass(frozen=True)
 class OutcomeRow:
-    """A protected network: its block, its label, and the shares of each BER."""
+    """Row of a protected network: its block, its label, and its shares at each BER."""
 
     block: str
     label: str
@@ -32,7 +32,7 @@ class OutcomeRow:
 
 
 def outcome_rows(results: Results) -> dict[str, list[OutcomeRow]]:
-    """Block → a row a line."""
+    """Return block → a row per line."""
     return {
         block.name: [
             OutcomeRow(block.name, line.label, tuple(_shares(cell) for cell in line.cells.to_dict("records")))

@@ -1,23 +1,24 @@
-"""What the trials of one cell say: mean accuracy, rates, quantiles and the worst trial, each with its interval.
+"""Summary of the trials of one cell: mean accuracy, rates, quantiles and the worst trial, each with its interval.
 
-A trial is one draw, also of a rate: the fraction of its images that end so. The columns `accuracy_ci_*` and
-`*_rate_ci_*` are `stats.mean_interval`, `accuracy_median_ci_*` and `accuracy_q05_ci_*` `stats.quantile_interval`;
-one without a number has too few trials to bound it on that side. `below_min_ci_high` bounds the fraction of all
-trials that would come out worse than `accuracy_min`, the worst of these.
+A trial is one draw of a rate: the fraction of its images with that outcome. The columns `accuracy_ci_*` and
+`*_rate_ci_*` come from `stats.mean_interval`, `accuracy_median_ci_*` and `accuracy_q05_ci_*` from
+`stats.quantile_interval`. An end is empty if there are too few trials to bound that side. `below_min_ci_high` is an
+upper bound of the fraction of all trials that are worse than `accuracy_min`, the worst recorded trial.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from faultbench.campaign.stopping_rule import Rule
+from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.results import stats
-from faultbench.results.estimates import Said, accuracies, said, within_variances
-from faultbench.results.folder import LABELS, Manifest
-from faultbench.results.image_samples import Values, is_sampled
+from faultbench.results.analysis.campaign_tables import CampaignTables
+from faultbench.results.estimates import MeanEstimate, accuracies, estimate_mean, within_variances
+from faultbench.results.folder import LABELS
+from faultbench.results.image_samples import Values, looks_at_sample
 from faultbench.results.journal.records import Golden, Trial
 from faultbench.results.journal.strata import Strata
 from faultbench.results.journal.trial_columns import counts_of
@@ -29,7 +30,7 @@ OUTCOMES = {
     "due_rate": "n_due",
     "masked_rate": "n_masked",
 }
-"""Rate → the count it is of; each is the mean over trials of the fraction of images."""
+"""Rate → its count; a rate is the mean over trials of the count's fraction of images."""
 
 QUANTILES = {"accuracy_median": 0.5, "accuracy_q05": 0.05}
 
@@ -37,33 +38,17 @@ INTERVALS = (
     *(f"{name}_ci_{end}" for name in (*QUANTILES, *OUTCOMES) for end in ("low", "high")),
     "below_min_ci_high",
 )
-"""Columns of intervals besides `accuracy_ci_*`."""
+"""Columns of interval ends besides `accuracy_ci_*`."""
 
 SAMPLING = ("images_per_trial", "variance_trials", "variance_images")
-"""Columns of how many of the images a trial looked at, in the mean, and of what trials and images vary by."""
+"""Columns of the mean number of images per trial, and of the variances between trials and between images."""
 
 
-class Measured(Protocol):
-    """What is measured over several cells of a campaign; `tables.Results` is one."""
+def curves(results: CampaignTables) -> pd.DataFrame:
+    """Return accuracies: a row (`LABELS`, `trial`) for each trial number of a network, a column per BER, rising.
 
-    @property
-    def manifest(self) -> Manifest:
-        """What was asked for."""
-
-    @property
-    def cells(self) -> pd.DataFrame:
-        """A row a cell, with LABELS, `ber` and `golden_accuracy`."""
-
-    @property
-    def trials(self) -> pd.DataFrame:
-        """A row a trial, with LABELS, `ber`, `trial` and `accuracy`."""
-
-
-def curves(results: Measured) -> pd.DataFrame:
-    """Accuracies with a row (`LABELS`, `trial`) for each trial number of a network and a column a BER, rising.
-
-    A number that is not recorded at every BER of the campaign is left out. There are none where trials were drawn in
-    strata: those of one number are of different memories then.
+    A number that is not recorded at every BER of the campaign has no row. If trials were drawn in strata there are no
+    rows, since trials of one number then have different memories.
     """
     bers = sorted(set(results.cells.ber))
     trials = results.trials if results.trials.stratum.isna().all() else results.trials.head(0)
@@ -71,34 +56,29 @@ def curves(results: Measured) -> pd.DataFrame:
     return wide.reindex(columns=bers).dropna()
 
 
-def images_per_trial(results: Measured) -> dict[Any, float]:
-    """Values of `LABELS` → how many images a trial of the network looked at, the mean over its cells."""
-    found: dict[Any, float] = results.cells.groupby([*LABELS]).images_per_trial.mean().to_dict()
-    return found
+def images_per_trial(results: CampaignTables) -> dict[Any, float]:
+    """Return values of `LABELS` → the mean number of images per trial over the network's cells."""
+    means: dict[Any, float] = results.cells.groupby([*LABELS]).images_per_trial.mean().to_dict()
+    return means
 
 
-def interval_kind(rule: Rule, strata: Strata | None = None) -> str:
-    """What the intervals of means are called: `betting`, or `betting-sequence` where the outcomes ended the trials.
+def interval_kind(rule: StoppingRule, strata: Strata | None = None) -> str:
+    """Return the name of the intervals of means: `betting`, or `betting-sequence` if outcomes ended the trials.
 
-    `stratified-…` where they were drawn in strata.
+    For trials drawn in strata it is `stratified-…`.
     """
     return f"stratified-{rule.interval_kind}" if strata and strata.is_split else rule.interval_kind
 
 
-def interval_text(rule: Rule) -> str:
-    """For captions: "95% betting interval"."""
-    return rule.interval_text
-
-
-def measured(
-    trials: Sequence[Trial], golden: Golden | None, rule: Rule, strata: Strata | None = None
+def summarise_cell(
+    trials: Sequence[Trial], golden: Golden | None, rule: StoppingRule, strata: Strata | None = None
 ) -> dict[str, Any]:
-    """Columns of `cells.csv`; FaultbenchError if trials over all images looked at different numbers of them.
+    """Return columns of `cells.csv`; FaultbenchError if plain trials looked at different numbers of images.
 
-    golden, which plain trials over all images can do without, is their golden run. rule is what their number came from:
-    where it hung on the outcomes, the intervals are of a kind that allows it. What some of the images say of a trial
-    is right in the mean only: of such trials quantiles and the worst are not given. Nor are they of trials drawn in
-    strata, which are no fair sample of memories; flips_mean is then what is expected.
+    golden is their golden run; it may be None for plain trials over all images. rule is the rule that ended the trials:
+    if it looks at outcomes, the intervals are of a kind that allows it. There are no quantiles and no worst trial if
+    trials looked at a sample of the images, since a trial's own accuracy is then an estimate. There are none of trials
+    drawn in strata either, since these are no fair sample of memories.
     """
     of_accuracy = accuracies(trials, golden, strata)
     is_split = strata is not None and strata.is_split
@@ -106,7 +86,7 @@ def measured(
         **_images(trials, golden),
         "accuracy_mean": of_accuracy.mean,
         **_ends("accuracy", of_accuracy.interval(rule)),
-        **({} if is_split or is_sampled(trials) else _of_single_trials(of_accuracy.values, rule)),
+        **({} if is_split or looks_at_sample(trials) else _of_single_trials(of_accuracy.values, rule)),
         **_rates(trials, golden, rule, strata),
         **_variances(of_accuracy, trials, within_variances(trials, golden, strata)),
         **({} if is_split else {"flips_mean": stats.mean(counts_of(trials, "n_flips").tolist())}),
@@ -115,50 +95,47 @@ def measured(
 
 def _images(trials: Sequence[Trial], golden: Golden | None) -> dict[str, float]:
     looked = counts_of(trials, "n_images").tolist()
-    if golden and is_sampled(trials):
+    if golden and looks_at_sample(trials):
         return {"images": golden.n_images, "images_per_trial": stats.mean(looked)}
     if len(different := sorted(set(looked))) > 1:
         raise FaultbenchError(f"cell {trials[0].cell}: its trials looked at {different} images; runs were mixed")
     return {"images": looked[0], "images_per_trial": looked[0]}
 
 
-def _of_single_trials(accuracies: stats.Values, rule: Rule) -> dict[str, float]:
-    n_below = stats.below_worst(len(accuracies), confidence=rule.confidence_a_look)
+def _of_single_trials(accuracies: stats.Values, rule: StoppingRule) -> dict[str, float]:
+    n_below = stats.below_worst(len(accuracies), confidence=rule.confidence_per_look)
     return {**_quantiles(accuracies, rule), "accuracy_min": min(accuracies), "below_min_ci_high": n_below}
 
 
-def _variances(of_accuracy: Said, trials: Sequence[Trial], within: Values) -> dict[str, float]:
-    """Of what trials say of the mean, and of one image within a trial: the latter only where trials looked at a few."""
+def _variances(of_accuracy: MeanEstimate, trials: Sequence[Trial], within: Values) -> dict[str, float]:
+    """Return the variance between trials and, if trials looked at samples, that between images within a trial."""
     if len(trials) < 2:
         return {}
     between = max(0.0, float(np.var(of_accuracy.unscaled, ddof=1)) - stats.mean(within))
     of_one = within * counts_of(trials, "n_images")
-    return {"variance_trials": between, **({"variance_images": stats.mean(of_one)} if is_sampled(trials) else {})}
+    return {"variance_trials": between, **({"variance_images": stats.mean(of_one)} if looks_at_sample(trials) else {})}
 
 
-def mean_interval(fractions: Sequence[float], rule: Rule) -> stats.Interval:
-    """The interval of the mean of what a cell's trials measured, in the order of their numbers."""
-    return stats.mean_interval(fractions, confidence=rule.confidence, anytime=rule.until is not None)
-
-
-def _quantiles(accuracies: stats.Values, rule: Rule) -> dict[str, float]:
+def _quantiles(accuracies: stats.Values, rule: StoppingRule) -> dict[str, float]:
     columns = {}
     for name, q in QUANTILES.items():
         columns[name] = stats.quantile(accuracies, q)
-        columns |= _ends(name, stats.quantile_interval(accuracies, q, confidence=rule.confidence_a_look))
+        columns |= _ends(name, stats.quantile_interval(accuracies, q, confidence=rule.confidence_per_look))
     return columns
 
 
-def _rates(trials: Sequence[Trial], golden: Golden | None, rule: Rule, strata: Strata | None) -> dict[str, float]:
+def _rates(
+    trials: Sequence[Trial], golden: Golden | None, rule: StoppingRule, strata: Strata | None
+) -> dict[str, float]:
     columns = {}
     for name, count in OUTCOMES.items():
-        rates = said(trials, golden, strata, count=count)
+        rates = estimate_mean(trials, golden, strata, count=count)
         columns[name] = rates.mean
         columns |= _ends(name, rates.interval(rule))
     return columns
 
 
 def _ends(name: str, interval: stats.Interval) -> dict[str, float]:
-    """An infinite end is no number in a table of fractions."""
+    """Return the columns of an interval; an infinite end becomes NaN, an empty field."""
     ends = {f"{name}_ci_low": interval.low, f"{name}_ci_high": interval.high}
     return {column: end if math.isfinite(end) else math.nan for column, end in ends.items()}

@@ -1,7 +1,7 @@
-"""A results folder as data frames: a row a cell, a trial, a protected network.
+"""Data frames of a results folder: a row per cell, per trial and per protected network.
 
-What the columns of a cell say, and how their intervals are made, stands in `measures`; `interval` names the kind of
-those of means and rates, and `confidence` is that of all.
+Module `cell_summary` says what the columns of a cell mean and how their intervals are made. `interval` names the kind
+of interval of means and rates; `confidence` is that of all intervals.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faultbench.results.analysis.cell_summary import INTERVALS, OUTCOMES, SAMPLING, interval_kind, measured
+from faultbench.results.analysis.cell_summary import INTERVALS, OUTCOMES, SAMPLING, interval_kind, summarise_cell
 from faultbench.results.folder import LABELS, CellEntry, ResultsFolder
 from faultbench.results.image_samples import fractions, wrong_rates
 from faultbench.results.journal.records import Golden, Overhead, Trial
-from faultbench.results.journal.trial_columns import ABSENT, TrialColumns
+from faultbench.results.journal.trial_columns import TrialColumns
+from faultbench.results.journal.trial_rules import ABSENT
 
 NETWORK = LABELS[:-1]
-"""The labels of a protected network; fault models share it, and what it costs."""
+"""Labels of a protected network; fault models share it and its overheads."""
 
 _LABEL_TYPES = dict.fromkeys(LABELS, "str")
 
@@ -81,16 +82,16 @@ OVERHEAD_TYPES = {
 
 
 def cells_frame(folder: ResultsFolder, entries: Sequence[CellEntry]) -> pd.DataFrame:
-    """A row for each of these cells of the manifest, in their order."""
+    """Return a row for each of these cells of the manifest, in their order."""
     return _frame(_cell_rows(folder, entries), CELL_TYPES)
 
 
 def trials_frame(folder: ResultsFolder) -> pd.DataFrame:
-    """A row for every trial, sorted by cell and number."""
+    """Return a row for every trial, sorted by cell and number."""
     entries = folder.manifest.sorted_cells
     of_cells = [folder.trials[entry.cell] for entry in entries]
     trials = TrialColumns.joined(of_cells)
-    # Labels once a cell: a dict a trial would take as long as reading the journal.
+    # One dict of labels per cell: one per trial would take as long as reading the journal.
     named = pd.DataFrame([_named(folder, entry) for entry in entries]).astype({"campaign": "str", **_LABEL_TYPES})
     rows = named.loc[np.repeat(np.arange(len(entries)), [*map(len, of_cells)])].reset_index(drop=True)
     fields = {name: _column(trials, name) for name in Trial.__match_args__ if name not in rows}
@@ -104,7 +105,7 @@ def _column(trials: TrialColumns, name: str) -> Any:
 
 
 def overhead_frame(folder: ResultsFolder) -> pd.DataFrame:
-    """A row for every protected network whose costs are recorded."""
+    """Return a row for every protected network whose overheads are recorded."""
     return _frame(_overhead_rows(folder), OVERHEAD_TYPES)
 
 
@@ -132,7 +133,7 @@ def _cell_rows(folder: ResultsFolder, entries: Sequence[CellEntry]) -> Iterable[
 
 
 def _measured(folder: ResultsFolder, entry: CellEntry) -> dict[str, Any]:
-    return measured(folder.trials[entry.cell], folder.golden(entry), folder.manifest.rule, folder.strata(entry))
+    return summarise_cell(folder.trials[entry.cell], folder.golden(entry), folder.manifest.rule, folder.strata(entry))
 
 
 def _golden(golden: Golden | None) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def _golden(golden: Golden | None) -> dict[str, Any]:
 
 
 def _fractions(folder: ResultsFolder, entries: Sequence[CellEntry]) -> dict[str, Any]:
-    """Of all images of its cell, what each trial has right, and what it has otherwise than the golden run."""
+    """Return for each trial the fractions of its cell's images that are right, and that differ from the golden run."""
     pairs = [(folder.trials[entry.cell], folder.golden(entry)) for entry in entries]
     return {
         "accuracy": np.concatenate([fractions(*pair, "n_correct") for pair in pairs]),
@@ -155,7 +156,7 @@ def _fractions(folder: ResultsFolder, entries: Sequence[CellEntry]) -> dict[str,
 
 
 def _overhead_rows(folder: ResultsFolder) -> Iterable[dict[str, Any]]:
-    # Of the fault models of a network the first in their order that was measured stands for all.
+    # Fault models share overheads: the first measured one of a network stands for all.
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     for entry in folder.manifest.sorted_cells:
         overhead = folder.journal.overheads.get(entry.subject)

@@ -1,30 +1,36 @@
-"""The kinds of record that a journal holds: trials, golden runs and overheads, as counts, and quarantines.
+"""Records that a journal holds: trials, golden runs and overheads, as counts, and quarantines.
 
-`to_record` gives the plain JSON form, `from_record` reads it back; both constructors and `from_record` raise
-ValueError for anything that no run can have produced, so whoever holds one of these holds a sound one.
+`to_record` gives the plain JSON form, `from_record` reads it back. Constructors and `from_record` raise ValueError for
+anything that no run can have produced, so every record object is valid.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from operator import itemgetter
 from typing import Any, ClassVar, Self
 
-from faultbench.results.journal.trial_rules import TEXTS, broken_rule, counts
+from faultbench.results.journal.field_checks import (
+    check_amount,
+    check_at_least_one,
+    check_at_most,
+    check_counts,
+    check_finite,
+    check_text,
+)
+from faultbench.results.journal.trial_rules import TEXTS, broken_rule, count_names
 
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """To and from the plain JSON form: the fields, plus `kind`."""
+    """Base class of records: conversion to and from the plain JSON form, the fields and `kind`."""
 
     KIND: ClassVar[str]
 
     def to_record(self) -> dict[str, Any]:
-        """The fields and `kind`, as JSON holds them; those with a default of None only where they say something."""
-        # Every field is in __dict__, in its order: a hundred thousand trials are read in a second, not in two.
+        """Return the fields and `kind`, as JSON holds them, without optional fields that are None."""
+        # __dict__ has every field in its order; it halves the time of a hundred thousand trials.
         record: dict[str, Any] = {"kind": self.KIND, **self.__dict__}
         optional: tuple[str, ...] = self.__match_args__[len(self._needed()) :]
         for name in optional:
@@ -34,26 +40,26 @@ class Recorded:
 
     @classmethod
     def from_record(cls, record: Record) -> Self:
-        """What the record holds; another kind, a missing or a foreign field is a ValueError.
+        """Return the object that a record holds; ValueError for another kind, a missing field or an unknown one.
 
         A field with a default may be missing: earlier versions did not write it.
         """
         values = dict(record)
         if values.pop("kind", None) != cls.KIND or not cls._needed() <= values.keys() <= cls._known():
             raise ValueError(f"no {cls.KIND} record: {dict(record)}")
-        made = object.__new__(cls)
-        # As `cls(**values)` would, which sets field after field and takes a fifth of the time of reading a journal.
-        vars(made).update({**cls._unsaid(), **values})
-        made.__post_init__()
-        return made
+        read = object.__new__(cls)
+        # Faster than `cls(**values)`, which sets field after field and takes a fifth of the time of reading a journal.
+        vars(read).update({**cls._defaults(), **values})
+        read.__post_init__()
+        return read
 
     def __post_init__(self) -> None:
-        """ValueError for what no run can have produced."""
+        """Raise ValueError for fields that no run can have produced."""
 
     @classmethod
     @cache
     def _needed(cls) -> frozenset[str]:
-        """The fields without a default; they come first."""
+        """Return the fields without a default; they come first."""
         return frozenset(field.name for field in fields(cls) if field.default is MISSING)
 
     @classmethod
@@ -63,21 +69,21 @@ class Recorded:
 
     @classmethod
     @cache
-    def _unsaid(cls) -> Record:
-        """Every field in its order, None: what those are that have a default and are not given."""
+    def _defaults(cls) -> Record:
+        """Return every field in its order with the value None, the default of optional fields."""
         return dict.fromkeys(cls.__match_args__)
 
 
 @dataclass(frozen=True)
 class Trial(Recorded):
-    """One trial of a cell: what its flips did to the images.
+    """Trial of a cell: the outcomes of its images under its flips.
 
-    Every image is masked, an SDC (finite logits, another top-1 than the golden run) or a DUE (logits not all
-    finite); an SDC is critical when the golden run was right. `flips_digest` names the fault map.
+    Every image is masked, an SDC (finite logits, another top-1 class than the golden run) or a DUE (logits not all
+    finite). An SDC is critical if the golden run is right. `flips_digest` names the fault map.
 
-    A trial that looked at some of its cell's images says how many of them the golden run had right, and how many
-    of those are DUEs; one that looked at all of them leaves both None. A trial whose flips were drawn in a stratum of
-    its cell says in which, from 0.
+    A trial over a sample of the images has `n_golden_correct`, how many of them the golden run has right, and
+    `n_due_critical`, how many of those are DUEs; a trial over all images has None. `stratum` is the stratum, from 0, in
+    which the flips were drawn.
     """
 
     KIND: ClassVar[str] = "trial"
@@ -96,23 +102,23 @@ class Trial(Recorded):
     stratum: int | None = None
 
     def images_apart(self, other: "Trial") -> int | None:
-        """The most images that any count of another run of this trial differs by; None where its flips differ."""
+        """Return the largest difference of a count between two runs of this trial; None if their flips differ."""
         if (self.cell, self.trial, self.flips_digest) != (other.cell, other.trial, other.flips_digest):
             return None
         names = (name for name in self.__match_args__ if name.startswith("n_"))
         counts: list[tuple[int, int]] = [(getattr(self, name) or 0, getattr(other, name) or 0) for name in names]
-        return max(abs(one - another) for one, another in counts)
+        return max(abs(mine - theirs) for mine, theirs in counts)
 
     def __post_init__(self) -> None:
         check_text(self, *TEXTS)
-        check_counts(self, *counts(vars(self)))
+        check_counts(self, *count_names(vars(self)))
         if broken := broken_rule(self):
             raise ValueError(f"{broken}: {self}")
 
 
 @dataclass(frozen=True)
 class Quarantine(Recorded):
-    """A trial that brought down its worker, or raised, n_deaths times; it counts as missing, never as a number."""
+    """Trial that killed its worker, or raised, n_deaths times; it has no counts and stays missing in results."""
 
     KIND: ClassVar[str] = "quarantine"
     cell: str
@@ -121,16 +127,18 @@ class Quarantine(Recorded):
     reason: str
 
     def __post_init__(self) -> None:
-        check_text(self, "cell", "reason")
+        check_text(self, "cell")
+        if not isinstance(self.reason, str) or not 0 < len(self.reason) <= LONGEST_REASON:
+            raise ValueError(f"reason must be a text of 1 to {LONGEST_REASON:,} characters")
         check_counts(self, "trial", "n_deaths")
-        _check_at_least_one(self, "n_deaths")
+        check_at_least_one(self, "n_deaths")
 
 
 @dataclass(frozen=True)
 class Golden(Recorded):
-    """The golden run of a subject, and the size of the fault space that its trials draw from.
+    """Golden run of a subject, and the size of the fault space that its trials draw from.
 
-    `top1_digest` names the class that each image was put into: trials are judged against these.
+    `top1_digest` is a digest of the top-1 class of each image; trials are compared with these classes.
     """
 
     KIND: ClassVar[str] = "golden"
@@ -143,17 +151,17 @@ class Golden(Recorded):
     def __post_init__(self) -> None:
         check_text(self, "subject", "top1_digest")
         check_counts(self, "n_images", "n_correct", "n_bits")
-        _check_at_least_one(self, "n_images", "n_bits")
-        _check_at_most(self, "n_correct", "n_images")
+        check_at_least_one(self, "n_images", "n_bits")
+        check_at_most(self, "n_correct", "n_images")
 
 
 @dataclass(frozen=True)
 class Overhead(Recorded):
-    """What protecting a subject costs against the unprotected network.
+    """Overhead of a protected subject against the unprotected network.
 
-    `latency_ratio` and its interval are None where latency was not measured; `macs` counts the multiply-
-    accumulates of one image; `fit_injections` the trials that fitting the bounds took. `bounds_to_maxima` is the
-    median of bound / profiled maximum, None where nothing is bounded and in records of earlier versions.
+    `latency_ratio` and its interval are None if latency was not measured. `macs` counts the multiply-accumulate
+    operations of one image, `fit_injections` the fault injections of fitting the bounds. `bounds_to_maxima` is the
+    median of bound / profiled maximum; it is None without bounds and in records of earlier versions.
     """
 
     KIND: ClassVar[str] = "overhead"
@@ -173,68 +181,20 @@ class Overhead(Recorded):
     def __post_init__(self) -> None:
         check_text(self, "subject")
         check_counts(self, "parameters", "bounds", "extra_bits", "macs", "fit_epochs", "fit_injections")
-        _check_at_least_one(self, "parameters")
-        _check_amount("fit_seconds", self.fit_seconds)
+        check_at_least_one(self, "parameters")
+        check_amount("fit_seconds", self.fit_seconds)
         if self.bounds_to_maxima is not None:
-            _check_finite("bounds_to_maxima", self.bounds_to_maxima)
+            check_finite("bounds_to_maxima", self.bounds_to_maxima)
         self._check_latency()
 
     def _check_latency(self) -> None:
-        given = (self.latency_ratio_ci_low, self.latency_ratio, self.latency_ratio_ci_high)
-        interval = [value for value in given if value is not None]
+        values = (self.latency_ratio_ci_low, self.latency_ratio, self.latency_ratio_ci_high)
+        interval = [value for value in values if value is not None]
         for value in interval:
-            _check_amount("latency_ratio", value)
-        if len(interval) not in (0, len(given)) or interval != sorted(interval):
-            raise ValueError(f"a latency ratio must lie inside its interval, low, ratio, high, not {given}")
+            check_amount("latency_ratio", value)
+        if len(interval) not in (0, len(values)) or interval != sorted(interval):
+            raise ValueError(f"a latency ratio must lie inside its interval, low, ratio, high, not {values}")
 
 
-def check_text(record: object, *names: str) -> None:
-    for name in names:
-        value = getattr(record, name)
-        if not isinstance(value, str) or not value:
-            raise ValueError(f"{name} must be a text that is not empty, not {value!r}")
-
-
-LARGEST = 2**63 - 1
-"""What tables can hold."""
-
-_WHOLE = {int}
-"""Types of counts."""
-
-
-@cache
-def _values(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-    """What takes the values of these names out of a mapping."""
-    first = itemgetter(*names)
-    return first if len(names) > 1 else lambda values: (first(values),)
-
-
-def check_counts(record: object, *names: str) -> None:
-    values = _values(names)(vars(record))
-    if set(map(type, values)) == _WHOLE and min(values) >= 0 and max(values) <= LARGEST:
-        return
-    # A numpy integer is refused here rather than by json, far from the place that made it.
-    for name, value in zip(names, values, strict=True):
-        if type(value) is not int or not 0 <= value <= LARGEST:
-            raise ValueError(f"{name} must be a whole number, 0 to 2^63 - 1, not {str(value)[:40]}")
-
-
-def _check_at_least_one(record: object, *names: str) -> None:
-    for name in names:
-        if getattr(record, name) < 1:
-            raise ValueError(f"{name} must be at least 1, not {getattr(record, name)}")
-
-
-def _check_at_most(record: object, name: str, limit: str) -> None:
-    if getattr(record, name) > getattr(record, limit):
-        raise ValueError(f"{name} must be at most {limit}: {record}")
-
-
-def _check_finite(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, not {value!r}")
-
-
-def _check_amount(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf or value > LARGEST:
-        raise ValueError(f"{name} must be a finite number, at least 0, not {value!r}")
+LONGEST_REASON = 20_000
+"""Most characters of the reason of a quarantine."""

@@ -1,9 +1,9 @@
-"""Hazard strata as a journal holds them: which bits do harm, and how a cell's trials are shared out among strata.
+"""Hazard strata as a journal holds them: which bits do harm, and how the trials of a cell are allocated to strata.
 
 A *hazard* is a bit of a kind (layer, kind of parameter, bit of the word, what it holds) of which some flips turned
-images in a pilot. The trials of a cell are stratified by K, how many hazards flip: stratum j holds the fault maps with
-first[j] ≤ K < first[j + 1], the last one all that remain, the first one K = 0 with a flip elsewhere. A memory without
-any flip is in none: it is the golden run, and needs no trial.
+images in a pilot. The trials of a cell are stratified by K, the number of hazards that flip: stratum j holds the fault
+maps with first[j] ≤ K < first[j + 1], the last stratum all larger K. The first stratum is K = 0 with at least one flip
+elsewhere. A memory without any flip is in no stratum: it is the golden run and needs no trial.
 """
 
 from collections.abc import Sequence
@@ -13,69 +13,82 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from faultbench.results.journal.records import Recorded, check_counts, check_text
+from faultbench.results.journal.field_checks import check_counts, check_text
+from faultbench.results.journal.records import Recorded
+from faultbench.results.journal.trial_rules import LARGEST, LONGEST_NAME
 from faultbench.system.random_streams import generator
 
-TOTAL = 2**16
-"""Trials are drawn from strata in whole shares of so many."""
+N_BITS = 32
+"""Bits of a word."""
 
-Row = tuple[int, ...]
+TOTAL = 2**16
+"""Denominator of the allocation: of this many trials, a whole number is drawn from each stratum."""
+
+PointRow = tuple[int, ...]
 
 ROW = ("owner", "bit", "held", "n_bits", "n_flips", "n_failing", "n_images", "n_turned")
-"""Of a kind: index into owners, bit, what it holds, its bits in memory; flips probed, those of them that turned an
-image, images that each of them was tried on, together, and those that were turned."""
+"""Columns of a kind of bit: index into owners, bit, what it holds, number of such bits in memory, probed flips, flips
+that turned an image, images that the flips were tried on, in total, and images that were turned."""
 
 POINT = ("n_hazards", "n_others", "n_probes", "n_images", "turned", "turned_squared", "due")
-"""Of probes with so many hazards and other bits flipped: their number, the images of each, sums over probes."""
+"""Columns of probes with given numbers of flipped hazards and other bits: their number, images per probe, sums over
+probes."""
 
 
 @dataclass(frozen=True)
 class Hazards(Recorded):
-    """What the pilot of a subject found: a row a kind of bit, and how harm grows with the number of hazards hit.
+    """Result of a subject's pilot: a row per kind of bit, and how harm grows with the number of flipped hazards.
 
-    A kind is hazardous where n_turned / n_images is at least threshold_pct per cent.
+    A kind is hazardous if n_turned / n_images is at least threshold_pct per cent.
     """
 
     KIND: ClassVar[str] = "hazards"
     subject: str
     owners: tuple[tuple[str, str], ...]
-    rows: tuple[Row, ...]
-    points: tuple[Row, ...]
+    rows: tuple[PointRow, ...]
+    points: tuple[PointRow, ...]
     threshold_pct: int
     n_image_runs: int
 
     def __post_init__(self) -> None:
         check_text(self, "subject")
         check_counts(self, "threshold_pct", "n_image_runs")
-        object.__setattr__(self, "owners", tuple((str(layer), str(kind)) for layer, kind in _listed(self.owners)))
+        object.__setattr__(self, "owners", tuple(map(_owner, _listed(self.owners))))
         object.__setattr__(self, "rows", _rows(self.rows, ROW))
         object.__setattr__(self, "points", _rows(self.points, POINT))
-        if any(owner >= len(self.owners) or not n_images for owner, *_, n_images, _ in self.rows):
-            raise ValueError("a kind of bit needs an owner and images that it was probed on")
+        for owner, bit, held, n_bits, n_flips, n_failing, n_images, n_turned in self.rows:
+            if owner >= len(self.owners) or not n_images:
+                raise ValueError("a kind of bit needs an owner and images that it was probed on")
+            if bit >= N_BITS or held > 1 or not n_flips >= 1 or not n_failing <= n_flips or not n_turned <= n_images:
+                raise ValueError(f"no pilot counts this: {n_bits:,} bits, {n_failing} of {n_flips} flips failing")
+        for _, _, n_probes, n_images, turned, squared, due in self.points:
+            n_runs = n_probes * n_images
+            if not n_runs or not due <= turned <= n_runs or not turned <= squared <= n_runs * n_images:
+                raise ValueError(f"no pilot counts this: {turned} of {n_runs} images turned")
 
     @property
-    def hazardous(self) -> tuple[Row, ...]:
-        """The rows of kinds that do harm."""
+    def hazardous(self) -> tuple[PointRow, ...]:
+        """Return the rows of hazardous kinds."""
         return tuple(row for row in self.rows if 100 * row[-1] >= self.threshold_pct * row[-2])
 
     @property
     def n_hazards(self) -> int:
-        """Bits of these kinds."""
+        """Return the number of bits of hazardous kinds."""
         return sum(row[ROW.index("n_bits")] for row in self.hazardous)
 
     @property
     def n_bits(self) -> int:
-        """Bits that faults can hit."""
+        """Return the number of bits that faults can hit."""
         return sum(row[ROW.index("n_bits")] for row in self.rows)
 
 
 @dataclass(frozen=True)
 class Strata(Recorded):
-    """How the trials of a cell are drawn; without strata they are plain ones.
+    """Strata that the trials of a cell are drawn in; without strata they are plain trials.
 
-    share is the probability of each stratum, exactly; drawn, of `TOTAL`, how often a trial is drawn from it. lost and
-    due are what fraction of the images is expected to be turned there, and not to be finite. gain is how many times
-    as many plain trials are expected to give the same interval, variance_gain the same variance.
+    share is the exact probability of each stratum; drawn is how many of `TOTAL` trials are drawn from it. lost and due
+    are the expected fractions of images that are turned there, and whose logits are not finite. gain is how many times
+    as many plain trials are expected to be needed for the same interval, variance_gain for the same variance.
     """
 
     KIND: ClassVar[str] = "strata"
@@ -98,7 +111,13 @@ class Strata(Recorded):
             if len(values) != len(self.first) or not all(type(value) in (kind, int) for value in values):
                 raise ValueError(f"{name} must hold a number for each stratum, not {values}")
             object.__setattr__(self, name, values)
+        for name in ("gain", "variance_gain"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not 0 <= value <= LARGEST:
+                raise ValueError(f"{name} must be a finite number, at least 0, not {str(value)[:40]}")
         self._check_values()
+        if self.n_hazards > self.n_bits or any(first > self.n_hazards for first in self.first):
+            raise ValueError(f"more hazards than bits, or strata of more than {self.n_hazards:,} hazards")
 
     def _check_values(self) -> None:
         if self.first and (sum(self.drawn) != TOTAL or min(self.drawn) < 1):
@@ -115,21 +134,21 @@ class Strata(Recorded):
 
     @property
     def is_split(self) -> bool:
-        """Whether there are strata; plain trials otherwise."""
+        """Return whether there are strata; otherwise trials are plain."""
         return bool(self.first)
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """What a trial of each stratum counts for: its probability over how often it is drawn."""
+        """Return the weight of a trial of each stratum: its probability divided by its part of the drawn trials."""
         return tuple(share * TOTAL / drawn for share, drawn in zip(self.share, self.drawn, strict=True))
 
     def stratum(self, seed: int, trial: int) -> int:
-        """The stratum of a trial, drawn by the seed and its number."""
+        """Return the stratum of a trial, drawn by the seed and the trial's number."""
         place = int(generator(f"{seed}/strata/{trial}").integers(TOTAL))
         return int(np.searchsorted(list(accumulate(self.drawn)), place, side="right"))
 
     def ends(self, stratum: int) -> tuple[int, int]:
-        """The fewest and the most hazards that flip there."""
+        """Return the fewest and the most hazards that flip in a stratum."""
         following = self.first[stratum + 1 : stratum + 2]
         return self.first[stratum], following[0] - 1 if following else self.n_hazards
 
@@ -140,9 +159,18 @@ def _listed(value: Any) -> Sequence[Any]:
     return value
 
 
-def _rows(value: Any, names: Sequence[str]) -> tuple[Row, ...]:
+def _owner(value: Any) -> tuple[str, str]:
+    pair = tuple(_listed(value))
+    if len(pair) != 2 or not all(
+        isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable() for name in pair
+    ):
+        raise ValueError("an owner is a layer and a kind of parameter, both printable")
+    return pair[0], pair[1]
+
+
+def _rows(value: Any, names: Sequence[str]) -> tuple[PointRow, ...]:
     rows = tuple(tuple(_listed(row)) for row in _listed(value))
     for row in rows:
-        if len(row) != len(names) or not all(type(entry) is int and entry >= 0 for entry in row):
-            raise ValueError(f"not a row of {', '.join(names)}: {row}")
+        if len(row) != len(names) or not all(type(entry) is int and 0 <= entry <= LARGEST for entry in row):
+            raise ValueError(f"not a row of {', '.join(names)}: {str(row)[:100]}")
     return rows

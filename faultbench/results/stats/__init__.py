@@ -1,28 +1,28 @@
-"""What n trials say of all trials: means, quantiles, worst trials and differences, with intervals that hold.
+"""Statistics of n trials: means, quantiles, worst trials, rates and differences, with guaranteed intervals.
 
-A trial is one draw: its images share its flips, so n trials of m images are n observations, never n·m.
+A trial is one draw: its images share its flips, so n trials of m images are n observations, not n·m.
 """
 
 from faultbench.campaign.stopping_rule import CONFIDENCE
 from faultbench.results.stats.margins import MarginTest, margin_test, n_to_decide
 from faultbench.results.stats.means import Interval, Values, log_capital, mean, mean_interval
-from faultbench.results.stats.paired import Difference, difference, holm
+from faultbench.results.stats.paired import MeanDifference, holm, mean_difference
 from faultbench.results.stats.quantiles import below_worst, quantile, quantile_interval
 from faultbench.results.stats.rates import difference_intervals, rate_ends, rate_intervals
 
 __all__ = [
     "CONFIDENCE",
-    "Difference",
     "Interval",
     "MarginTest",
+    "MeanDifference",
     "Values",
     "below_worst",
-    "difference",
     "difference_intervals",
     "holm",
     "log_capital",
     "margin_test",
     "mean",
+    "mean_difference",
     "mean_interval",
     "n_to_decide",
     "quantile",

@@ -1,12 +1,12 @@
-"""Rates of trials that fail, and how two of them differ, with intervals that hold for any number of trials.
+"""Rates of failing trials and differences of two rates, with intervals that hold for any number of trials.
 
 Of n trials that each fail with probability p, independent of one another, the number that fails is binomial. The
-interval of a rate is Clopper and Pearson's (Biometrika 26, 1934): it leaves out every p under which so few, or so
-many, failures have at most the probability δ/2; its ends are quantiles of beta distributions.
+interval of a rate is that of Clopper and Pearson (Biometrika 26, 1934): it leaves out every p under which that few, or
+that many, failures have at most the probability δ/2. Its ends are quantiles of beta distributions.
 
-The difference of two rates lies in [low_1 - high_0, high_1 - low_0] where both rates lie in their intervals. With
-intervals of 1 - δ/2 each that is so with probability ≥ 1 - δ, whatever the rates and however few the trials. It is
-wider than Newcombe's intervals (Stat. Med. 17, 1998), which are right on average and not for every rate.
+The difference of two rates lies in [low_1 - high_0, high_1 - low_0] if both rates lie in their intervals. With
+confidence 1 - δ/2 for each, that has probability ≥ 1 - δ for all rates and numbers of trials. The interval is wider
+than Newcombe's (Stat. Med. 17, 1998), which are right on average and not for every rate.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from faultbench.campaign.stopping_rule import CONFIDENCE
 
 _STEPS = 1_000_000
-"""Ends are rounded outwards to one in so many, so that they do not hang on the last bits of a beta quantile."""
+"""Interval ends are rounded outwards to 1e-6, so that every machine prints the same digits."""
 
 Counts = NDArray[np.int64]
 Fractions = NDArray[np.float64]
@@ -24,8 +24,8 @@ Fractions = NDArray[np.float64]
 def rate_intervals(
     n_failed: Counts, n_trials: Counts, *, confidence: float = CONFIDENCE
 ) -> tuple[Fractions, Fractions]:
-    """Low and high ends of the rates n_failed / n_trials, element by element; 0 and 1 where there is no trial."""
-    # As one number, since rows of pairs are slow to sort.
+    """Return low and high ends for the rates n_failed / n_trials, element by element; 0 and 1 without trials."""
+    # Pairs are joined to one number each: rows of pairs are slow to sort.
     base = int(n_failed.max(initial=0)) + 1
     pairs, place = np.unique(n_trials * base + n_failed, return_inverse=True)
     low, high = rate_ends(pairs % base, pairs // base, confidence=confidence)
@@ -35,8 +35,11 @@ def rate_intervals(
 def rate_ends(
     n_failed: Counts | Fractions, n_trials: Counts | Fractions, *, confidence: float = CONFIDENCE
 ) -> tuple[Fractions, Fractions]:
-    """The same for numbers that need not be whole, as sums of weights are; then the ends are not guaranteed."""
-    from scipy.special import betaincinv  # a third of a second that readers of other tables are spared
+    """Return the ends of `rate_intervals` for numbers that need not be whole, such as sums of weights.
+
+    For numbers that are not whole the confidence is not guaranteed.
+    """
+    from scipy.special import betaincinv  # takes a third of a second, which readers of other tables save
 
     if (n_failed < 0).any() or (n_failed > n_trials).any():
         raise ValueError("a rate needs 0 to n_trials failures")
@@ -50,8 +53,8 @@ def rate_ends(
 def difference_intervals(
     first: tuple[Counts, Counts], second: tuple[Counts, Counts], *, confidence: float = CONFIDENCE
 ) -> tuple[Fractions, Fractions]:
-    """Low and high ends of the first rate minus the second, each given as n_failed and n_trials."""
+    """Return low and high ends of the first rate minus the second; each rate is given as n_failed and n_trials."""
     half = (1 + confidence) / 2
     (low_1, high_1), (low_0, high_0) = (rate_intervals(*rate, confidence=half) for rate in (first, second))
-    # Both ends are multiples of a step, which a difference of floats is only nearly.
+    # Both ends are multiples of a step; rounding removes the error of the subtraction.
     return np.round((low_1 - high_0) * _STEPS) / _STEPS, np.round((high_1 - low_0) * _STEPS) / _STEPS

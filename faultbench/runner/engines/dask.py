@@ -1,4 +1,6 @@
-"""Workers of a dask cluster, through dask's own futures; joblib's dask backend hangs on a task that kills its worker.
+"""Dask engine: workers of a Dask cluster, through Dask's own futures.
+
+joblib's dask backend is not used, because it hangs on a task that kills its worker.
 
 Workers must see the results folder under the same path, and have faultbench and the campaign's plug-ins installed.
 """
@@ -6,22 +8,29 @@ Workers must see the results folder under the same path, and have faultbench and
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from faultbench.plugins.registry import engine
-from faultbench.runner.engines.engine import Died, Done, Event, Failed
-from faultbench.system.errors import EngineError, FaultbenchError
+from faultbench.runner.engines.engine import Died, Done, Event, Failed, run_in_worker
+from faultbench.system.errors import FaultbenchError, WorkersError
+from faultbench.system.search_path import safe_path
 from faultbench.system.signals import SIGNALS
 
 CONNECT_S = 30.0
+"""Most seconds that connecting to a scheduler may take."""
+
+COUNT_S = 2.0
+"""Seconds between two counts of the workers while no task ends."""
 
 INSTALL = "pip install 'faultbench-dnn[dask]'"
 
 
 @engine("dask")
 class Dask:
-    """Workers of a dask cluster: of the scheduler at an address, or of our own on this machine."""
+    """Engine of a Dask cluster: that of the scheduler at an address, or one started on this machine."""
 
     address: str | None = None
 
@@ -34,14 +43,17 @@ class Dask:
         self.address = address
         self._cluster: Any = None
         self._client: Any = None
+        self._safe = ExitStack()
         self._held: dict[int, Any] = {}
         self._finished: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self.n_workers = n_workers
-        # Two tasks that are sent one after another may well be queued at the same worker.
+        self.has_workers = True
+        self._next_count_s = 0.0
+        # Dask may queue two tasks that are sent one after another at the same worker.
         self.n_alone = 1
 
     def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
-        """Send it to the scheduler."""
+        """Send the task to the scheduler."""
         if self._client is None:
             self._open()
         future = self._client.submit(_one_at_a_time, function, task, pure=False)
@@ -49,7 +61,7 @@ class Dask:
         future.add_done_callback(lambda future: self._finished.put((ticket, future)))
 
     def wait(self, timeout_s: float) -> Sequence[Event]:
-        """As soon as something happened."""
+        """Return as soon as something happened."""
         if self._client is None:
             return []
         events: list[Event] = []
@@ -59,11 +71,13 @@ class Dask:
                 events.append(self._event(*self._finished.get_nowait()))
         except queue.Empty:
             if self._client.status not in ("running", "connecting"):
-                raise EngineError(f"the dask scheduler at {self.address or 'this machine'} is gone") from None
+                raise WorkersError(self._is_gone()) from None
+            if not events:
+                self._count_workers()
             return events
 
     def close(self) -> None:
-        """Forget what is in flight; a cluster of our own ends."""
+        """Drop what is in flight, and end the cluster if this engine started it."""
         client, cluster = self._client, self._cluster
         self._client = self._cluster = None
         self._held.clear()
@@ -72,23 +86,48 @@ class Dask:
             client.close(timeout=2)
         if cluster is not None:
             cluster.close(timeout=10)
+        self._safe.close()
+
+    def connect(self) -> None:
+        """Connect to the scheduler at the address, if one is given."""
+        if self.address is not None and self._client is None:
+            self._open()
+
+    def _count_workers(self) -> None:
+        """Count the workers that there are now; a batch system starts and ends them."""
+        scheduler = self._client.scheduler
+        if self.address is None or scheduler is None or time.monotonic() < self._next_count_s:
+            return
+        with suppress(OSError, TimeoutError):  # a scheduler that is gone shows in the client's status
+            identity = self._client.sync(scheduler.identity, n_workers=-1, callback_timeout=COUNT_S)
+            self.n_workers, self.has_workers = max(1, len(identity["workers"])), bool(identity["workers"])
+        self._next_count_s = time.monotonic() + COUNT_S
+
+    def _is_gone(self) -> str:
+        return f"the dask scheduler at {self.address or 'this machine'} is gone"
 
     def _open(self) -> None:
         try:
             self._cluster = self._own_cluster() if self.address is None else None
             self._client = self._distributed.Client(self._cluster or self.address, timeout=CONNECT_S)
             if self._cluster is not None:
-                self._client.register_plugin(_leaving_signals(self._distributed))
-        except (OSError, ValueError, TimeoutError) as error:
-            raise EngineError(f"no dask scheduler answers at {self.address}: {error}") from error
-        if self.address is not None:
-            self.n_workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+                self._client.register_plugin(_signal_plugin(self._distributed))
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            what = (
+                "cannot start a dask cluster"
+                if self.address is None
+                else f"no dask scheduler answers at {self.address}"
+            )
+            raise WorkersError(f"{what}: {reason}") from error
+        self._count_workers()
 
     def _own_cluster(self) -> Any:
         import dask
 
-        # The supervisor counts deaths; the scheduler shall tell of the first.
+        # The supervisor counts deaths, so the scheduler must report the first one.
         dask.config.set({"distributed.scheduler.allowed-failures": 0, "distributed.worker.daemon": False})
+        self._safe.enter_context(safe_path())  # until it closes, because dask starts dead workers again by itself
         return self._distributed.LocalCluster(
             n_workers=self.n_workers,
             threads_per_worker=1,
@@ -103,7 +142,7 @@ class Dask:
         if future.status == "finished":
             return Done(ticket, future.result())
         if future.status != "error":  # cancelled or lost, with the scheduler or the connection to it
-            raise EngineError(f"the dask scheduler at {self.address or 'this machine'} is gone")
+            raise WorkersError(self._is_gone())
         error = future.exception()
         if isinstance(error, self._distributed.scheduler.KilledWorker):
             n_deaths = getattr(error, "allowed_failures", 0) + 1
@@ -111,21 +150,21 @@ class Dask:
         return Failed(ticket, error)
 
 
-def _leaving_signals(distributed: Any) -> Any:
-    """A plug-in of dask's that has workers leave Ctrl-C to the main process, those too that start later."""
+def _signal_plugin(distributed: Any) -> Any:
+    """Return a Dask plug-in by which workers, also those that start later, leave Ctrl-C to the main process."""
 
-    class LeavingSignals(distributed.WorkerPlugin):  # type: ignore[misc]  # known when it runs
-        def setup(self, worker: Any) -> None:  # noqa: ARG002 - dask's
+    class IgnoreSignals(distributed.WorkerPlugin):  # type: ignore[misc]  # the class is known at run time only
+        def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask gives it
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
 
-    return LeavingSignals()
+    return IgnoreSignals()
 
 
 _turn = threading.Lock()
 
 
 def _one_at_a_time(function: Callable[[Any], Any], task: Any) -> Any:
-    # A worker with several threads would put the faults of two trials into one network.
+    # In a worker with several threads, two trials would put their faults into one network.
     with _turn:
-        return function(task)
+        return run_in_worker(function, task)

@@ -1,4 +1,7 @@
-"""Worker processes on this machine: joblib's loky, one executor a worker, so that a death takes no other along."""
+"""Local engine: worker processes on this machine by joblib's loky.
+
+Each worker has an executor of its own, so that the death of one does not end the others.
+"""
 
 import os
 import queue
@@ -13,15 +16,18 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor, process_executor
 
 from faultbench.plugins.registry import engine
-from faultbench.runner.engines.engine import Died, Done, Event, Failed
-from faultbench.system.signals import SIGNALS, held_back
+from faultbench.runner.engines.engine import Died, Done, Event, Failed, run_in_worker
+from faultbench.system.errors import EngineError
+from faultbench.system.search_path import safe_environment, safe_path
+from faultbench.system.signals import SIGNALS, signals_blocked
 
 WATCH_INTERVAL_S = 1.0
+"""Seconds between two checks by a worker that the main process still runs."""
 
 
 @engine("local")
 class Local:
-    """Worker processes on this machine, one thread each."""
+    """Engine of worker processes on this machine, one thread each."""
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers = self.n_alone = n_workers
@@ -30,20 +36,20 @@ class Local:
 
     @property
     def n_alive(self) -> int:
-        """Worker processes that are alive; a dead one is started again with its next task."""
+        """Number of worker processes that are alive; a dead one starts again with its next task."""
         return sum(worker.is_alive for worker in self._workers)
 
     @property
     def next_worker(self) -> int:
-        """The worker that has least to do."""
+        """Number of the worker that has the fewest tasks."""
         return min(range(self.n_workers), key=lambda number: len(self._workers[number].tickets))
 
     def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
-        """Give it to the worker that has least to do."""
+        """Send the task to the worker that has the fewest tasks."""
         self._workers[self.next_worker].submit(ticket, function, task)
 
     def wait(self, timeout_s: float) -> Sequence[Event]:
-        """As soon as something happened."""
+        """Return as soon as something happened."""
         events: list[Event] = []
         try:
             events.append(_event(*self._finished.get(timeout=timeout_s)))
@@ -53,7 +59,7 @@ class Local:
             return events
 
     def close(self) -> None:
-        """Busy workers are killed, idle ones go by themselves."""
+        """Kill busy workers, and let idle ones end by themselves."""
         for worker in self._workers:
             worker.close()
         self._finished = queue.SimpleQueue()
@@ -61,7 +67,7 @@ class Local:
 
 
 class _Worker:
-    """One process, started with its first ticket and again after its death."""
+    """Worker process, started with its first ticket and again after its death."""
 
     def __init__(self, finished: "queue.SimpleQueue[tuple[_Worker, int, Future[Any]]]") -> None:
         self.tickets: set[int] = set()
@@ -77,17 +83,25 @@ class _Worker:
     def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
         self.tickets.add(ticket)
         try:
-            future = self._submitted(function, task)
-        except BrokenProcessPool:  # it died; what it held, if anything, is told by the futures
+            future = self._start(function, task)
+        except BrokenProcessPool:  # it died; the futures report what it held
             self._executor = None
-            future = self._submitted(function, task)
+            future = self._start(function, task)
         future.add_done_callback(lambda future: self._finished.put((self, ticket, future)))
 
-    def _submitted(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
-        with held_back():
-            if self._executor is None:
-                self._executor = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),))
-            return self._executor.submit(function, task)  # type: ignore[no-any-return]  # loky is untyped
+    def _start(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
+        with signals_blocked(), safe_path():
+            try:
+                if self._executor is None:
+                    self._executor = ProcessPoolExecutor(
+                        1, initializer=_prepare_worker, initargs=(os.getpid(),), env=safe_environment()
+                    )
+                return self._executor.submit(run_in_worker, function, task)  # type: ignore[no-any-return]  # untyped
+            except OSError as error:
+                raise EngineError(
+                    f"no worker process can be started: {error.strerror or error}; they need a /dev/shm that can be "
+                    "written, and --engine serial needs none"
+                ) from error
 
     def close(self) -> None:
         executor, self._executor = self._executor, None
@@ -106,17 +120,17 @@ def _event(worker: _Worker, ticket: int, future: Future[Any]) -> Event:
     return Failed(ticket, error)
 
 
-def _begin(main: int) -> None:
-    """What a worker does first."""
+def _prepare_worker(main: int) -> None:
+    """Prepare a new worker process: ignore signals, and end with the main process."""
     for number in SIGNALS:  # a terminal sends Ctrl-C to all processes; the main one lets them finish
         signal.signal(number, signal.SIG_IGN)
-    # With psutil installed loky restarts workers that grow; ours grow on purpose, by the networks they keep.
+    # With psutil installed loky restarts workers that grow; ours grow on purpose, because they keep networks.
     process_executor._USE_PSUTIL = False
-    threading.Thread(target=_end_with, args=(main,), daemon=True).start()
+    threading.Thread(target=_end_after, args=(main,), daemon=True).start()
 
 
-def _end_with(main: int) -> None:
-    """End this worker when the main process is gone: loky's workers would wait for ever."""
+def _end_after(main: int) -> None:
+    """End this worker when the main process is gone; loky's workers would wait for ever."""
     while os.getppid() == main:
         time.sleep(WATCH_INTERVAL_S)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Everything in this process, one task after another: for debugging."""
+"""Serial engine: every task runs in this process, one after another. It serves debugging."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from faultbench.runner.engines.engine import Done, Event, Failed
 
 @engine("serial")
 class Serial:
-    """In this process, one task after another."""
+    """Engine that runs tasks in this process, one after another."""
 
     next_worker = 0
 
@@ -19,19 +19,19 @@ class Serial:
         self._waiting: deque[tuple[int, Callable[[Any], Any], Any]] = deque()
 
     def submit(self, ticket: int, function: Callable[[Any], Any], task: Any) -> None:
-        """Have it wait for `wait`."""
+        """Queue the task; `wait` runs it."""
         self._waiting.append((ticket, function, task))
 
     def wait(self, timeout_s: float) -> Sequence[Event]:  # noqa: ARG002 - the protocol's
-        """Run the task that has waited longest, however long it takes."""
+        """Run the task that has waited longest, however long that takes."""
         if not self._waiting:
             return []
         ticket, function, task = self._waiting.popleft()
         try:
             return [Done(ticket, function(task))]
-        except Exception as error:  # noqa: BLE001 - the supervisor decides what to make of it
+        except Exception as error:  # noqa: BLE001 - the supervisor decides what to do with it
             return [Failed(ticket, error)]
 
     def close(self) -> None:
-        """Forget what waits."""
+        """Drop the tasks that wait."""
         self._waiting.clear()

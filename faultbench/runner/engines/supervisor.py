@@ -1,42 +1,45 @@
-"""Tasks → an engine → results, whatever happens to the workers: the same rules for every engine.
+"""Supervisor: sends tasks to an engine, returns results, and handles dead workers alike for every engine.
 
-At most a window of tasks is in flight. Tasks of one kin share what a worker makes ready for them, once if one worker
-gets them: where the engine says who is next, each goes on with its own kin until that is done, what was added
-meanwhile included, and then with one that nobody has. A task whose worker died runs again with no other on its worker,
-so that a second death is its own; it is then split, and a part that keeps bringing its worker down is set aside. One
-whose function raises is split at once.
+A limited number of tasks is in flight. Tasks of one group share what a worker prepares for them, so a group should stay
+on one worker. If the engine says which worker is next, that worker goes on with its group until no task of it waits,
+and then takes a group that no worker has. A task whose worker died runs again, alone on its worker, so that a second
+death is its own. It is then split, and a part whose workers keep dying is set aside. A task whose function raises is
+split at once.
 """
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from faultbench.runner.engines.engine import Died, Done, Engine, Event, Failed, next_worker
-from faultbench.system.errors import EngineError, FaultbenchError
-from faultbench.system.signals import Patience, Stop
+from faultbench.runner.engines.engine import Died, Done, Engine, Event, Failed, connect, lacks_workers, next_worker
+from faultbench.runner.engines.stall_timer import StallTimer
+from faultbench.runner.engines.waiting_tasks import WaitingTasks
+from faultbench.system.errors import FaultbenchError, WorkersError
+from faultbench.system.signals import StopRequest
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_DEATHS = 3
-"""Deaths of workers, or errors, after which a task that cannot be split is set aside."""
+"""Deaths of workers or errors after which a task that cannot be split is set aside."""
 
 MAX_IDLE_DEATHS = 30
-"""Deaths and errors without any result, after which it is not the tasks that are to blame."""
+"""Deaths and errors without any result after which the run ends, because the tasks are not to blame."""
 
 STALL_LIMIT_S = 600.0
-"""Seconds without any event after which the engine counts as stuck, unless told otherwise."""
+"""Default of the seconds without any event after which the engine counts as stuck."""
 
 POLL_S = 0.2
+"""Seconds that one wait for events takes at most."""
 
 N_AHEAD = 2
-"""Tasks in flight a worker: one runs, one waits, so that nobody idles while results are written down."""
+"""Tasks in flight per worker: one runs and one waits, so that no worker idles while results are written."""
 
 
 @dataclass(frozen=True)
 class Result(Generic[T, R]):
-    """What the function gave for a task."""
+    """Value that the function returned for a task."""
 
     task: T
     value: R
@@ -44,7 +47,7 @@ class Result(Generic[T, R]):
 
 @dataclass(frozen=True)
 class SetAside(Generic[T]):
-    """A task that cannot be split further and brought down so many workers, or raised so many times."""
+    """A task that cannot be split further, and the number of times that its worker died or it raised."""
 
     task: T
     n_deaths: int
@@ -56,146 +59,138 @@ class _Attempt(Generic[T]):
     task: T
     n_deaths: int = 0
     worker: int | None = None
-    """Where it flies; None where the engine does not say."""
+    """Number of the worker that has the task; None if the engine does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisorOptions(Generic[T]):
+    """Rules and callbacks of a supervisor."""
+
+    split: Callable[[T], Sequence[T]]
+    """Return the parts of a task; a task without parts is returned alone."""
+    title_of: Callable[[T], str]
+    """Return what messages call a task."""
+    group_of: Callable[[T], Hashable] = lambda _: None
+    """Return the group of a task: what a worker prepares for one task serves all of the group."""
+    last_groups: dict[int, Hashable] = field(default_factory=dict)
+    """By worker, the group of the last task that it was given; the supervisor updates it."""
+    stop: StopRequest = field(default_factory=StopRequest)
+    stall_limit_s: float = STALL_LIMIT_S
+    on_message: Callable[[str], None]
+    """Is called with each line for people."""
+    on_wait: Callable[[], None] = lambda: None
+    """Is called before each wait for workers; an error that it raises ends the run."""
 
 
 class Supervisor(Generic[T, R]):
-    """One run of tasks on an engine.
+    """One run of tasks on an engine."""
 
-    split gives the parts of a task, itself alone when it has none; named is what people call it. told is called
-    with a line for people. kin gives what a task shares with others of its kin; ready, by worker, is the kin that each
-    was given last, and is kept up.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        function: Callable[[T], R],
-        *,
-        split: Callable[[T], Sequence[T]],
-        named: Callable[[T], str],
-        stop: Stop,
-        stall_limit_s: float = STALL_LIMIT_S,
-        told: Callable[[str], None],
-        kin: Callable[[T], Hashable] = lambda _: None,
-        ready: dict[int, Hashable] | None = None,
-    ) -> None:
-        self._engine, self._function, self._stop = engine, function, stop
-        self._split, self._named, self._told = split, named, told
-        self._kin, self._ready = kin, {} if ready is None else ready
-        self._waiting: dict[Hashable, deque[T]] = {}
-        self._patience = Patience(stall_limit_s)
-        self._flying: dict[int, _Attempt[T]] = {}
+    def __init__(self, engine: Engine, function: Callable[[T], R], options: SupervisorOptions[T]) -> None:
+        self._engine, self._function, self._options = engine, function, options
+        self._stop = options.stop
+        self._waiting = WaitingTasks(options.group_of, options.last_groups)
+        self._stall_timer = StallTimer(options.stall_limit_s)
+        self._in_flight: dict[int, _Attempt[T]] = {}
         self._suspects: deque[_Attempt[T]] = deque()
-        self._doubtful: list[SetAside[T]] = []
+        self._held_back: list[SetAside[T]] = []
         self._n_done = self._n_deaths = self._n_tickets = 0
+        self._has_warned = False
+        """Whether a message has said that no worker is there."""
 
     def run(self, tasks: Iterable[T]) -> Iterator[Result[T, R] | SetAside[T]]:
-        """What became of each task and of those added meanwhile, in any order; of fewer when asked to stop.
+        """Yield the end of each task, also of those added meanwhile, in any order; of fewer when asked to stop.
 
-        EngineError when nothing happens for the stall limit, or workers die and nothing gets done; a
-        FaultbenchError of the function is passed on. With tasks left in flight the engine is closed.
+        WorkersError if nothing happens for the stall limit, or if workers die and nothing gets done. A FaultbenchError
+        of the function is passed on. If tasks are left in flight, the engine is closed.
         """
         self.add(tasks)
+        if self._waiting:
+            connect(self._engine)
         try:
             with self._stop.deferring():
-                self._patience.renew()
-                self._fill()
-                while self._flying:
-                    for event in self._events():
-                        yield from self._settled(event)
-                    self._fill()
-                yield from self._doubtful
+                yield from self._ends()
         finally:
-            if self._flying:
+            if self._in_flight:
                 self._engine.close()
 
+    def _ends(self) -> Iterator[Result[T, R] | SetAside[T]]:
+        self._stall_timer.renew()
+        self._fill()
+        while self._in_flight and not (self._stop.requested and lacks_workers(self._engine)):
+            for event in self._events():
+                yield from self._handle(event)
+            self._fill()
+        yield from self._held_back
+
     def add(self, tasks: Iterable[T]) -> None:
-        """Have these run as well: for whoever holds what became of a task and knows what follows from it."""
-        for task in tasks:
-            self._waiting.setdefault(self._kin(task), deque()).append(task)
+        """Run these tasks as well; a caller of `run` adds those that follow from a result."""
+        self._waiting.add(tasks)
 
     def _fill(self) -> None:
-        while not self._stop.requested and len(self._flying) < self._room():
+        while not self._stop.requested and len(self._in_flight) < self._room():
             worker = next_worker(self._engine)
-            attempt = self._suspects.popleft() if self._suspects else self._fresh(worker)
+            attempt = self._suspects.popleft() if self._suspects else self._next_attempt(worker)
             if attempt is None:
                 return
-            if worker is not None:
-                self._ready[worker] = self._kin(attempt.task)
-            self._flying[self._n_tickets] = replace(attempt, worker=worker)
+            self._waiting.note_group(worker, attempt.task)
+            self._in_flight[self._n_tickets] = replace(attempt, worker=worker)
             self._engine.submit(self._n_tickets, self._function, attempt.task)
             self._n_tickets += 1
 
-    def _fresh(self, worker: int | None) -> _Attempt[T] | None:
-        if not self._waiting:
-            return None
-        kin = self._next_kin(worker)
-        if worker in self._ready and kin != self._ready[worker] and self._is_busy(worker):
-            return None  # what it works on may bring more of its own kin
-        task = self._waiting[kin].popleft()
-        if not self._waiting[kin]:
-            del self._waiting[kin]
-        return _Attempt(task)
-
-    def _next_kin(self, worker: int | None) -> Hashable:
-        """What the worker has ready, else what nobody has, else that of which most is waiting."""
-        if worker in self._ready and self._ready[worker] in self._waiting:
-            return self._ready[worker]
-        nobodys = (kin for kin in self._waiting if kin not in self._ready.values())
-        return next(nobodys, max(self._waiting, key=lambda kin: len(self._waiting[kin])))
+    def _next_attempt(self, worker: int | None) -> _Attempt[T] | None:
+        task = self._waiting.pop(worker, is_busy=self._is_busy(worker))
+        return None if task is None else _Attempt(task)
 
     def _is_busy(self, worker: int | None) -> bool:
-        return any(attempt.worker == worker for attempt in self._flying.values())
+        return any(attempt.worker == worker for attempt in self._in_flight.values())
 
     def _room(self) -> int:
-        if self._suspects or any(attempt.n_deaths for attempt in self._flying.values()):
+        if self._suspects or any(attempt.n_deaths for attempt in self._in_flight.values()):
             return self._engine.n_alone
         return N_AHEAD * self._engine.n_workers
 
     def _events(self) -> Sequence[Event]:
+        self._options.on_wait()
         was_asked = self._stop.requested
         events = self._engine.wait(POLL_S)
-        if self._stop.requested and not was_asked and self._flying:
-            self._told(f"{self._stop.error}; finishing what is in flight, Ctrl-C stops at once")
+        if self._stop.requested and not was_asked and self._in_flight and not lacks_workers(self._engine):
+            self._options.on_message(f"{self._stop.error}; finishing what is in flight, Ctrl-C stops at once")
+        if not events and lacks_workers(self._engine) and not self._has_warned:
+            self._options.on_message(f"no worker is there; waiting for one, at most {self._stall_timer.limit_s:g} s")
+        self._has_warned = not events and lacks_workers(self._engine)
         if events:
-            self._patience.renew()
-        elif self._patience.is_over:
-            tasks = ", ".join(self._named(attempt.task) for attempt in self._flying.values())
-            raise EngineError(f"no worker got anything done for {self._patience.limit_s:g} s; in flight: {tasks}")
+            self._stall_timer.renew()
+        elif self._stall_timer.is_over:
+            tasks = ", ".join(self._options.title_of(attempt.task) for attempt in self._in_flight.values())
+            raise WorkersError(f"no worker got anything done for {self._stall_timer.limit_s:g} s; in flight: {tasks}")
         return events
 
-    def _settled(self, event: Event) -> Iterator[Result[T, R] | SetAside[T]]:
-        attempt = self._flying.pop(event.ticket)
+    def _handle(self, event: Event) -> Iterator[Result[T, R] | SetAside[T]]:
+        attempt = self._in_flight.pop(event.ticket)
         match event:
             case Done():
                 self._n_done += 1
                 yield Result(attempt.task, event.result)
-                yield from self._doubtful
-                self._doubtful.clear()
+                yield from self._held_back
+                self._held_back.clear()
             case Failed(error=FaultbenchError() as error):
                 raise error
             case Failed():
-                self._blame(attempt, 1, _words(event.error), is_known=True)
+                self._blame(attempt, 1, event.text, is_known=True)
             case Died():
                 self._blame(attempt, event.n_deaths, event.reason, is_known=attempt.n_deaths > 0)
 
     def _blame(self, attempt: _Attempt[T], n_deaths: int, reason: str, *, is_known: bool) -> None:
-        """Decide what to do with a task that went wrong; is_known when nothing but the task can have done it."""
+        """Decide what happens to a task that went wrong; is_known if nothing else can be to blame."""
         self._n_deaths += n_deaths
-        self._told(f"{self._named(attempt.task)}: {reason}")
+        self._options.on_message(f"{self._options.title_of(attempt.task)}: {reason}")
         if self._n_deaths >= MAX_IDLE_DEATHS and not self._n_done:
-            raise EngineError(f"workers failed {self._n_deaths} times and nothing got done; the last time: {reason}")
+            raise WorkersError(f"workers failed {self._n_deaths} times and nothing got done; the last time: {reason}")
         n_deaths += attempt.n_deaths
-        parts = self._split(attempt.task) if is_known else [attempt.task]
+        parts = self._options.split(attempt.task) if is_known else [attempt.task]
         if is_known and len(parts) == 1 and n_deaths >= MAX_DEATHS:
-            # Held back until the first result: where nothing works at all, the task is not to blame.
-            self._doubtful.append(SetAside(attempt.task, n_deaths, reason))
+            # Held back until the first result: if nothing works at all, the task is not to blame.
+            self._held_back.append(SetAside(attempt.task, n_deaths, reason))
         else:
-            # What went down with a chunk is a part's own doing once at most.
+            # Of the deaths of a chunk, each part counts one as its own.
             self._suspects.extend(_Attempt(part, n_deaths if len(parts) == 1 else 1) for part in parts)
-
-
-def _words(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

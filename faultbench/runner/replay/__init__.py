@@ -1,1 +1,1 @@
-"""One stored trial run again and looked at closely: its flips, what they do site by site, the images that they turn."""
+"""Replay of a stored trial: its flips, the damage that they do at each site, and the images whose class they change."""

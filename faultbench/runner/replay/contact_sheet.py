@@ -1,4 +1,4 @@
-"""A contact sheet of images: small pictures in rows, a caption below each."""
+"""Contact sheet of images: small pictures in rows, with a caption below each."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from faultbench.system.errors import FaultbenchError
 from faultbench.system.files.disk import replaced
 
 MOST = 100
-"""Images on a sheet."""
+"""Most images on a sheet."""
 N_COLUMNS = 10
 SIDE_IN = 0.9
 CAPTION_IN = 0.35
@@ -23,7 +23,7 @@ DPI = 150
 def save_sheet(path: Path, pixels: NDArray[np.float32], captions: Sequence[str]) -> None:
     """Write the images, [n, 1 or 3 channels, height, width] in 0..1, as PNG, n from 1 to MOST.
 
-    FaultbenchError for other channels, EngineError when the disk refuses.
+    FaultbenchError for other numbers of channels, EngineError if the disk refuses.
     """
     if pixels.shape[1] not in (1, 3):
         raise FaultbenchError(f"--images: images of {pixels.shape[1]} channels cannot be shown; 1 and 3 can")

@@ -1,4 +1,4 @@
-"""A smallest set of causes that still fails, by delta debugging.
+"""Delta debugging: find a minimal set of causes that still fails.
 
 A. Zeller and R. Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE Transactions on Software
 Engineering 28(2), 2002, section 3: `ddmin`, with every outcome kept, so that no set is tried twice.
@@ -14,23 +14,23 @@ T = TypeVar("T", bound=Hashable)
 
 @dataclass(frozen=True)
 class Minimised(Generic[T]):
-    """What is left, in the order given, and how many sets were tried."""
+    """Items that are left, in the given order, and the number of sets that were tried."""
 
     items: tuple[T, ...]
     n_runs: int
     is_minimal: bool
-    """Whether leaving out any one item makes it pass (1-minimal); False when the runs were used up before."""
+    """Whether leaving out any one item makes the set pass (1-minimal); False if the runs were used up before."""
 
 
 class _OutOfRunsError(Exception):
-    """No run is left."""
+    """Signal that no run is left."""
 
 
 def ddmin(items: Sequence[T], fails: Callable[[tuple[T, ...]], bool], *, max_runs: int) -> Minimised[T]:
-    """A 1-minimal subset of items that fails, at least one item; ValueError unless the items as a whole fail.
+    """Return a 1-minimal subset of items that fails, at least one item; ValueError unless all items together fail.
 
-    Where a set that holds a failing one fails too, no part of it fails; otherwise a smaller one may, as flips can
-    undo each other. max_runs bounds the calls of fails.
+    If every set that contains a failing set fails too, no part of the result fails. Otherwise a smaller part may fail,
+    because flips can undo each other. max_runs bounds the calls of fails.
     """
     search = _Search(fails, max_runs)
     current = tuple(items)
@@ -57,7 +57,7 @@ def ddmin(items: Sequence[T], fails: Callable[[tuple[T, ...]], bool], *, max_run
 
 
 class _Search(Generic[T]):
-    """Tries sets, each once."""
+    """Search that tries each set once."""
 
     def __init__(self, fails: Callable[[tuple[T, ...]], bool], max_runs: int) -> None:
         self._fails, self._max_runs = fails, max_runs
@@ -78,7 +78,7 @@ class _Search(Generic[T]):
 
 
 def _split(items: tuple[T, ...], n_parts: int) -> list[tuple[T, ...]]:
-    """Consecutive parts of nearly equal length, none empty."""
+    """Return consecutive parts of nearly equal length, none empty."""
     cuts = [len(items) * part // n_parts for part in range(n_parts + 1)]
     return [items[start:stop] for start, stop in pairwise(cuts)]
 

@@ -1,4 +1,4 @@
-"""A stored trial run again, from what its results folder holds: the campaign written out, weights and bounds."""
+"""Replay of a stored trial from its results folder, which holds the campaign, weights and bounds."""
 
 import json
 from collections.abc import Callable
@@ -19,20 +19,21 @@ from faultbench.results.folder import CellEntry, ResultsFolder
 from faultbench.results.journal.records import Golden, Trial
 from faultbench.results.manifest_file import read_manifest, recorded_device
 from faultbench.runner.subjects.artifacts import ArtifactStore
-from faultbench.runner.subjects.builder import Bench, splits
-from faultbench.runner.subjects.components import build, parts
-from faultbench.runner.tasks.worker import Job, golden_record, in_strata, in_stratum, run_job
-from faultbench.system.devices import nearest
+from faultbench.runner.subjects.builder import SubjectBuilder, dataset_splits
+from faultbench.runner.subjects.components import build_components
+from faultbench.runner.subjects.plugin_building import build
+from faultbench.system.devices import available_device
 from faultbench.system.errors import FaultbenchError
 from faultbench.system.memory_budget import memory_for
 from faultbench.system.progress.reporter import Reporter
 from faultbench.trials.evaluation import Evaluation, Outcome
+from faultbench.trials.trial import TrialJob, golden_record, run_job, stratified_fault_model, with_stratum
 
 
 def recorded_campaign(folder: Path, moved: Path | None = None, *, allow_outside: bool = False) -> Campaign:
-    """The campaign that a results folder was made by, as its manifest has it.
+    """Return the campaign of a results folder, as its manifest records it.
 
-    Relative paths start at the folder of moved, the campaign's file, or at the recorded one.
+    Relative paths start at the folder of moved, the present file of the campaign, or of the recorded file.
     """
     manifest = read_manifest(folder)
     recorded = manifest.get("source")
@@ -41,46 +42,46 @@ def recorded_campaign(folder: Path, moved: Path | None = None, *, allow_outside:
 
 
 APART = 0.02
-"""Share of a trial's images that another device may count otherwise. Its last bits are others, and where flips have
-ruined logits a class hangs on them: of 80 trials of AlexNet on CIFAR-10, of 1,000 images each, 18 came out otherwise on
-a processor than on an H100, by 1 to 8 images."""
+"""Share of a trial's images that another device may count differently. Its last bits differ, and if flips have ruined
+logits, a class may depend on them: of 80 trials of AlexNet on CIFAR-10, of 1,000 images each, 18 differed between a
+processor and an H100, by 1 to 8 images."""
 
 
 @dataclass(frozen=True)
-class Again:
-    """A trial as it is stored, as it came out now, and what it takes to look at it."""
+class ReplayedTrial:
+    """Trial as it is stored and as it is now, with what is needed to examine it."""
 
     stored: Trial
     now: Trial
     golden_differs: str
-    """How the golden run differs from the recorded one; empty where it does not."""
+    """Difference of the golden run from the recorded one; empty if there is none."""
     is_elsewhere: bool
-    """Whether the trial is stored from a card that is not here."""
+    """Whether the stored trial ran on a card that this machine lacks."""
     fault_map: FaultMap
     rows: torch.Tensor
-    """Indices of the test images that it looked at, ascending."""
+    """Ascending indices of the test images that the trial looked at."""
     images: Images
-    """Those images."""
+    """Test images that the trial looked at."""
     batch: int
     outcome: Callable[[FaultMap], Outcome]
-    """The outcome of any other flips on the same images."""
+    """Return the outcome of any flips on the same images."""
     _make: Callable[[], tuple[Network, FaultSpace]]
 
     @property
     def golden(self) -> Outcome:
-        """The golden run's outcome on the same images."""
+        """Outcome of the golden run on the same images."""
         return self.outcome(FaultMap(np.empty(0, np.int64)))
 
     @property
     def differences(self) -> list[str]:
-        """What of the row is not as stored; empty where all is."""
+        """Differences of the row from the stored one; empty if there are none."""
         pairs = ((name, value, getattr(self.now, name)) for name, value in vars(self.stored).items())
         rows = [f"{name} {before} stored, {after} now" for name, before, after in pairs if before != after]
         return ([self.golden_differs] if self.golden_differs else []) + rows
 
     @property
     def agrees(self) -> bool:
-        """Whether the row came out as stored; on another device, with the same flips and `APART` of the images."""
+        """Whether the row is as stored; on another device, with the same flips and all but `APART` of the images."""
         if not self.is_elsewhere:
             return not self.differences
         n_apart = self.stored.images_apart(self.now)
@@ -88,53 +89,53 @@ class Again:
 
     @cached_property
     def live(self) -> tuple[Network, FaultSpace]:
-        """The protected network, and the fault space over its own parameters."""
+        """Protected network, and the fault space over its own parameters."""
         return self._make()
 
 
-def run_again(
+def replay_trial(
     campaign: Campaign, folder: ResultsFolder, entry: CellEntry, stored: Trial, *, reporter: Reporter
-) -> Again:
-    """Run a stored trial again; trains or fits only what the folder's artifacts lack.
+) -> ReplayedTrial:
+    """Run a stored trial again; train or fit only what the folder's artifacts lack.
 
-    FaultbenchError when the campaign as it can be read now has no such cell.
+    FaultbenchError if the campaign, as it reads now, has no such cell.
     """
     cell = _cell(campaign, entry, folder.path)
     subject = cell.subject
     recorded = recorded_device(folder.path)
-    device = nearest(recorded)
+    device = available_device(recorded)
     artifacts, memory_bytes = ArtifactStore(folder.path / "artifacts"), memory_for(1, device)
-    bench = Bench(artifacts, reporter, memory_bytes=memory_bytes, device=device)
-    evaluation = bench.evaluation(subject, [cell.ber])
-    watched = _Watched(evaluation)
+    builder = SubjectBuilder(artifacts, reporter, memory_bytes=memory_bytes, device=device)
+    evaluation = builder.evaluation(subject, [cell.ber])
+    recording = _RecordingEvaluation(evaluation)
     fault_model, job = _drawing(folder, entry, evaluation, subject), _job(cell, stored)
-    now = run_job(watched, fault_model, subject.seed, job)  # type: ignore[arg-type]  # stands in
-    now = in_stratum(now, fault_model, subject.seed, job)
-    built, pool = parts(subject), splits(subject.dataset).test.first(subject.images)
-    rows = torch.arange(len(pool)) if watched.chosen is None else torch.from_numpy(watched.chosen)
+    now = run_job(recording, fault_model, subject.seed, job)  # type: ignore[arg-type]  # stands in
+    now = with_stratum(now, fault_model, subject.seed, job)
+    components, pool = build_components(subject), dataset_splits(subject.dataset).test.first(subject.images)
+    rows = torch.arange(len(pool)) if recording.chosen is None else torch.from_numpy(recording.chosen)
 
     def live() -> tuple[Network, FaultSpace]:
-        network = bench.protected(subject)
-        return network, built.fault_space(network)
+        network = builder.protect(subject)
+        return network, components.fault_space(network)
 
-    return Again(
+    return ReplayedTrial(
         stored=stored,
         now=now,
         golden_differs=_golden_difference(
             folder.journal.goldens.get(entry.subject), golden_record(subject, evaluation)
         ),
         is_elsewhere=recorded == "cuda" != device,
-        fault_map=watched.fault_map,
+        fault_map=recording.fault_map,
         rows=rows,
-        images=pool if watched.chosen is None else pool.chosen(rows),
-        batch=built.batch(bench.network(subject)),
-        outcome=watched.again,
+        images=pool if recording.chosen is None else pool.select(rows),
+        batch=components.batch(builder.network(subject)),
+        outcome=recording.again,
         _make=live,
     )
 
 
-class _Watched:
-    """An evaluation that notes what a trial asks of it: its flips, and the images it looks at."""
+class _RecordingEvaluation:
+    """Evaluation that records the flips of a trial and the images that it looks at."""
 
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
@@ -145,17 +146,17 @@ class _Watched:
         return getattr(self._evaluation, name)
 
     def outcome(self, fault_map: FaultMap, *chosen: Any) -> Outcome:
-        """As the evaluation's own."""
+        """Record the arguments, and return the evaluation's outcome."""
         self.fault_map, self._asked = fault_map, chosen
         return self._evaluation.outcome(fault_map, *chosen)
 
     def again(self, fault_map: FaultMap) -> Outcome:
-        """The outcome of other flips on the images that the trial looked at."""
+        """Return the outcome of other flips on the images that the trial looked at."""
         return self._evaluation.outcome(fault_map, *self._asked)
 
     @property
     def chosen(self) -> Any:
-        """The indices of those images, None for all."""
+        """Indices of the images that the trial looked at; None is all of them."""
         return self._asked[0] if self._asked else None
 
 
@@ -163,12 +164,12 @@ def _drawing(folder: ResultsFolder, entry: CellEntry, evaluation: Evaluation, su
     plain, strata = build(subject.fault), folder.strata(entry)
     if strata is None:
         return plain
-    return in_strata(evaluation, folder.journal.hazards[entry.subject], {entry.ber: strata}, plain)
+    return stratified_fault_model(evaluation, folder.journal.hazards[entry.subject], {entry.ber: strata}, plain)
 
 
-def _job(cell: Cell, stored: Trial) -> Job:
+def _job(cell: Cell, stored: Trial) -> TrialJob:
     n_images = None if stored.n_golden_correct is None else stored.n_images
-    return Job(cell.key, cell.ber, stored.trial, n_images)
+    return TrialJob(cell.key, cell.ber, stored.trial, n_images)
 
 
 def _cell(campaign: Campaign, entry: CellEntry, folder: Path) -> Cell:

@@ -1,4 +1,4 @@
-"""What protecting a network costs: memory for the bounds, latency, and the effort of fitting them."""
+"""Overhead of protecting a network: memory for the bounds, latency, and the cost of fitting them."""
 
 import time
 from collections.abc import Callable
@@ -7,40 +7,41 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
 from faultbench.campaign import Subject
 from faultbench.memory.formats.codec import Codec
 from faultbench.networks.network import Network
 from faultbench.results.journal.records import Overhead
-from faultbench.runner.subjects.builder import Bench, splits
-from faultbench.runner.subjects.components import parts
-from faultbench.system.devices import finish
+from faultbench.results.stats import quantile_interval
+from faultbench.runner.subjects.builder import SubjectBuilder, dataset_splits
+from faultbench.runner.subjects.components import build_components
+from faultbench.system.devices import synchronize
 from faultbench.system.threads import threads
 
 N_WARM_UPS = 3
 FEWEST_ROUNDS, MOST_ROUNDS = 11, 31
 ENOUGH_S = 8.0
-"""After so long no more than the fewest rounds are taken: a large network's take seconds, and vary less."""
+"""Seconds after which no round beyond the fewest starts; rounds of a large network take seconds, and vary less."""
 
 
-def measured_overhead(subject: Subject, bench: Bench) -> Overhead:
-    """Memory, latency, multiply-accumulates and fitting cost of a subject against its unprotected network."""
-    built, network, unprotected = parts(subject), bench.protected(subject), bench.network(subject)
-    fitted, fit_s = bench.fitted(subject)
-    words = memory(network, built.codec)
-    images = splits(subject.dataset).test.first(built.batch(unprotected, bench.device)).to(bench.device)
-    time_taken = latency(network.on(bench.device), unprotected.on(bench.device), images.pixels)
+def measure_overhead(subject: Subject, builder: SubjectBuilder) -> Overhead:
+    """Measure memory, latency, multiply-accumulates and fitting cost of a subject, against its unprotected one."""
+    components, network, unprotected = build_components(subject), builder.protect(subject), builder.network(subject)
+    fitted, fit_s = builder.fit(subject)
+    words = count_parameters(network, components.codec)
+    device = builder.device
+    images = dataset_splits(subject.dataset).test.first(components.batch(unprotected, device)).to(device)
+    measured = latency(network.on(device), unprotected.on(device), images.pixels)
     return Overhead(
         subject=subject.key,
         parameters=words.n_parameters,
         bounds=words.n_bounds,
         extra_bits=words.extra_bits,
-        macs=network.macs(built.dataset.shape),
-        latency_ratio=time_taken.ratio,
-        latency_ratio_ci_low=time_taken.ci_low,
-        latency_ratio_ci_high=time_taken.ci_high,
+        macs=network.macs(components.dataset.shape),
+        latency_ratio=measured.ratio,
+        latency_ratio_ci_low=measured.ci_low,
+        latency_ratio_ci_high=measured.ci_high,
         fit_seconds=fit_s,
         fit_epochs=fitted.n_epochs,
         fit_injections=fitted.n_injections,
@@ -49,8 +50,8 @@ def measured_overhead(subject: Subject, bench: Bench) -> Overhead:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Words of a network and of its bounds, and the bits that the bounds add."""
+class ParameterCount:
+    """Number of words of a network and of its bounds, and the bits that the bounds add."""
 
     n_parameters: int
     n_bounds: int
@@ -66,18 +67,19 @@ class Latency:
     ci_high: float
 
 
-def memory(protected: Network, codec: Codec) -> Memory:
-    """Parameters of a protected network without its bounds, its bounds, and the memory those take."""
+def count_parameters(protected: Network, codec: Codec) -> ParameterCount:
+    """Count the parameters of a protected network without its bounds, its bounds, and the memory of the bounds."""
     n_bounds = sum(item.tensor.numel() for item in protected.parameters() if item.kind == "bounds")
     n_all = sum(parameter.numel() for parameter in protected.graph.parameters())
-    return Memory(n_all - n_bounds, n_bounds, n_bounds * codec.bits)
+    return ParameterCount(n_all - n_bounds, n_bounds, n_bounds * codec.bits)
 
 
 @torch.inference_mode()
 def latency(protected: Callable[[Tensor], Tensor], unprotected: Callable[[Tensor], Tensor], pixels: Tensor) -> Latency:
-    """Time of the protected network over that of the unprotected one on a batch of images there, on one thread.
+    """Measure the time of the protected network relative to the unprotected one, on one thread.
 
-    The two take turns, so that a slow moment of the machine meets both; the median of the rounds' ratios.
+    pixels are a batch of images on the networks' device. The two take turns, so that a slow moment of the machine
+    affects both; the result is the median of the rounds' ratios.
     """
     with threads(1):
         for network in (protected, unprotected) * N_WARM_UPS:
@@ -89,15 +91,14 @@ def latency(protected: Callable[[Tensor], Tensor], unprotected: Callable[[Tensor
 
 
 def _seconds(network: Callable[[Tensor], Tensor], pixels: Tensor) -> float:
-    finish(pixels.device)
+    synchronize(pixels.device)
     started = time.perf_counter()
     network(pixels)
-    finish(pixels.device)
+    synchronize(pixels.device)
     return time.perf_counter() - started
 
 
 def _median(ratios: NDArray[np.float64]) -> Latency:
-    """Distribution-free interval: the number of rounds below the true median is Binomial(n, ½)."""
-    ordered = np.sort(ratios)
-    low = int(stats.binom.ppf(0.025, len(ordered), 0.5))
-    return Latency(float(np.median(ordered)), float(ordered[low - 1]), float(ordered[-low]))
+    """Return the median of the ratios, with a 95 % interval that holds for any distribution."""
+    interval = quantile_interval(ratios, 0.5, confidence=0.95)
+    return Latency(float(np.median(ratios)), interval.low, interval.high)

@@ -1,7 +1,7 @@
-"""The largest activations of a network over fault-free images, recorded site by site.
+"""Recorders of the largest activations at each site of a network over fault-free images.
 
-What a recorder sees is what a bound would: behind a GELU and its like the values above 0, behind an activation that
-has no floor the magnitudes (`elementwise.BehindActivation`).
+A recorder gets the values that a bound would get: behind a GELU or a similar activation the values above 0, behind an
+activation without a floor the magnitudes (`elementwise.BehindActivation`).
 """
 
 import math
@@ -16,37 +16,38 @@ from faultbench.schemes.bounded_activations import Granularity, bounds_shape
 
 
 def profile(network: Network, images: Images, *, batch: int) -> dict[str, Tensor]:
-    """Site name → exact maximum of every output over the images, at least 0, float32 of the site's shape."""
+    """Return the exact maximum of every output over the images, by site name, at least 0, in the site's shape."""
     recorders = {site.name: _Recorder(site) for site in network.sites}
-    _watch(network, recorders, images, batch)
+    _record(network, recorders, images, batch)
     return {name: recorder.recorded() for name, recorder in recorders.items()}
 
 
 def profile_quantile(
     network: Network, images: Images, granularities: dict[str, Granularity], quantile: float, *, batch: int
 ) -> dict[str, Tensor]:
-    """Site name → exact quantile of each layer's, channel's or neuron's outputs, interpolated linearly.
+    """Return the exact quantile of each layer's, channel's or neuron's outputs, interpolated linearly, by site name.
 
-    What is below 0 counts as 0. Keeps the largest 1 − quantile of them in memory, all that the result depends on.
+    Outputs below 0 count as 0. Only the largest share of 1 − quantile is kept in memory, since the result depends on no
+    other output.
     """
     sites = {site.name: site for site in network.sites if site.name in granularities}
     recorders = {name: _TopRecorder(site, granularities[name], quantile, len(images)) for name, site in sites.items()}
-    _watch(network, recorders, images, batch)
+    _record(network, recorders, images, batch)
     return {name: recorder.quantile() for name, recorder in recorders.items()}
 
 
 @torch.inference_mode()
-def _watch(network: Network, recorders: Mapping[str, nn.Module], images: Images, batch: int) -> None:
-    watched = network.copy()
-    for site in watched.sites:
+def _record(network: Network, recorders: Mapping[str, nn.Module], images: Images, batch: int) -> None:
+    copied = network.copy()
+    for site in copied.sites:
         if site.name in recorders:
-            watched.install(site, recorders[site.name])
+            copied.install(site, recorders[site.name])
     for part in images.batches(batch):
-        watched(part.pixels)
+        copied(part.pixels)
 
 
 class _Recorder(nn.Module):
-    """A ReLU that remembers the largest output of every neuron."""
+    """ReLU that keeps the largest output of every neuron."""
 
     def __init__(self, site: Site) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class _Recorder(nn.Module):
 
 
 class _TopRecorder(nn.Module):
-    """A ReLU that remembers, for each bound, as many of its largest outputs as the quantile needs."""
+    """ReLU that keeps, for each bound, as many of its largest outputs as the quantile needs."""
 
     def __init__(self, site: Site, granularity: Granularity, quantile: float, n_images: int) -> None:
         super().__init__()
@@ -86,7 +87,7 @@ class _TopRecorder(nn.Module):
 
 
 def _rows(y: Tensor, granularity: Granularity, channel_axis: int) -> Tensor:
-    """A batch of activations with a row for each bound, [bounds, activations that share it]."""
+    """Return a batch of activations with one row per bound: [bounds, activations that share it]."""
     if granularity == "layer":
         return y.reshape(1, -1)
     if granularity == "channel":

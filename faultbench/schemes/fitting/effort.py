@@ -1,4 +1,4 @@
-"""How many images a fitting will run through its network, told before anything is loaded."""
+"""Effort of a fitting: the number of images that run through its network, known before anything is loaded."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -7,8 +7,8 @@ from faultbench.schemes.scheme import N_PROFILED, Schedule
 
 
 @dataclass(frozen=True)
-class Extent:
-    """What a fitting will work on: sites of the network, training images, held-out images, and the schedule."""
+class FittingExtent:
+    """Extent of a fitting: numbers of sites, of training images and of held-out images, and the schedule."""
 
     n_sites: int
     n_train: int
@@ -17,26 +17,26 @@ class Extent:
 
     @property
     def n_profiled(self) -> int:
-        """Training images that profiles are taken over."""
+        """Return the number of training images for profiles."""
         return min(N_PROFILED, self.n_train)
 
 
 @dataclass(frozen=True)
-class Effort:
-    """Images that run through the whole network, and those for which gradients are taken too; each may be at most."""
+class FittingEffort:
+    """Number of images that run through the whole network, and of those with gradients; both may be upper limits."""
 
     n_run: int = 0
     n_trained: int = 0
 
 
 @runtime_checkable
-class Foreseen(Protocol):
-    """A scheme that can tell what fitting it takes; a plug-in need not, and then `plan` says that it does not know."""
+class ForeseeableScheme(Protocol):
+    """Scheme that states its fitting effort. A plug-in need not; then `plan` shows the effort as unknown."""
 
-    def effort(self, extent: Extent) -> Effort:
-        """Image runs of a fitting that nothing interrupts."""
+    def effort(self, extent: FittingExtent) -> FittingEffort:
+        """Return the number of image inferences that fitting takes if it is not interrupted."""
 
 
-def first(n_images: int, limit: int | None) -> int:
-    """So many are left of the images where an option limits them."""
+def limited_count(n_images: int, limit: int | None) -> int:
+    """Return the number of images, at most limit if one is given."""
     return n_images if limit is None else min(n_images, limit)

@@ -1,6 +1,6 @@
-"""Progress for programs: one JSON object a line on stderr.
+"""Progress for programs: one JSON object per line on stderr.
 
-`docs/progress.md` has the schema. Fields may be added to an event, and events; a program skips what it does not know.
+`docs/progress.md` has the schema. Later versions may add events, and fields to events. Programs skip unknown ones.
 """
 
 import json
@@ -14,11 +14,11 @@ from faultbench.system.progress.reporter import Ask, GrowingTask, Meter, Sort
 
 VERSION = 1
 INTERVAL_S = 1.0
-"""Between two events of a task in progress, at least."""
+"""Least time between two `advanced` events of a task."""
 
 
 class Events:
-    """`started`, `advanced` and `ended` of every task, `said` for every message."""
+    """Reporter that writes the events `started`, `advanced` and `ended` of each task, and `said` for each message."""
 
     def __init__(self, stream: TextIO | None = None, started_s: float | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
@@ -26,7 +26,7 @@ class Events:
 
     @contextmanager
     def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[GrowingTask]:
-        """A task that tells when it begins, at most once a second how far it is, and when it ends, however it ends."""
+        """Write an event when the task begins, at most one per second while it advances, and one when it ends."""
         meter = Meter(description, total, unit, facts)
         self.emit("started", **_state(meter))
         try:
@@ -35,11 +35,11 @@ class Events:
             self.emit("ended", **_state(meter))
 
     def say(self, message: str, sort: Sort = "note") -> None:
-        """Tell it as an event."""
+        """Write a message as an event."""
         self.emit("said", sort=sort, message=message)
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Write one line."""
+        """Write one event as a line."""
         at_s = round(time.perf_counter() - self._started_s, 3)
         record = {"version": VERSION, "event": event, "at_s": at_s, **fields}
         print(json.dumps(record, ensure_ascii=False, allow_nan=False), file=self._stream, flush=True)
@@ -48,12 +48,12 @@ class Events:
 class _EventTask:
     def __init__(self, events: Events, meter: Meter) -> None:
         self._events, self._meter = events, meter
-        self._told_s = meter.started_s
+        self._emitted_s = meter.started_s
 
     def advance(self, n_done: int = 1, note: str = "") -> None:
         self._meter.advance(n_done, note)
-        if time.perf_counter() - self._told_s >= INTERVAL_S:
-            self._told_s = time.perf_counter()
+        if time.perf_counter() - self._emitted_s >= INTERVAL_S:
+            self._emitted_s = time.perf_counter()
             self._events.emit("advanced", **_state(self._meter))
 
     def extend(self, n_more: int) -> None:

@@ -1,4 +1,4 @@
-"""Progress on a terminal: one live view of all tasks that are open, with what the innermost has to tell below."""
+"""Progress on a terminal: a live view with a bar for each open task, and facts of the task that advanced last."""
 
 import time
 from collections.abc import Iterator
@@ -18,16 +18,17 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from faultbench.system.printable import printable
 from faultbench.system.progress.reporter import Ask, GrowingTask, Meter, Sort, speed_text
 
 REFRESH_PER_S = 2
-"""Drawing takes some milliseconds: ten times a second would take a few per cent of a core from the trials."""
+"""Drawing takes milliseconds, so ten drawings per second would take a few per cent of a core from the trials."""
 
 FACTS_INTERVAL_S = 1.0
 
 
 class Rich:
-    """Bars with rate and time left; those that are done stay."""
+    """Reporter that draws bars with rate and time left. Bars of finished tasks stay."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = Console(stderr=True) if console is None else console
@@ -36,7 +37,7 @@ class Rich:
 
     @contextmanager
     def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[GrowingTask]:
-        """A bar in the view, which opens with the first task and closes with the last that is open."""
+        """Show a bar in the view, which opens with the first task and closes with the last open one."""
         self._view = self._view or _View(self._console)
         self._n_open += 1
         try:
@@ -50,33 +51,37 @@ class Rich:
     def say(self, message: str, sort: Sort = "note") -> None:
         """Print one line above the bars."""
         style = {"warning": "yellow", "quarantine": "yellow", "error": "red"}.get(sort)
-        self._console.print(message, highlight=False, markup=False, style=style)
+        self._console.print(printable(message), highlight=False, markup=False, style=style)
 
 
 class _View:
-    """The live view: bars, and below them what the last task that advanced has to tell."""
+    """Live view of the bars, with the facts of the task that advanced last below them."""
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(*_columns(), console=console)
-        self._below = ""
-        self._live = Live(console=console, get_renderable=self._drawn, refresh_per_second=REFRESH_PER_S)
+        self._facts = ""
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=REFRESH_PER_S)
         self._live.start()
 
     def task(self, meter: Meter) -> "_RichTask":
         return _RichTask(self, self._bars, meter)
 
-    def tell(self, text: str) -> None:
-        self._below = text
+    def show_facts(self, text: str) -> None:
+        """Show text below the bars. Show the first one at once, because a short task ends before the next refresh."""
+        is_first = bool(text) and not self._facts
+        self._facts = text
+        if is_first:
+            self._live.refresh()
 
     def close(self) -> None:
-        self._below = ""
+        self._facts = ""
         self._live.stop()
 
-    def _drawn(self) -> RenderableType:
-        if not self._below:
+    def _render(self) -> RenderableType:
+        if not self._facts:
             return self._bars.get_renderable()
         return Group(
-            self._bars.get_renderable(), Text(f"  {self._below}", style="dim", no_wrap=True, overflow="ellipsis")
+            self._bars.get_renderable(), Text(f"  {self._facts}", style="dim", no_wrap=True, overflow="ellipsis")
         )
 
 
@@ -84,16 +89,16 @@ class _RichTask:
     def __init__(self, view: _View, bars: Progress, meter: Meter) -> None:
         self._view, self._bars, self._meter = view, bars, meter
         self._bar: TaskID = bars.add_task(meter.description, total=meter.total, note="", rate="")
-        self._told_s = 0.0
+        self._facts_shown_s = 0.0
 
     def advance(self, n_done: int = 1, note: str = "") -> None:
         self._meter.advance(n_done, note)
         rate = speed_text(self._meter.per_s, self._meter.unit) if self._meter.per_s else ""
         self._bars.update(self._bar, advance=n_done, note=self._meter.note, rate=rate)
-        if self._meter.ask and time.perf_counter() - self._told_s >= FACTS_INTERVAL_S:
-            self._told_s = time.perf_counter()
+        if self._meter.ask and time.perf_counter() - self._facts_shown_s >= FACTS_INTERVAL_S:
+            self._facts_shown_s = time.perf_counter()
             facts = self._meter.facts
-            self._view.tell(facts.text if facts else "")
+            self._view.show_facts(facts.text if facts else "")
 
     def extend(self, n_more: int) -> None:
         self._meter.total += n_more

@@ -1,4 +1,4 @@
-"""Progress as lines, for logs: one when a task ends, and one every 30 s of a long task."""
+"""Progress as lines, for logs: one when a task ends, and one every 30 s during a long task."""
 
 import sys
 import time
@@ -6,27 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from faultbench.system.printable import printable
 from faultbench.system.progress.reporter import Ask, GrowingTask, Meter, Sort, speed_text
 
 INTERVAL_S = 30.0
 
 
 class Plain:
-    """A line when a task ends, and one every 30 s of a long task."""
+    """Reporter that writes a line when a task ends, and one every 30 s during a long task."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
 
     @contextmanager
     def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[GrowingTask]:
-        """A task that writes lines."""
+        """Write lines about the task, the last one when it ends without an error."""
         task = _PlainTask(self, Meter(description, total, unit, facts))
         yield task
         task.show()
 
-    def say(self, message: str, sort: Sort = "note") -> None:  # noqa: ARG002 - the protocol's
+    def say(self, message: str, sort: Sort = "note") -> None:  # noqa: ARG002 - part of the protocol
         """Write one line."""
-        print(message, file=self._stream, flush=True)
+        print(printable(message), file=self._stream, flush=True)
 
 
 class _PlainTask:

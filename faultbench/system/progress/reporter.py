@@ -1,4 +1,4 @@
-"""Progress that tells: a live view on a terminal, plain lines elsewhere, events for programs, nothing in libraries."""
+"""Reporters of progress: a live view on a terminal, lines elsewhere, events for programs, nothing in libraries."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -6,52 +6,54 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from faultbench.system.printable import shortened
+
 Kind = Literal["rich", "plain", "json"]
 
 Sort = Literal["note", "warning", "quarantine", "error"]
-"""What a message is; people see the message alone."""
+"""Kind of a message. Programs get it with the message; people see the message only."""
 
 
 class Facts(Protocol):
-    """How a task stands, besides how much of it is done."""
+    """State of a task besides its number of finished units."""
 
     @property
     def text(self) -> str:
-        """For people, in less than a line."""
+        """Return the facts for people, in less than a line."""
 
     @property
     def record(self) -> Mapping[str, Any]:
-        """For programs: plain JSON values."""
+        """Return the facts for programs, as plain JSON values."""
 
 
 Ask = Callable[[], Facts | None]
-"""Called when progress is shown, so once a second at most; None where there is nothing to say."""
+"""Function that returns the facts, or None if there are none. It is called when progress is shown."""
 
 LEAST_S = 0.05
-"""A rate over less time would say more of the clock than of the work: a file at hand came at gigabytes a second."""
+"""Least time for a rate. In less time, a local file seemed to arrive at gigabytes per second."""
 
 
 class Task(Protocol):
-    """One piece of work in progress."""
+    """Piece of work in progress."""
 
     def advance(self, n_done: int = 1, note: str = "") -> None:
-        """n_done more units are done; the note replaces the last one."""
+        """Count n_done more units as finished. The note replaces the last one."""
 
 
 class GrowingTask(Task, Protocol):
-    """One of which more may turn out to be to do."""
+    """Task whose number of units may grow."""
 
     def extend(self, n_more: int) -> None:
-        """n_more units more than was known."""
+        """Add n_more units to the total."""
 
 
 class Reporter(Protocol):
-    """Where progress is shown."""
+    """Display of progress and messages."""
 
     def task(
         self, description: str, total: int, unit: str = "", facts: Ask | None = None
     ) -> AbstractContextManager[GrowingTask]:
-        """Show a piece of work of `total` units until the context ends; the description's first word is its phase."""
+        """Show a piece of work of `total` units inside the block. The first word of the description is its phase."""
 
     def say(self, message: str, sort: Sort = "note") -> None:
         """Show one line."""
@@ -59,7 +61,7 @@ class Reporter(Protocol):
 
 @dataclass
 class Meter:
-    """How far a task is, for whoever shows it."""
+    """Count of a task's finished units, with rate and time left, for reporters."""
 
     description: str
     total: int
@@ -69,47 +71,50 @@ class Meter:
     note: str = ""
     started_s: float = field(default_factory=lambda: time.perf_counter())
 
+    def __post_init__(self) -> None:
+        self.description = shortened(self.description)
+
     def advance(self, n_done: int, note: str) -> None:
-        """As `Task.advance`."""
+        """Count n_done more units as finished. The note replaces the last one unless it is empty."""
         self.n_done += n_done
-        self.note = note or self.note
+        self.note = shortened(note) or self.note
 
     @property
     def phase(self) -> str:
-        """`train`, `fit`, `run` …: what is done."""
+        """Return the first word of the description, such as `train`, `fit` or `run`."""
         return self.description.partition(" ")[0]
 
     @property
     def elapsed_s(self) -> float:
-        """Since the task began."""
+        """Return the seconds since the task began."""
         return time.perf_counter() - self.started_s
 
     @property
     def per_s(self) -> float | None:
-        """Units a second so far; None without a unit, and before there is time to tell."""
+        """Return the finished units per second; None if the task has no unit, or in its first moments."""
         return self.n_done / self.elapsed_s if self.unit and self.elapsed_s >= LEAST_S else None
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that the rest takes if it goes on like that; None where nothing says."""
+        """Return the seconds that the rest takes at the present rate; None if the rate is unknown or 0."""
         return (self.total - self.n_done) / self.per_s if self.per_s else None
 
     @property
     def facts(self) -> Facts | None:
-        """As the task tells them now."""
+        """Return the present facts of the task."""
         return self.ask() if self.ask else None
 
 
 class Silent:
-    """Shows nothing."""
+    """Reporter that shows nothing."""
 
     @contextmanager
-    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[GrowingTask]:  # noqa: ARG002 - the protocol's
-        """A task that nobody sees."""
+    def task(self, description: str, total: int, unit: str = "", facts: Ask | None = None) -> Iterator[GrowingTask]:  # noqa: ARG002 - part of the protocol
+        """Do not show the task."""
         yield _SilentTask()
 
     def say(self, message: str, sort: Sort = "note") -> None:
-        """Nothing."""
+        """Do not show the message."""
 
 
 class _SilentTask:
@@ -121,10 +126,10 @@ class _SilentTask:
 
 
 def reporter(kind: Kind | None = None, *, is_terminal: bool) -> Reporter:
-    """`rich` on a terminal and `plain` elsewhere, unless a kind is given."""
+    """Return a reporter of this kind; by default `rich` on a terminal and `plain` elsewhere."""
     match kind or ("rich" if is_terminal else "plain"):
         case "rich":
-            from faultbench.system.progress.live import Rich  # rich takes a tenth of a second that others are spared
+            from faultbench.system.progress.live import Rich  # importing rich takes 0.1 s
 
             return Rich()
         case "json":
@@ -138,5 +143,5 @@ def reporter(kind: Kind | None = None, *, is_terminal: bool) -> Reporter:
 
 
 def speed_text(per_s: float, unit: str) -> str:
-    """2.1 epochs/s, or how long each takes where it takes long: 23.4 s an epoch would be 0.0 epochs/s."""
+    """Return a rate such as 2.1 epochs/s, or the time per unit of a slow task: 23.4 s/epoch instead of 0.0 epochs/s."""
     return f"{per_s:.1f} {unit}/s" if per_s >= 0.5 or per_s == 0 else f"{1 / per_s:.1f} s/{unit.removesuffix('s')}"

@@ -1,1 +1,1 @@
-"""Runs that begin where their first fault is felt, from values kept of the golden run."""
+"""Staged runs: they begin at their first fault, from values kept of the golden run."""

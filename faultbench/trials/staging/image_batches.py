@@ -1,4 +1,4 @@
-"""What runs of a network go on from: images that run together, and how far a fault has come among them."""
+"""Batches of images with their golden values, and fronts that faults have reached in them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,25 +11,28 @@ from faultbench.trials.staging.staged_network import Values
 
 
 @dataclass(frozen=True)
-class Part:
-    """Images that run together, and what is kept of their golden run: begin is where a run can, for every step."""
+class ImageBatch:
+    """Images that run together, and what is kept of their golden run."""
 
     images: Images
     kept: frozenset[str]
-    begin: Sequence[int]
+    """Names of the values that a run may begin from."""
+    start_steps: Sequence[int]
+    """For each step, the latest step up to it from which a run can begin."""
     values: Values
     logits: Tensor | None
 
 
 @dataclass(frozen=True)
-class Reached:
-    """The values that a run goes on with from a step, and which images feel a fault there; None if that is unknown."""
+class FaultFront:
+    """Step that a faulted run has reached, the values needed from there on, and the images that the fault affects."""
 
     step: int
     values: Values
-    felt: Tensor | None
+    affected: Tensor | None
+    """One truth value per image; None if unknown."""
 
 
-def decoded(images: Images) -> Tensor:
-    """The pixels of a batch, decoded where it is needed: in float32 they would take four times the room."""
+def decode_pixels(images: Images) -> Tensor:
+    """Return the pixels of a batch as float32. They are decoded when needed, since they take four times the memory."""
     return images.pixels.contiguous(memory_format=layout(images.stored.device))

@@ -1,11 +1,11 @@
-"""The pilot of hazard strata: which kinds of bits do harm, found by flipping a few of each on a few images.
+"""Pilot of hazard strata: flips a few bits of each kind on a few images to find the kinds of bits that do harm.
 
-A kind is a layer's weights, say, bit 30, holding 0. Most kinds are harmless, and are found so together: first a bit of
-the word with what it holds is probed in all layers at once, some bits in each; where that turns no image, none of
-these kinds is looked at again. Of the others each is probed with some bits at once, and where that turns an image, bit
-by bit. Then probes with 1, 2, 4, … hazards tell how harm grows with their number, at whatever BER. An image counts as
-turned when its top-1 class is another than in the golden run, or its logits are not finite; probed are images that the
-golden run has right. What the pilot finds decides how trials are drawn, never what they mean.
+An example of a kind: bit 30 of a layer's weights, holding 0. Most kinds are harmless, and this is found for many kinds
+at once: first a bit of the word with the value that it holds is probed in all layers together, some bits in each. If
+that turns no image, none of these kinds is probed again. Each of the other kinds is probed with some bits at once, and
+if that turns an image, bit by bit. Then probes with 1, 2, 4, … hazards show how harm grows with their number, at any
+BER. An image is turned if its top-1 class differs from the golden run's, or its logits are not finite. Only images that
+the golden run classifies correctly are probed. The pilot decides how trials are drawn, never what they mean.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,106 +14,110 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultbench.memory.fault_map import FaultMap
-from faultbench.results.journal.strata import Hazards, Row
+from faultbench.results.journal.strata import Hazards, PointRow
 from faultbench.system.random_streams import generator
 from faultbench.trials.evaluation import Evaluation, Outcome
-from faultbench.trials.strata.bit_kinds import KEYS, Memory
+from faultbench.trials.strata.bit_kinds import KEYS_PER_OWNER, BitKinds
 from faultbench.trials.strata.stratified_faults import BitSet
 
 N_IMAGES = 8
-"""Images that a probe of a kind looks at; its kind has four such probes."""
+"""Images of a probe of one kind. A kind has `N_SINGLY` single probes, or more if it has many bits."""
 
 N_IMAGES_TOGETHER = 32
-"""Where all layers are probed at once."""
+"""Images of a probe of all layers at once."""
 
 N_IMAGES_MANY = 16
-"""Where many hazards, or many other bits, flip."""
+"""Images of a probe in which many hazards, or many other bits, flip."""
 
 N_TOGETHER, N_TOGETHER_OF_MANY = 8, 32
-"""Bits of a kind that are flipped at once."""
+"""Bits of a kind that flip together in one probe; the second number is for kinds with many bits."""
 
 N_SINGLY, N_SINGLY_OF_MANY = 4, 12
-"""Bits of a kind that are flipped one by one, where some did harm together."""
+"""Bits of a kind that flip one by one if some did harm together; the second number is for kinds with many bits."""
 
 MANY = 0.002
-"""Of all bits, from which share on a kind is of many: what is missed there is what trials will vary by."""
+"""Least share of all bits from which a kind has many bits. A hazard missed there would make trials vary the most."""
 
 THRESHOLD_PCT = 2
-"""A kind is hazardous where its flips turn so many per cent of the images, in the mean."""
+"""A kind is hazardous if its flips turn at least this percentage of the images on average."""
 
 N_HAZARDS = (1, 2, 4, 8, 16, 32)
 N_OTHERS = (8, 64, 512)
-"""Hazards flipped together, and other bits."""
+"""Numbers of hazards, and of other bits, that flip together in the last probes."""
 
 N_PROBES = 24
-"""Of each of these numbers."""
+"""Probes for each of these numbers."""
 
 
-def probed(evaluation: Evaluation, memory: Memory, subject: str, seed: int) -> Hazards:
-    """What probes of a subject find; it depends on the subject, the seed and the memory only."""
+def probe_hazards(evaluation: Evaluation, memory: BitKinds, subject: str, seed: int) -> Hazards:
+    """Probe a subject for hazards. The result depends only on the subject, the seed and the memory."""
     pilot = _Pilot(evaluation, memory, seed)
     rows = tuple(pilot.rows())
-    found = Hazards(subject, memory.owners[:-1], rows, (), THRESHOLD_PCT, 0)
-    points = tuple(pilot.points({_key(row) for row in found.hazardous}))
+    by_kind = Hazards(subject, memory.owners[:-1], rows, (), THRESHOLD_PCT, 0)
+    points = tuple(pilot.points({_key(row) for row in by_kind.hazardous}))
     return Hazards(subject, memory.owners[:-1], rows, points, THRESHOLD_PCT, pilot.n_image_runs)
 
 
 class _Pilot:
-    def __init__(self, evaluation: Evaluation, memory: Memory, seed: int) -> None:
+    def __init__(self, evaluation: Evaluation, memory: BitKinds, seed: int) -> None:
         self._evaluation, self._memory, self._seed = evaluation, memory, seed
         self._counts = memory.counts
         self._right = np.flatnonzero(evaluation.golden_right)
         self.n_image_runs = 0
 
-    def rows(self) -> Iterator[Row]:
-        """Every kind that there is, in the order of keys."""
-        harmless = {key % KEYS for key in range(KEYS) if self._turns_nothing(key)}
+    def rows(self) -> Iterator[PointRow]:
+        """Yield a row for every kind of bit in the memory, in the order of keys."""
+        harmless = {key % KEYS_PER_OWNER for key in range(KEYS_PER_OWNER) if self._turns_nothing(key)}
         for key in np.flatnonzero(self._counts).tolist():
-            yield (*_named(key), int(self._counts[key]), *self._of_kind(key, is_harmless=key % KEYS in harmless))
+            yield (
+                *_kind_of(key),
+                int(self._counts[key]),
+                *self._probe_kind(key, is_harmless=key % KEYS_PER_OWNER in harmless),
+            )
 
-    def points(self, hazardous: set[int]) -> Iterator[Row]:
-        """Probes with hazards alone, then with other bits alone."""
+    def points(self, hazardous: set[int]) -> Iterator[PointRow]:
+        """Yield the probes with hazards only, then those with other bits only."""
         others = set(np.flatnonzero(self._counts).tolist()) - hazardous
         for number in N_HAZARDS:
-            if ends := self._many("hazards", hazardous, number):
-                yield _point(number, 0, ends)
+            if outcomes := self._probe_many("hazards", hazardous, number):
+                yield _point(number, 0, outcomes)
         for number in N_OTHERS:
-            if ends := self._many("others", others, number):
-                yield _point(0, number, ends)
+            if outcomes := self._probe_many("others", others, number):
+                yield _point(0, number, outcomes)
 
-    def _many(self, name: str, keys: set[int], n_bits: int) -> list[Outcome]:
-        """Probes with so many bits of these kinds; none where there are fewer."""
+    def _probe_many(self, name: str, keys: set[int], n_bits: int) -> list[Outcome]:
+        """Run the probes that flip n_bits bits of these kinds together; none if the memory has fewer."""
         if n_bits > self._counts[list(keys)].sum():
             return []
         bits = BitSet(self._memory, keys)
         names = (f"{name}/{n_bits}/{number}" for number in range(N_PROBES))
-        return [self._probe(one, bits, n_bits, N_IMAGES_MANY) for one in names]
+        return [self._probe(probe, bits, n_bits, N_IMAGES_MANY) for probe in names]
 
     def _turns_nothing(self, bit_and_held: int) -> bool:
-        """Whether no image feels some bits of every owner that has such, all at once."""
+        """Return whether flips of this bit in all owners at once turn no image."""
         rng = self._rng(f"all/{bit_and_held}")
-        keys = range(bit_and_held, self._memory.n_keys, KEYS)
+        keys = range(bit_and_held, self._memory.n_keys, KEYS_PER_OWNER)
         parts = [BitSet(self._memory, [key]).draw(self._n_together(key), rng) for key in keys]
         return not _n_turned(self._run(np.concatenate(parts), N_IMAGES_TOGETHER, rng))
 
-    def _of_kind(self, key: int, *, is_harmless: bool) -> tuple[int, int, int, int]:
-        """Flips, those that did harm, images that each of them was tried on, together, and those turned."""
+    def _probe_kind(self, key: int, *, is_harmless: bool) -> tuple[int, int, int, int]:
+        """Return the number of flips, of harmful flips, of image runs, and of images turned."""
         n_together = self._n_together(key)
         if is_harmless:
             return n_together, 0, n_together * min(N_IMAGES_TOGETHER, len(self._right)), 0
         bits = BitSet(self._memory, [key])
-        end = self._probe(f"{key}", bits, n_together)
-        n_singly = N_SINGLY_OF_MANY if self._is_of_many(key) else N_SINGLY
-        ends = [self._probe(f"{key}/{number}", bits, 1) for number in range(n_singly if _n_turned(end) else 0)]
-        if turned := [n_turned for one in ends if (n_turned := _n_turned(one))]:
-            return len(ends), len(turned), sum(one.n_golden_correct for one in ends), sum(turned)
-        # At least one of those that were flipped together did the harm; one by one none was met that does any.
-        return n_together, min(_n_turned(end), 1), n_together * end.n_golden_correct, _n_turned(end)
+        outcome = self._probe(f"{key}", bits, n_together)
+        n_singly = N_SINGLY_OF_MANY if self._has_many_bits(key) else N_SINGLY
+        singles = [self._probe(f"{key}/{number}", bits, 1) for number in range(n_singly if _n_turned(outcome) else 0)]
+        if turned := [n_turned for single in singles if (n_turned := _n_turned(single))]:
+            return len(singles), len(turned), sum(single.n_golden_correct for single in singles), sum(turned)
+        # At least one of the bits that flipped together did harm, but none of those that flipped alone did.
+        return n_together, min(_n_turned(outcome), 1), n_together * outcome.n_golden_correct, _n_turned(outcome)
 
     def _n_together(self, key: int) -> int:
-        return min(N_TOGETHER_OF_MANY if self._is_of_many(key) else N_TOGETHER, int(self._counts[key]))
+        return min(N_TOGETHER_OF_MANY if self._has_many_bits(key) else N_TOGETHER, int(self._counts[key]))
 
-    def _is_of_many(self, key: int) -> bool:
+    def _has_many_bits(self, key: int) -> bool:
         return bool(self._counts[key] >= MANY * self._counts.sum())
 
     def _probe(self, name: str, bits: BitSet, n_bits: int, n_images: int = N_IMAGES) -> Outcome:
@@ -133,17 +137,17 @@ def _n_turned(outcome: Outcome) -> int:
     return outcome.n_sdc + outcome.n_due
 
 
-def _point(n_hazards: int, n_others: int, ends: Sequence[Outcome]) -> Row:
-    turned = [_n_turned(end) for end in ends]
-    sums = (sum(turned), sum(n * n for n in turned), sum(end.n_due for end in ends))
-    return n_hazards, n_others, len(ends), ends[0].n_golden_correct, *sums
+def _point(n_hazards: int, n_others: int, outcomes: Sequence[Outcome]) -> PointRow:
+    turned = [_n_turned(outcome) for outcome in outcomes]
+    sums = (sum(turned), sum(n * n for n in turned), sum(outcome.n_due for outcome in outcomes))
+    return n_hazards, n_others, len(outcomes), outcomes[0].n_golden_correct, *sums
 
 
-def _named(key: int) -> tuple[int, int, int]:
-    owner, bit_and_held = divmod(key, KEYS)
+def _kind_of(key: int) -> tuple[int, int, int]:
+    owner, bit_and_held = divmod(key, KEYS_PER_OWNER)
     return owner, *divmod(bit_and_held, 2)
 
 
-def _key(row: Row) -> int:
+def _key(row: PointRow) -> int:
     owner, bit, held, *_ = row
-    return owner * KEYS + 2 * bit + held
+    return owner * KEYS_PER_OWNER + 2 * bit + held

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from faultbench.system import doctor
-from faultbench.system.doctor import Finding, extras, findings, required_torch
+import faultbench
+from faultbench.cli.verbs import doctor
+from faultbench.cli.verbs.doctor import MachineFinding, extras, machine_findings, required_torch
 
 BIN = Path(sys.executable).parent
 
@@ -20,10 +21,13 @@ def cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=given)
 
 
+@pytest.mark.slow
 def test_a_sound_machine_is_told_what_it_has_and_what_to_type_next(tmp_path: Path):
     done = cli("doctor", FAULTBENCH_DATA=str(tmp_path))
     assert done.returncode == 0
     lines = {line.split()[1]: line for line in done.stdout.splitlines()}
+    package = Path(faultbench.__file__).parent
+    assert lines["faultbench"].split() == ["ok", "faultbench", f"{faultbench.__version__},", str(package)]
     assert lines["torch"].split() == ["ok", "torch", torch.__version__.partition("+")[0]]
     assert lines["torchvision"].endswith("made for this torch")
     assert lines["digits"].endswith("comes with the package")
@@ -35,21 +39,19 @@ def test_a_sound_machine_is_told_what_it_has_and_what_to_type_next(tmp_path: Pat
 def test_data_that_is_there_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "cifar-100-python").mkdir()
     monkeypatch.setenv("FAULTBENCH_DATA", str(tmp_path))
-    found = {finding.what: finding.state for finding in findings()}
-    assert (found["cifar10"], found["cifar100"]) == ("missing", "ok")
+    states = {finding.name: finding.state for finding in machine_findings()}
+    assert (states["cifar10"], states["cifar100"]) == ("missing", "ok")
 
 
 def test_a_torchvision_made_for_another_torch_is_broken_and_ends_with_4(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metadata, "requires", lambda _: ["numpy", "torch==1.2.3"])
     finding = doctor._torchvision()
     assert finding.state == "broken"
-    assert "is made for torch 1.2.3; pip install torch==1.2.3" in finding.said
+    assert "is made for torch 1.2.3; pip install torch==1.2.3" in finding.text
     from click.testing import CliRunner
 
-    from faultbench.cli.verbs.doctor import command
-
-    monkeypatch.setattr(doctor, "findings", lambda: iter([finding]))
-    done = CliRunner().invoke(command, standalone_mode=False)
+    monkeypatch.setattr(doctor, "machine_findings", lambda: iter([finding]))
+    done = CliRunner().invoke(doctor.command, standalone_mode=False)
     assert done.return_value == 4
     assert done.stdout.startswith("BROKEN torchvision")
 
@@ -57,7 +59,7 @@ def test_a_torchvision_made_for_another_torch_is_broken_and_ends_with_4(monkeypa
 def test_a_missing_extra_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(doctor, "_requirements", lambda: ["no-such-package>=1; extra == 'gone'"])
     assert list(doctor._extras()) == [
-        Finding("missing", "[gone]", "no-such-package not installed; pip install 'faultbench-dnn[gone]'")
+        MachineFinding("missing", "[gone]", "no-such-package not installed; pip install 'faultbench-dnn[gone]'")
     ]
 
 
@@ -92,6 +94,7 @@ def completed(line: str, folder: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 def test_bash_completes_verbs_options_and_values(tmp_path: Path):
     assert completed("faultbench exp", tmp_path) == ["export"]

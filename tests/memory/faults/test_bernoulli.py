@@ -29,7 +29,7 @@ rates = st.floats(-9, math.log10(0.5)).map(lambda exponent: 10**exponent)
 
 
 def space_of(sizes: Mapping[str, int], codec: Codec = Q15_16) -> FaultSpace:
-    """Tensors of so many words; what they hold does not matter here."""
+    """Return a space of tensors with these numbers of words; their values do not matter here."""
     return FaultSpace([StoredTensor(name, torch.empty(size), codec) for name, size in sizes.items()])
 
 
@@ -39,7 +39,7 @@ def drawn(space: FaultSpace, *, ber: float, seed: int = 1, trial: int = 0) -> li
 
 
 def p_of_counts(observed: Sequence[int] | NDArray[np.int64], probability: NDArray[np.float64]) -> float:
-    """p of Pearson's chi-square for counts of outcomes with these probabilities; rare outcomes are pooled."""
+    """Return p of Pearson's chi-square for counts of outcomes with these probabilities; rare outcomes are pooled."""
     counts = np.asarray(observed)
     expected = probability / probability.sum() * counts.sum()
     rare = expected < 10

@@ -8,8 +8,8 @@ from faultbench.memory.fault_space import FaultSpace, StoredTensor
 from faultbench.memory.faults.toolbox import Toolbox
 from faultbench.memory.formats.fixed_point import FixedPoint
 from faultbench.networks.models.resnet_cifar import resnet20
-from faultbench.networks.network import trace
-from faultbench.trials.evaluation import fault_space
+from faultbench.networks.stored.network_memory import fault_space
+from faultbench.networks.tracing.trace import trace
 
 
 def space(**sizes: int) -> FaultSpace:

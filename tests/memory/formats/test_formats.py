@@ -26,7 +26,7 @@ def codec_of(name: str) -> Codec:
 
 
 def word_of(codec: Codec, value: float) -> int:
-    """The word as an unsigned integer."""
+    """Return the word as an unsigned integer."""
     return int(codec.encode(torch.tensor([value], dtype=torch.float32))) & 0xFFFFFFFF
 
 

@@ -6,24 +6,26 @@ from typing import Any
 
 import pytest
 import torch
-from fittings import as_it_is, on_noise
-from networks import N_CLASSES, SHAPE, names, randomise, same_bits, some_images
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultbench.datasets import Images
-from faultbench.networks.network import Network, Site, trace
+from faultbench.networks.network import Network, Site
 from faultbench.networks.tracing.elementwise import FLOORS, BehindActivation
+from faultbench.networks.tracing.trace import trace
 from faultbench.plugins import registry
 from faultbench.schemes.bounded_activations import bounds_shape, reduce_bounds
 from faultbench.schemes.fitting.activation_recorder import profile_quantile
 from faultbench.schemes.fitting.profile import profiled_bounds
-from faultbench.schemes.ft_clipact import FtClipAct, Resilience
-from faultbench.schemes.scheme import Fitting, equal_bounds, granularities, protected
+from faultbench.schemes.ft_clipact import FtClipAct, ThresholdResilience
+from faultbench.schemes.scheme import Fitting, equal_bounds, granularities, protect_copy
 from faultbench.system.errors import FaultbenchError
+from tests.builders.fittings import as_it_is, on_noise
+from tests.builders.networks import N_CLASSES, SHAPE, names, randomise, same_bits, some_images
 
 INF, NAN = math.inf, math.nan
-SCHEMES = list(registry.catalogue("scheme"))
+CATALOGUE = registry.catalogue("scheme")
+SCHEMES = list(CATALOGUE)
 MODULES: dict[str, nn.Module] = {
     "Threshold": nn.Threshold(0.2, -0.5),
     "ELU": nn.ELU(0.1),
@@ -96,9 +98,9 @@ def test_every_call_is_a_site_and_nothing_changes_bit_for_bit_until_it_is_bounde
         assert same_bits(network(images), expected)
         for name in SCHEMES:
             scheme = registry.build("scheme", name, {})
-            assert same_bits(protected(network, scheme, equal_bounds(network, scheme, INF))(images), expected)
+            assert same_bits(protect_copy(network, scheme, equal_bounds(network, scheme, INF))(images), expected)
             if name != "relu":
-                silent = protected(network, scheme, equal_bounds(network, scheme, 0.0))(images)
+                silent = protect_copy(network, scheme, equal_bounds(network, scheme, 0.0))(images)
                 assert not torch.equal(silent, expected)
 
 
@@ -187,7 +189,7 @@ INFINITE = {"+Inf": INF, "−Inf": -INF, "NaN": NAN}
 
 @pytest.mark.parametrize("policy", ["zero", "propagate"])
 @pytest.mark.parametrize("where", [*VALUES, *INFINITE])
-@pytest.mark.parametrize("scheme", [name for name in SCHEMES if name != "relu"])
+@pytest.mark.parametrize("scheme", [name for name, declared in CATALOGUE.items() if "nan_policy" in declared.options])
 @pytest.mark.parametrize("kind", BEHIND)
 def test_every_cell_of_the_table_behind_an_activation(kind: str, scheme: str, where: str, policy: str) -> None:
     floor, below = BEHIND[kind]
@@ -311,7 +313,7 @@ def test_every_scheme_is_fitted_and_bounded_at_the_profile_costs_nothing(name: s
     fitted = scheme.fit(fitting)
     assert set(fitted.bounds) == set(granularities(fitting.network, scheme))
     assert all(bool(torch.isfinite(bounds).all()) for bounds in fitted.bounds.values())
-    network = protected(fitting.network, scheme, fitted.bounds)
+    network = protect_copy(fitting.network, scheme, fitted.bounds)
     stored = {parameter.name: parameter.tensor for parameter in network.parameters() if parameter.kind == "bounds"}
     assert stored.keys() == {f"bounds.{site}" for site in fitted.bounds}
     assert all(same_bits(stored[f"bounds.{site}"], bounds) for site, bounds in fitted.bounds.items())
@@ -324,7 +326,7 @@ def test_every_scheme_is_fitted_and_bounded_at_the_profile_costs_nothing(name: s
 def test_a_threshold_of_0_is_no_dead_layer_behind_a_gelu_and_is_searched_at(fitting: Fitting) -> None:
     swish, leaky, gelu = fitting.network.sites
     for site, is_dead in ((swish, False), (leaky, True), (gelu, False)):
-        resilience = Resilience(fitting, site, (1e-2, 2e-2), 2)
+        resilience = ThresholdResilience(fitting, site, (1e-2, 2e-2), 2)
         resilience(0.0)
         assert (resilience.n_injections == 0) is is_dead
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faultbench.campaign.stopping_rule import Rule
-from faultbench.output.export.accuracy_table import Entry, Style, _entry, caption, columns, rows
+from faultbench.campaign.stopping_rule import StoppingRule
+from faultbench.output.export.accuracy_table import Style, TableEntry, _entry, caption, columns, rows
 from faultbench.results.analysis.blocks import blocks
 from faultbench.results.analysis.results import read_results
-from results import Made, a_golden, a_trial, write_journal
+from tests.builders.results import Made, a_golden, a_trial, write_journal
 
 SHARES = st.floats(0, 1)
 
@@ -33,7 +33,7 @@ def test_what_is_printed_holds_the_interval_in_either_form(ends: list[float], di
 def test_a_cell_without_trials_and_one_that_is_not_in_the_grid_differ(tmp_path):
     results = read_results(Made(schemes=["relu"], bers=[1e-6], trials=2).write_manifest(tmp_path))
     (block,) = blocks(results)
-    assert rows(block, Style())[0].entries == (Entry(n_trials=0, is_limited=True),)
+    assert rows(block, Style())[0].entries == (TableEntry(n_trials=0, is_limited=True),)
     assert rows(block, Style())[0].golden == "-"
 
 
@@ -70,11 +70,11 @@ def test_one_scheme_alone_is_not_the_best_of_anything(tmp_path):
 def test_a_caption_says_how_many_trials_and_images_stand_behind_the_table(tmp_path):
     (block,) = blocks(read_results(Made(trials=4).write(tmp_path)))
     assert columns(block) == [1e-6, 1e-5, 1e-4]
-    counts = "over 4 trials a cell, 200 images a trial."
-    assert caption(block, Style(), Rule(4)) == f"Mean accuracy in % and its 95% betting interval, {counts}"
-    assert caption(block, Style(ci="none"), Rule(4)) == f"Mean accuracy in %, {counts}"
+    counts = "over 4 trials per cell, 200 images per trial."
+    assert caption(block, Style(), StoppingRule(4)) == f"Mean accuracy in % and its 95% betting interval, {counts}"
+    assert caption(block, Style(ci="none"), StoppingRule(4)) == f"Mean accuracy in %, {counts}"
 
 
 def test_unknown_accuracies_are_no_numbers(tmp_path):
     cell = {"trials": 0, "limited": True, "accuracy_mean": math.nan}
-    assert _entry(cell, 1) == Entry(0, is_limited=True)
+    assert _entry(cell, 1) == TableEntry(0, is_limited=True)

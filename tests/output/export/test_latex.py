@@ -3,13 +3,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from programs import program
 
 from faultbench.output.export.accuracy_table import Style
-from faultbench.output.export.latex import ROWS_A_TABLE, latex
-from faultbench.output.export.latex_escape import escaped
+from faultbench.output.export.latex import ROWS_PER_TABLE, latex
+from faultbench.output.export.latex_escape import escape_latex
 from faultbench.results.analysis.results import read_results
-from results import Made, a_trial, write_journal
+from tests.builders.programs import program
+from tests.builders.results import Made, a_trial, write_journal
 
 HOSTILE = (
     r"\input{/etc/passwd}", "$x_1$ & 50% #1", "[bracket]", "*star", "a~b^c", "{open", "close}", 'say "hi" `now`',
@@ -54,10 +54,10 @@ def test_labels_that_are_anybodys_text_compile(tmp_path: Path):
 
 
 def test_a_label_is_printed_letter_by_letter():
-    assert escaped("a_b & 50% {x} #1 $y$") == r"a\_b \& 50\% \{x\} \#1 \$y\$"
-    assert escaped(r"\input~^") == r"\textbackslash{}input\textasciitilde{}\textasciicircum{}"
-    assert escaped("é ü ç Å") == r"\'{e} \"{u} \c{c} U+00C5"
-    assert escaped("σ λ 保") == r"$\sigma$ $\lambda$ U+4FDD"
+    assert escape_latex("a_b & 50% {x} #1 $y$") == r"a\_b \& 50\% \{x\} \#1 \$y\$"
+    assert escape_latex(r"\input~^") == r"\textbackslash{}input\textasciitilde{}\textasciicircum{}"
+    assert escape_latex("é ü ç Å") == r"\'{e} \"{u} \c{c} U+00C5"
+    assert escape_latex("σ λ 保") == r"$\sigma$ $\lambda$ U+4FDD"
 
 
 def test_schemes_go_down_and_bers_across_a_block_a_network(tmp_path: Path):
@@ -77,7 +77,7 @@ def test_a_caption_counts_trials_and_images_and_says_what_is_missing(tmp_path: P
     trials = [a_trial(cell=made.cells[0]["cell"], trial=k) for k in range(3)]
     write_journal(folder / "journal", "one", [*trials, a_trial(cell=made.cells[1]["cell"], trial=0)])
     text = latex(read_results(folder), Style(ci="none", best=True))
-    assert r"over 0 to 3 trials a cell and 200 images a trial." in text
+    assert r"over 0 to 3 trials per cell and 200 images per trial." in text
     assert r"$^{\dagger}$LIMITED: 1 of the 3 trials asked for. --: no trial recorded." in text
     assert table_lines(text) == [r"{relu} & -- & 89.0 & 89.0$^{\dagger}$ & -- \\"]
 
@@ -87,7 +87,7 @@ def test_many_networks_go_into_several_tables(tmp_path: Path):
     text = latex(read_results(made.write(tmp_path)))
     tables = re.findall(r"\\label\{tab:made-accuracy(.*?)\}(.*?)\\end\{tabular\}", text, re.DOTALL)
     assert [label for label, _ in tables] == ["", "-2", "-3"]
-    assert all(len(table_lines(body)) <= ROWS_A_TABLE for _, body in tables)
+    assert all(len(table_lines(body)) <= ROWS_PER_TABLE for _, body in tables)
     assert sum(len(table_lines(body)) for _, body in tables) == 72
 
 

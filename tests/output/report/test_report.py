@@ -7,23 +7,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_cli_reading import faultbench
 
 from faultbench.campaign import parse_campaign
 from faultbench.output.report import render, write_report
 from faultbench.output.report.charts import chart
 from faultbench.output.report.colours import colours, lightened, luminance
 from faultbench.output.report.flip_check import flip_rows
-from faultbench.output.report.headline import Figure, headline
+from faultbench.output.report.headline import HeadlineNumber, headline
 from faultbench.output.report.origin import campaign_file, origin
-from faultbench.output.report.pairs import difference, matrices
-from faultbench.output.report.summary_text import cast, findings, sentences
+from faultbench.output.report.outcomes import outcome_rows
+from faultbench.output.report.pairs import matrices, pair_difference
+from faultbench.output.report.summary_text import axis_items, findings, sentences
 from faultbench.results.analysis.results import Results, read_results
 from faultbench.results.folder import LABELS
 from faultbench.results.journal.records import Quarantine
 from faultbench.results.manifest_file import write_manifest
 from faultbench.results.stats import mean_interval
-from results import Made, a_golden, a_trial, write_journal
+from tests.builders.results import Made, a_golden, a_trial, an_overhead, write_journal
+from tests.cli.test_cli_reading import without
 
 HOSTILE = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onpointermove='alert(1)", "</style><b>",
@@ -150,7 +151,7 @@ def test_damaged_lines_are_told_on_the_page(tmp_path: Path):
 
 def test_the_verb_writes_the_page_and_prints_its_path(tmp_path: Path):
     folder = Made().write(tmp_path)
-    done = faultbench("report", folder)
+    done = without((), "report", folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{folder / 'report.html'}\n"
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
@@ -207,11 +208,73 @@ def test_critical_bers_are_shown_where_the_results_have_them(results: Results):
     ]  # fmt: skip
     object.__setattr__(results, "critical", pd.DataFrame(rows))
     found = {(row.place.names[0], row.place.line): row.critical for row in headline(results).rows}
-    assert found["small", "fitact"] == Figure("1e-5", 1e-5, "[0, ∞)")
-    assert found["large", "relu"] == Figure("< 1e-6", 0.0, "[0, ∞)")
+    assert found["small", "fitact"] == HeadlineNumber("1e-5", 1e-5, "[0, ∞)")
+    assert found["large", "relu"] == HeadlineNumber("< 1e-6", 0.0, "[0, ∞)")
     page = Page(render(results))
     assert "critical BER" in page.rows["headline-table"][0]
     assert sum("1e-5 [0, ∞)" in row for row in page.rows["headline-table"]) == 2
+
+
+def test_the_numbers_of_a_row_are_those_of_its_trials_and_its_overhead(tmp_path: Path):
+    made = Made(schemes=["relu", "fitact"], bers=[1e-6, 1e-4], trials=2)
+    folder = made.write_manifest(tmp_path)
+    right = {
+        ("relu", 1e-6): (196, 196),
+        ("relu", 1e-4): (20, 60),
+        ("fitact", 1e-6): (190, 194),
+        ("fitact", 1e-4): (150, 170),
+    }
+    trials = [
+        a_trial(cell=cell["cell"], trial=k, n_correct=n)
+        for cell in made.cells
+        for k, n in enumerate(right[cell["scheme"], cell["ber"]])
+    ]
+    subjects = {cell["scheme"]: cell["subject"] for cell in made.cells}
+    goldens = [a_golden(subject=subject) for subject in subjects.values()]
+    costs = [
+        an_overhead(
+            subject=subjects["fitact"], latency_ratio=1.234, latency_ratio_ci_low=1.219, latency_ratio_ci_high=1.241
+        )
+    ]
+    write_journal(folder / "journal", "one", [*trials, *goldens, *costs])
+    results = read_results(folder)
+    relu, fitact = headline(results).rows
+    assert (fitact.golden.text, fitact.golden.value) == ("98.0", 0.98)
+    assert [entry.mean for entry, _ in fitact.entries] == ["96.0", "80.0"]
+    assert [mean for _, mean in fitact.entries] == [0.96, 0.8]
+    # The area of a trial over two BERs is the mean of its accuracies: (190 + 150) and (194 + 170) of 2 x 200.
+    assert fitact.resilience.text == "88.0"
+    assert fitact.resilience.value == pytest.approx(0.88)
+    interval = mean_interval([0.85, 0.91])
+    ends = (math.floor(1000 * interval.low) / 10, math.ceil(1000 * interval.high) / 10)
+    assert fitact.resilience.small == f"[{ends[0]:.1f}, {ends[1]:.1f}]"
+    assert fitact.memory == HeadlineNumber("1", 1.0, "10 bounds")  # 10 bounds on 1,000 parameters
+    assert fitact.latency == HeadlineNumber("1.23×", 1.234, "[1.21, 1.25]")
+    assert relu.memory.text == relu.latency.text == "-"
+    shown = " ".join(Page(render(results)).rows["headline-table"][2].split())
+    assert shown.startswith("fitact 98.0 96.0 [")
+    for text in ("80.0 [", "88.0 [", "1 10 bounds", "1.23× [1.21, 1.25]"):
+        assert text in shown
+
+
+def test_the_outcomes_of_a_cell_are_shares_of_its_images(tmp_path: Path):
+    made = Made(schemes=["relu"], bers=[1e-6], trials=2)
+    folder = made.write_manifest(tmp_path)
+    (cell,) = made.cells
+    # Of 400 images 360 are masked, 30 are SDCs, 20 of them critical, and 10 are DUEs.
+    first = {"n_correct": 170, "n_masked": 175, "n_sdc": 20, "n_sdc_critical": 15, "n_due": 5}
+    second = {"n_correct": 180, "n_masked": 185, "n_sdc": 10, "n_sdc_critical": 5, "n_due": 5}
+    trials = [a_trial(cell=cell["cell"], trial=k, **counts) for k, counts in enumerate((first, second))]
+    write_journal(folder / "journal", "one", trials)
+    results = read_results(folder)
+    ((row,),) = outcome_rows(results).values()
+    (shares,) = row.shares
+    assert (shares.masked, shares.sdc, shares.sdc_critical, shares.due) == pytest.approx((0.9, 0.075, 0.05, 0.025))
+    assert (shares.ber, shares.n_trials, shares.is_limited) == ("1e-6", 2, False)
+    text = render(results)
+    assert "--m:90.000%;--s:97.500%" in text
+    assert "90.00 · <b>7.50</b> · 2.50" in text
+    assert "the golden run was right: 5.00 %" in text
 
 
 # The comparison
@@ -221,7 +284,7 @@ def test_a_difference_is_the_mean_over_trials_of_both_and_its_interval_that_of_b
     rng = np.random.default_rng(5)
     first = pd.Series(rng.random(60), index=range(60))
     second = pd.Series(rng.random(50), index=range(10, 60))
-    found = difference(first, second, confidence=0.99)
+    found = pair_difference(first, second, confidence=0.99)
     gaps = [first[k] - second[k] for k in range(10, 60)]
     interval = mean_interval([(gap + 1) / 2 for gap in gaps], confidence=0.99)
     assert found is not None
@@ -231,7 +294,7 @@ def test_a_difference_is_the_mean_over_trials_of_both_and_its_interval_that_of_b
 
 
 def test_schemes_without_a_common_trial_are_not_compared():
-    assert difference(pd.Series([0.5], index=[0]), pd.Series([0.5], index=[1]), confidence=0.95) is None
+    assert pair_difference(pd.Series([0.5], index=[0]), pd.Series([0.5], index=[1]), confidence=0.95) is None
 
 
 def test_a_matrix_turns_its_sign_across_the_diagonal_and_shares_its_error_among_its_pairs(results: Results):
@@ -255,11 +318,11 @@ def test_schemes_that_do_not_differ_are_rarely_told_apart_and_far_ones_are():
     for _ in range(60):
         equal = [pd.Series(np.where(rng.random(100) < 0.1, rng.random(100), 0.98)) for _ in range(3)]
         pairs = [(equal[0], equal[1]), (equal[0], equal[2]), (equal[1], equal[2])]
-        alarms += any(difference(*pair, confidence=confidence).sign for pair in pairs)
+        alarms += any(pair_difference(*pair, confidence=confidence).sign for pair in pairs)
     assert alarms <= 9
     worse = pd.Series(np.where(rng.random(100) < 0.5, 0.2, 0.98))
-    assert difference(equal[0], worse, confidence=confidence).sign == 1
-    assert difference(worse, equal[0], confidence=confidence).sign == -1
+    assert pair_difference(equal[0], worse, confidence=confidence).sign == 1
+    assert pair_difference(worse, equal[0], confidence=confidence).sign == -1
 
 
 # Flips
@@ -305,7 +368,9 @@ def test_a_fault_model_with_other_laws_and_few_flips_are_not_judged(tmp_path: Pa
 def test_the_campaign_file_of_the_page_makes_the_same_cells(tmp_path: Path):
     text = (Path(__file__).parents[3] / "campaigns" / "quickstart.yaml").read_text(encoding="utf-8")
     campaign = parse_campaign(text, tmp_path / "quickstart.yaml")
-    write_manifest(tmp_path / "r", campaign, command=["faultbench", "run", "a b.yaml"], execution={}, data={})
+    write_manifest(
+        tmp_path / "r", campaign, command=["faultbench", "run", "a b.yaml"], execution={}, data={}, findings={}
+    )
     results = read_results(tmp_path / "r")
     again = parse_campaign(campaign_file(results), tmp_path / "again.yaml")
     assert [cell.key for cell in again.cells] == [cell.key for cell in campaign.cells]
@@ -326,9 +391,9 @@ def test_the_parts_of_a_campaign_are_named_with_what_they_are(tmp_path: Path):
     }
     manifest["spec"] |= axes
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    parts = {part.name: part for part in cast(read_results(folder))}
+    parts = {part.name: part for part in axis_items(read_results(folder))}
     assert parts["q15.16"].summary.startswith("Two's complement fixed point")
-    assert parts["relu"].summary == "No protection: every activation as the network has it."
+    assert parts["relu"].summary == "Unprotected network: every activation stays as it is."
     assert (parts["bernoulli"].label, parts["bernoulli"].options) == ("chips", "bits: none, layers: *")
     assert parts["my_own"].summary == ""
     said = " ".join(sentences(read_results(folder)))
@@ -337,11 +402,11 @@ def test_the_parts_of_a_campaign_are_named_with_what_they_are(tmp_path: Path):
 
 def test_tables_and_charts_say_how_many_trials_and_images_stand_behind_them(results: Results):
     said = " ".join(Page(render(results)).text.split())
-    counted = "5 trials a cell, 200 images a trial"
+    counted = "5 trials per cell, 200 images per trial"
     assert f"the 95 % interval; {counted}." in said
     assert f"means over trials; {counted}." in said
     assert said.count(f"Mean accuracy over {counted}; bands") == 2
-    assert said.count("5 trials of both, 200 images a trial.") == 6
+    assert said.count("5 trials of both, 200 images per trial.") == 6
     assert f"20 expected flips in all; there are {counted}." in said
     assert f"intervals over trials; {counted}." in said  # without and with protection
 
@@ -363,8 +428,13 @@ def test_a_finding_rests_on_complete_cells_only(tmp_path: Path):
     cells = [cell["cell"] for cell in made.cells]
     trials = [a_trial(cell=cell, trial=k, n_correct=180) for cell in cells[:3] for k in range(2)]
     write_journal(folder / "journal", "one", [*trials, a_trial(cell=cells[3], trial=0, n_correct=200)])
-    (said,) = findings(read_results(folder))
-    assert said.startswith("digits, digits_cnn, q15.16, BER 1e-6: without protection 90.0 %")
+    (text,) = findings(read_results(folder))
+    interval = mean_interval([0.9, 0.9])
+    ends = f"[{math.floor(1000 * interval.low) / 10:.1f}, {math.ceil(1000 * interval.high) / 10:.1f}]"
+    assert text == (
+        f"digits, digits_cnn, q15.16, BER 1e-6: without protection 90.0 % of the images are classified right {ends}; "
+        f"with fitact 90.0 % {ends}."
+    )
 
 
 # Charts

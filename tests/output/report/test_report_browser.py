@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import program
 
 from faultbench.output.report import write_report
 from faultbench.results.analysis.results import read_results
-from results import Made, a_trial, write_journal
+from tests.builders.programs import program
+from tests.builders.results import Made, a_trial, write_journal
 
 SCHEMES = ("relu", "clip_act", "Zeta <b>", "fitact")
 

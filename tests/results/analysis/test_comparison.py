@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from test_cli_reading import faultbench
 
 from faultbench.results.analysis.comparison import compare_folders, compare_schemes
 from faultbench.results.folder import ResultsFolder, read_folder
-from faultbench.results.stats import difference
+from faultbench.results.stats import mean_difference
 from faultbench.system.errors import FaultbenchError
-from results import Made, a_trial, write_journal
+from tests.builders.command_line import faultbench
+from tests.builders.results import Made, a_trial, write_journal
+from tests.cli.test_cli_reading import without
 
 TWO = Made(schemes=["relu", "clip_act"], bers=[1e-6, 1e-5], trials=40)
 
@@ -48,7 +49,7 @@ def test_trials_are_paired_by_number_and_those_without_a_partner_left_out(tmp_pa
     clip = {1: 160, 5: 190, 7: 180, 9: 3}
     folder = recorded(tmp_path, TWO, {("relu", 1e-6): relu, ("clip_act", 1e-6): clip})
     (pair,) = compare_schemes(folder, "relu", "clip_act")
-    found = difference([0.75, 0.1, 0.9], [0.8, 0.95, 0.9])
+    found = mean_difference([0.75, 0.1, 0.9], [0.8, 0.95, 0.9])
     assert (pair.trials, pair.accuracy_first, pair.accuracy_second) == (
         3,
         pytest.approx(1.75 / 3),
@@ -143,9 +144,7 @@ def test_what_cannot_be_compared_is_one_line_and_exit_code_2(tmp_path: Path, arg
 
 def test_compare_prints_a_table_and_writes_the_csv_without_torch_and_pandas(tmp_path: Path):
     folder = Made(trials=30).write(tmp_path)
-    done = faultbench(
-        "compare", folder, "relu", "clip_act", "--output", tmp_path / "out.csv", banned=("pandas", "scipy")
-    )
+    done = without(("pandas", "scipy"), "compare", folder, "relu", "clip_act", "--output", tmp_path / "out.csv")
     assert (done.returncode, done.stderr) == (0, "")
     pairs = compare_schemes(read_folder(folder), "relu", "clip_act")
     with (tmp_path / "out.csv").open(newline="") as file:
@@ -153,6 +152,6 @@ def test_compare_prints_a_table_and_writes_the_csv_without_torch_and_pandas(tmp_
     assert [float(row["difference"]) for row in rows] == [pair.difference for pair in pairs]
     assert [float(row["p_holm"]) for row in rows] == [pair.p_holm for pair in pairs]
     assert "clip_act against relu" in done.stdout
-    assert "95% betting interval over pairs" in done.stdout
+    assert "95% betting interval, over pairs of trials" in done.stdout
     for pair in pairs:
         assert f"{100 * pair.difference:+.1f}" in done.stdout

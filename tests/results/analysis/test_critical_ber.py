@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from faultbench.output.plots import accuracy
 from faultbench.output.plots.style import styled
 from faultbench.results.analysis.critical_ber import DROPS, PROBABILITIES, critical_bers
 from faultbench.results.analysis.results import Results, read_results
-from results import Made, a_golden, a_trial, write_journal
+from tests.builders.results import Made, a_golden, a_trial, write_journal
 
 BERS = (1e-6, 1e-5, 1e-4)
 MADE = Made(schemes=["relu"], bers=BERS)
@@ -18,6 +19,7 @@ HELD, FAILED = 196, 100
 
 def recorded(root: Path, curves: list[tuple[int, ...]], made: Made = MADE, **golden: int) -> Results:
     """Results of relu, given the n_correct at each BER of trial 0, 1, …; None is not recorded."""
+    made = replace(made, trials=max(made.trials, len(curves)))
     cells = {cell["ber"]: cell["cell"] for cell in made.cells}
     folder = made.write_manifest(root)
     trials = [

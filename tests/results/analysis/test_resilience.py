@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from faultbench.results.analysis.resilience import areas, resiliences
 from faultbench.results.analysis.results import Results, read_results
 from faultbench.results.stats import mean_interval
-from results import Made, a_trial, write_journal
+from tests.builders.results import Made, a_trial, write_journal
 
 UNEVEN = (1e-6, 1e-5, 1e-3)
 """One decade, then two."""
@@ -92,6 +92,7 @@ def test_where_outcomes_ended_the_trials_the_interval_is_of_a_sequence(tmp_path:
     assert (row.resilience_ci_low, row.resilience_ci_high) == (interval.low, interval.high)
 
 
+@pytest.mark.slow
 @given(bers, st.integers(0, 200))
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_flat_curve_has_its_accuracy_as_area_over_any_bers(tmp_path: Path, grid: list[float], n_correct: int):

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from faultbench.results.journal import journal as journal_module
-from faultbench.results.journal.journal import Journal, JournalContents, read_journal
+from faultbench.results.journal.contents import JournalContents, read_journal
+from faultbench.results.journal.journal import Journal
 from faultbench.results.journal.records import Quarantine, Trial
 from faultbench.system.errors import EngineError, FaultbenchError
-from results import a_golden, a_trial, an_overhead, write_journal
+from tests.builders.results import a_golden, a_trial, an_overhead, write_journal
 
 TRIALS = [a_trial(trial=number) for number in range(3)]
 

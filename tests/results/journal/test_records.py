@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faultbench.results.journal.records import Golden, Overhead, Trial
-from results import a_golden, a_trial, an_overhead
+from tests.builders.results import a_golden, a_trial, an_overhead
 
 COUNTS = ["trial", "n_flips", "n_images", "n_correct", "n_masked", "n_sdc", "n_sdc_critical", "n_due"]
 
@@ -17,17 +17,19 @@ def trials(draw: st.DrawFn) -> Trial:
     n_masked, n_sdc, n_due = (draw(st.integers(0, 10**6)) for _ in range(3))
     n_images = n_masked + n_sdc + n_due + (n_masked + n_sdc + n_due == 0)
     wrong = n_sdc + n_due > 0
+    n_sdc_critical = draw(st.integers(0, n_sdc))
+    names = st.text(min_size=1, max_size=500).filter(str.isprintable)
     return Trial(
-        cell=draw(st.text(min_size=1)),
+        cell=draw(names),
         trial=draw(st.integers(0, 10**9)),
         n_flips=draw(st.integers(1 if wrong else 0, 10**12)),
         n_images=n_images,
-        n_correct=draw(st.integers(0, n_images)),
+        n_correct=draw(st.integers(0, n_images - n_due - n_sdc_critical)),
         n_masked=n_images - n_sdc - n_due,
         n_sdc=n_sdc,
-        n_sdc_critical=draw(st.integers(0, n_sdc)),
+        n_sdc_critical=n_sdc_critical,
         n_due=n_due,
-        flips_digest=draw(st.text(min_size=1)),
+        flips_digest=draw(names),
     )
 
 

@@ -4,15 +4,22 @@ import json
 from collections import Counter
 
 import pytest
-from strata import a_cell, evaluation, hazards_of, memory_of
 
-from faultbench.results.journal.journal import Journal, line, read_journal
+from faultbench.results.journal.contents import read_journal
+from faultbench.results.journal.journal import Journal, line
 from faultbench.results.journal.records import Trial
 from faultbench.results.journal.strata import TOTAL, Hazards, Strata
+from tests.builders.results import some_strata
+
+HAZARDS = Hazards(
+    "s" * 32, (("linear", "biases"),), ((0, 0, 0, 3, 4, 0, 32, 0), (0, 1, 0, 3, 4, 4, 32, 32)),
+    ((1, 0, 24, 16, 150, 1500, 10),), 2, 1000,
+)  # fmt: skip
+"""Three biases, whose second bit does harm."""
 
 
 def test_records_come_back_from_a_journal(tmp_path):
-    hazards, strata = hazards_of(memory_of(evaluation())), a_cell()
+    hazards, strata = HAZARDS, some_strata()
     with Journal(tmp_path, "one") as journal:
         journal.append(hazards.to_record())
         journal.append(strata.to_record())
@@ -46,8 +53,8 @@ def test_a_plain_trial_is_written_as_before_strata():
     ],
 )
 def test_strata_that_mean_nothing_are_refused(changes):
-    with pytest.raises(ValueError, match=r"stratum|strata|shares|list"):
-        a_cell(**changes)
+    with pytest.raises(ValueError, match=r"stratum|strata|shares|list|gain"):
+        some_strata(**changes)
 
 
 @pytest.mark.parametrize(
@@ -61,19 +68,21 @@ def test_strata_that_mean_nothing_are_refused(changes):
     ],
 )
 def test_hazards_that_mean_nothing_are_refused(changes):
-    record = hazards_of(memory_of(evaluation())).to_record()
+    record = HAZARDS.to_record()
     with pytest.raises(ValueError, match=r"row|owner|list"):
         Hazards.from_record({**json.loads(json.dumps(record)), **changes})
 
 
 def test_trials_are_drawn_as_often_as_their_strata_say():
-    strata = a_cell(drawn=(TOTAL - TOTAL // 8, TOTAL // 8))
+    strata = some_strata(drawn=(TOTAL - TOTAL // 8, TOTAL // 8))
     found = Counter(strata.stratum(seed=3, trial=number) for number in range(4000))
     assert abs(found[1] - 500) < 4 * (4000 * 0.125 * 0.875) ** 0.5
 
 
 def test_the_ends_of_strata_meet():
-    strata = a_cell(first=(0, 1, 3), share=(0.5, 0.2, 0.1), drawn=(TOTAL - 2, 1, 1), lost=(0, 0.1, 0.2), due=(0, 0, 0))
+    strata = some_strata(
+        first=(0, 1, 3), share=(0.5, 0.2, 0.1), drawn=(TOTAL - 2, 1, 1), lost=(0, 0.1, 0.2), due=(0, 0, 0)
+    )
     assert [strata.ends(stratum) for stratum in range(3)] == [(0, 0), (1, 2), (3, 50)]
 
 

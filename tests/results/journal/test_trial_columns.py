@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faultbench.results.journal.records import Trial
-from faultbench.results.journal.trial_columns import ABSENT, TrialColumns, TrialTable, counts_of
-from results import a_trial
+from faultbench.results.journal.trial_columns import TrialColumns, TrialTable, counts_of
+from faultbench.results.journal.trial_rules import ABSENT
+from tests.builders.results import a_trial
 
 COUNTS = ["trial", "n_flips", "n_images", "n_correct", "n_masked", "n_sdc", "n_sdc_critical", "n_due"]
 SAMPLED = {"n_images": 20, "n_correct": 16, "n_masked": 16, "n_sdc": 3, "n_sdc_critical": 2, "n_due": 1}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faultbench.results.stats import difference, holm, mean_interval
+from faultbench.results.stats import holm, mean_difference, mean_interval
 
 fractions = st.floats(0, 1)
 pairs = st.lists(st.tuples(fractions, fractions), min_size=1, max_size=50)
@@ -17,7 +17,7 @@ def test_the_interval_covers_a_difference_that_rare_disasters_make():
     n_covered = 0
     for _ in range(400):
         first = rng.choice([0.98, 0.95], 60)
-        found = difference(first, first - 0.9 * (rng.random(60) < 0.03))
+        found = mean_difference(first, first - 0.9 * (rng.random(60) < 0.03))
         n_covered += found.interval.low <= -0.027 <= found.interval.high
     # At most 20 misses on average with a standard deviation of 4.4.
     assert n_covered >= 400 - 38
@@ -31,12 +31,12 @@ def test_p_is_seldom_small_where_there_is_no_difference(anytime: bool):
         # Lopsided differences of mean 0: -0.9 in a tenth of the trials, else +0.1; a sign-flip test would not hold.
         first = np.full(80, 0.9)
         lost = rng.random(80) < 0.1
-        n_small += difference(first, np.where(lost, 0.0, 1.0), anytime=anytime).p <= 0.05
+        n_small += mean_difference(first, np.where(lost, 0.0, 1.0), anytime=anytime).p <= 0.05
     assert n_small <= 20 + 18
 
 
 def test_a_difference_is_worked_by_hand():
-    found = difference([0.5, 0.9], [0.6, 0.8])
+    found = mean_difference([0.5, 0.9], [0.6, 0.8])
     assert found.mean == pytest.approx(0)
     interval = mean_interval([0.55, 0.45])
     assert (found.interval.low, found.interval.high) == (2 * interval.low - 1, 2 * interval.high - 1)
@@ -47,13 +47,13 @@ def test_a_difference_is_worked_by_hand():
 
 def test_a_clear_difference_has_the_p_of_its_capital():
     # Every bet is at the cap: 7 factors of 1 + 0.95 / 0.5 * (1 - 0.5), and twice the inverse since there are two sides.
-    assert difference([0.0] * 7, [1.0] * 7).p == pytest.approx(2 / 1.95**7)
+    assert mean_difference([0.0] * 7, [1.0] * 7).p == pytest.approx(2 / 1.95**7)
 
 
 @given(pairs)
 def test_the_other_way_round_is_the_mirror_image(trials: list[tuple[float, float]]):
     first, second = zip(*trials, strict=True)
-    there, back = difference(first, second), difference(second, first)
+    there, back = mean_difference(first, second), mean_difference(second, first)
     assert there.mean == pytest.approx(-back.mean)
     assert there.interval.low == pytest.approx(-back.interval.high, abs=3e-6)
     assert there.p == pytest.approx(back.p)
@@ -62,15 +62,15 @@ def test_the_other_way_round_is_the_mirror_image(trials: list[tuple[float, float
 def test_pairing_saves_what_trials_share_and_nothing_where_they_share_nothing():
     rng = np.random.default_rng(7)
     shared, own = rng.random(4000), rng.random(4000)
-    assert difference(shared, 0.5 * shared).variance_ratio == pytest.approx(1.25 / 0.25, rel=1e-9)
-    assert difference(shared, own).variance_ratio == pytest.approx(1, abs=0.1)
-    assert difference(shared / 2, shared / 2 + 0.1).variance_ratio == math.inf
-    assert math.isnan(difference([0.5, 0.5], [0.4, 0.4]).variance_ratio)
+    assert mean_difference(shared, 0.5 * shared).variance_ratio == pytest.approx(1.25 / 0.25, rel=1e-9)
+    assert mean_difference(shared, own).variance_ratio == pytest.approx(1, abs=0.1)
+    assert mean_difference(shared / 2, shared / 2 + 0.1).variance_ratio == math.inf
+    assert math.isnan(mean_difference([0.5, 0.5], [0.4, 0.4]).variance_ratio)
 
 
 def test_trials_without_partners_are_refused():
     with pytest.raises(ValueError, match="in pairs"):
-        difference([0.5, 0.5], [0.5])
+        mean_difference([0.5, 0.5], [0.5])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))

@@ -76,6 +76,7 @@ def anytime(values: NDArray[np.float64]) -> tuple[float, float]:
     return interval.low, interval.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probability", [0.003, 0.03, 0.3])
 def test_a_sequence_covers_the_mean_when_one_looks_until_it_is_narrow(probability: float):
     rng = np.random.default_rng(20240614)
@@ -89,6 +90,7 @@ def test_a_sequence_covers_the_mean_when_one_looks_until_it_is_narrow(probabilit
     assert n_covered_by_t < {0.003: 60, 0.03: 210, 0.3: 300}[probability]
 
 
+@pytest.mark.slow
 def test_a_sequence_covers_the_mean_when_one_stops_at_the_worst_moment():
     # The rule that is hardest on it: stop wherever the interval misses. The bound is Ville's, over all looks at once.
     rng = np.random.default_rng(3)

@@ -16,12 +16,13 @@ LISTENING = "0A"
 NEEDED = {"dask": "distributed", "ray": "ray"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in NEEDED])
 def test_a_cluster_of_our_own_listens_on_loopback(name: str) -> None:
     if importlib.util.find_spec(NEEDED[name]) is None:
         pytest.skip(f"the extra [{name}] is not installed")
     listened = subprocess.run(
-        [sys.executable, "-c", WHERE, name, str(Path(__file__).parent)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", WHERE, name, str(Path(__file__).parents[3])], capture_output=True, text=True, check=True
     ).stdout
     assert listened.strip() == "['127.0.0.1']"
 
@@ -29,7 +30,7 @@ def test_a_cluster_of_our_own_listens_on_loopback(name: str) -> None:
 WHERE = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
-from test_engine_ports import listening
+from tests.runner.engines.test_engine_ports import listening
 from faultbench.plugins.registry import build
 
 engine = build("engine", sys.argv[1], {}, n_workers=1)

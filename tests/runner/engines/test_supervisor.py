@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from faultbench.runner.engines.engine import Died, Done, Event, Failed
-from faultbench.runner.engines.supervisor import MAX_IDLE_DEATHS, Result, SetAside, Supervisor
+from faultbench.runner.engines.supervisor import MAX_IDLE_DEATHS, Result, SetAside, Supervisor, SupervisorOptions
 from faultbench.system.errors import EngineError, FaultbenchError, OutOfTime
-from faultbench.system.signals import Stop
+from faultbench.system.signals import StopRequest
 
 Numbers = tuple[int, ...]
 
@@ -47,8 +47,9 @@ class Scripted:
 
 
 def supervisor(engine: Any, **options: Any) -> Supervisor[Numbers, Numbers]:
-    given: dict[str, Any] = {"stop": Stop(), "told": lambda _: None, **options}
-    return Supervisor(engine, lambda task: task, split=lambda task: [(n,) for n in task], named=str, **given)
+    given: dict[str, Any] = {"on_message": lambda _: None, **options}
+    split_up = SupervisorOptions[Numbers](split=lambda task: [(n,) for n in task], title_of=str, **given)
+    return Supervisor(engine, lambda task: task, split_up)
 
 
 def chunks(n_chunks: int, size: int = 4) -> list[Numbers]:
@@ -91,48 +92,48 @@ class InTurn(Scripted):
         return [Done(oldest, self.flying.pop(oldest))]
 
 
-def kins_of(engine: InTurn, worker: int) -> list[int]:
-    """Kins in the order in which a worker met them; a task's kin is its first number."""
+def groups_of(engine: InTurn, worker: int) -> list[int]:
+    """Groups in the order in which a worker met them; a task's group is its first number."""
     return list(dict.fromkeys(task[0] for given, task in engine.given if given == worker))
 
 
-def test_each_worker_goes_on_with_the_kin_that_it_has_ready() -> None:
+def test_each_worker_goes_on_with_its_group() -> None:
     engine = InTurn()
-    tasks = [(kin, number) for kin in range(6) for number in range(5)]
-    ends = list(supervisor(engine, kin=lambda task: task[0]).run(tasks))
+    tasks = [(group, number) for group in range(6) for number in range(5)]
+    ends = list(supervisor(engine, group_of=lambda task: task[0]).run(tasks))
     assert sorted(end.task for end in ends) == tasks
-    assert (kins_of(engine, 0), kins_of(engine, 1)) == ([0, 2, 4], [1, 3, 5])
+    assert (groups_of(engine, 0), groups_of(engine, 1)) == ([0, 2, 4], [1, 3, 5])
 
 
-def test_a_worker_whose_kin_is_done_helps_where_most_is_waiting() -> None:
+def test_a_worker_whose_group_is_done_helps_where_most_is_waiting() -> None:
     engine = InTurn()
-    tasks = [(kin, number) for kin, size in enumerate((2, 20)) for number in range(size)]
-    list(supervisor(engine, kin=lambda task: task[0]).run(tasks))
-    assert kins_of(engine, 0) == [0, 1]
+    tasks = [(group, number) for group, size in enumerate((2, 20)) for number in range(size)]
+    list(supervisor(engine, group_of=lambda task: task[0]).run(tasks))
+    assert groups_of(engine, 0) == [0, 1]
     assert 10 <= sum(worker == 0 for worker, _ in engine.given) <= 12
 
 
-def test_what_is_added_meanwhile_is_run_by_the_worker_that_has_its_kin_ready() -> None:
+def test_what_is_added_meanwhile_is_run_by_the_worker_that_has_its_group() -> None:
     engine, begun = InTurn(), set[int]()
-    running = supervisor(engine, kin=lambda task: task[0])
+    running = supervisor(engine, group_of=lambda task: task[0])
     ends = []
-    for end in running.run([(kin, number) for kin in range(4) for number in range(3)]):
+    for end in running.run([(group, number) for group in range(4) for number in range(3)]):
         ends.append(end.task)
-        kin = end.task[0]
-        if kin not in begun and sum(task[0] == kin for task in ends) == 3:
-            begun.add(kin)
-            running.add((kin, number) for number in range(3, 8))
-    assert sorted(ends) == [(kin, number) for kin in range(4) for number in range(8)]
-    assert (kins_of(engine, 0), kins_of(engine, 1)) == ([0, 2], [1, 3])
+        group = end.task[0]
+        if group not in begun and sum(task[0] == group for task in ends) == 3:
+            begun.add(group)
+            running.add((group, number) for number in range(3, 8))
+    assert sorted(ends) == [(group, number) for group in range(4) for number in range(8)]
+    assert (groups_of(engine, 0), groups_of(engine, 1)) == ([0, 2], [1, 3])
 
 
-def test_what_workers_have_ready_is_known_to_the_next_run() -> None:
-    ready: dict[int, Any] = {}
-    for kins in ((0, 1), (1, 0)):
+def test_the_last_groups_of_workers_are_known_to_the_next_run() -> None:
+    last_groups: dict[int, Any] = {}
+    for groups in ((0, 1), (1, 0)):
         engine = InTurn()
-        tasks = [(kin, number) for kin in kins for number in range(4)]
-        list(supervisor(engine, kin=lambda task: task[0], ready=ready).run(tasks))
-        assert (kins_of(engine, 0), kins_of(engine, 1)) == ([0], [1])
+        tasks = [(group, number) for group in groups for number in range(4)]
+        list(supervisor(engine, group_of=lambda task: task[0], last_groups=last_groups).run(tasks))
+        assert (groups_of(engine, 0), groups_of(engine, 1)) == ([0], [1])
 
 
 def test_after_a_death_suspects_run_alone_until_the_guilty_one_is_found() -> None:
@@ -172,17 +173,17 @@ def test_an_engine_without_a_sign_of_life_is_given_up_naming_what_it_holds() -> 
 
 
 def test_asked_to_stop_it_finishes_what_is_in_flight_and_begins_nothing() -> None:
-    engine, stop, said = Scripted(), Stop(), []
+    engine, stop, messages = Scripted(), StopRequest(), []
     with stop.listening():
         engine.on_wait = lambda: None if stop.requested else signal.raise_signal(signal.SIGTERM)
-        ends = list(supervisor(engine, stop=stop, told=said.append).run(chunks(10)))
+        ends = list(supervisor(engine, stop=stop, on_message=messages.append).run(chunks(10)))
     assert numbers(ends, Result) == list(range(16))
     assert isinstance(stop.error, OutOfTime)
-    assert said == ["asked to end by SIGTERM; finishing what is in flight, Ctrl-C stops at once"]
+    assert messages == ["asked to end by SIGTERM; finishing what is in flight, Ctrl-C stops at once"]
 
 
 def test_a_second_ctrl_c_stops_at_once_and_closes_the_engine() -> None:
-    engine, stop = Scripted(is_stuck=True), Stop()
+    engine, stop = Scripted(is_stuck=True), StopRequest()
     engine.on_wait = lambda: signal.raise_signal(signal.SIGINT)
     with stop.listening(), pytest.raises(KeyboardInterrupt):
         list(supervisor(engine, stop=stop).run(chunks(10)))
@@ -197,3 +198,25 @@ def test_a_users_mistake_found_by_a_worker_ends_the_run() -> None:
     engine = Mistaken()
     with pytest.raises(FaultbenchError, match="no such bit"):
         list(supervisor(engine).run(chunks(1)))
+
+
+class Deserted(Scripted):
+    """A cluster without workers."""
+
+    has_workers = False
+
+
+def test_a_cluster_without_workers_is_told_once_and_a_request_to_stop_ends_the_wait() -> None:
+    engine, stop, messages = Deserted(is_stuck=True), StopRequest(), list[str]()
+    waits = [0]
+
+    def ask_later() -> None:
+        waits[0] += 1
+        if waits[0] == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    engine.on_wait = ask_later
+    with stop.listening():
+        assert list(supervisor(engine, stop=stop, on_message=messages.append).run(chunks(3))) == []
+    assert messages == ["no worker is there; waiting for one, at most 600 s"]
+    assert (waits, engine.is_closed) == ([5], True)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +21,14 @@ from faultbench.memory.fault_map import FaultMap
 from faultbench.networks.models.digits_cnn import digits_cnn as build_digits_cnn
 from faultbench.networks.network import Network
 from faultbench.results.folder import read_folder
-from faultbench.results.journal.journal import Journal, read_journal
+from faultbench.results.journal.contents import read_journal
+from faultbench.results.journal.journal import Journal
 from faultbench.results.journal.records import Quarantine, Trial
 from faultbench.runner.replay.contact_sheet import save_sheet
 from faultbench.runner.replay.damage import LOGITS, damage
 from faultbench.runner.replay.flips import flips_of
 from faultbench.runner.replay.minimise import minimise
-from faultbench.runner.replay.replayed_trial import Again, recorded_campaign, run_again
+from faultbench.runner.replay.replayed_trial import ReplayedTrial, recorded_campaign, replay_trial
 from faultbench.runner.replay.selection import find_cell, find_trial
 from faultbench.system.errors import FaultbenchError
 from faultbench.system.progress.reporter import Silent
@@ -103,14 +105,14 @@ def lab(model: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-RUN = ["--engine=serial", "--plugins", "--progress=plain"]
+RUN = ["--engine=serial", "--trust-plugins", "--progress=plain"]
 
 
-def again_of(lab: Path, name: str, cell: str, number: int) -> Again:
+def again_of(lab: Path, name: str, cell: str, number: int) -> ReplayedTrial:
     folder = read_folder(lab / "results" / name)
     entry = find_cell(folder, cell)
     stored = find_trial(folder, entry, number)
-    return run_again(recorded_campaign(folder.path), folder, entry, stored, reporter=Silent())
+    return replay_trial(recorded_campaign(folder.path), folder, entry, stored, reporter=Silent())
 
 
 def test_planted_flips_are_shown_with_what_they_do_to_their_words(lab: Path) -> None:
@@ -185,9 +187,9 @@ def test_the_smallest_failing_set_of_planted_flips_is_the_one_that_does_the_harm
     again = again_of(lab, "planted", "relu@1e-6", 3)
     for points in (None, 50.0):
         failing = minimise(again, points=points, max_runs=100)
-        (flip,) = flips_of(again.live[1], FaultMap(np.array(failing.found.items)))
+        (flip,) = flips_of(again.live[1], FaultMap(np.array(failing.flips.items)))
         assert (flip.tensor, flip.index, flip.bit) == ("classifier.2.bias", (3,), 30)
-        assert failing.found.is_minimal
+        assert failing.flips.is_minimal
         assert failing.outcome.n_sdc == again.stored.n_sdc
 
 
@@ -200,7 +202,7 @@ def test_the_smallest_failing_set_is_minimal_by_brute_force(lab: Path) -> None:
             with pytest.raises(FaultbenchError, match="turns no image"):
                 minimise(again, points=None, max_runs=500)
             continue
-        found = minimise(again, points=None, max_runs=500).found
+        found = minimise(again, points=None, max_runs=500).flips
         assert found.is_minimal
         few = len(found.items) <= 6
         sets = itertools.chain.from_iterable(
@@ -221,8 +223,8 @@ def replayed(lab: Path, *arguments: str) -> int:
 def test_the_verb_shows_it_all_and_writes_the_images(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sheets = ["--images", str(tmp_path / "sheets"), "--minimise", "--limit", "2"]
-    assert replayed(lab, "planted", "relu@1e-6", "3", *sheets, "--plugins") == 0
+    sheets = ["--images", str(tmp_path / "sheets"), "--minimise", "--rows", "2"]
+    assert replayed(lab, "planted", "relu@1e-6", "3", *sheets, "--trust-plugins") == 0
     out, error = capsys.readouterr()
     assert "relu/none/float32/planted@1e-6 trial 3" in out
     assert "the row is as it was stored" in out
@@ -249,13 +251,13 @@ def test_a_contact_sheet_shows_every_image_in_its_colours(tmp_path: Path) -> Non
 
 
 def test_trials_without_harm_say_so(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert replayed(lab, "planted", "relu@1e-6", "0", "--plugins", "--images", str(tmp_path)) == 0
+    assert replayed(lab, "planted", "relu@1e-6", "0", "--trust-plugins", "--images", str(tmp_path)) == 0
     out, error = capsys.readouterr()
     assert "0 flips, 100 images" in out
     assert "first site that leaves its range: none; first that is not finite: none" in out
     assert "no image changed class" in error
     assert not list(tmp_path.iterdir())
-    assert replayed(lab, "planted", "relu@1e-6", "0", "--plugins", "--minimise") == 2
+    assert replayed(lab, "planted", "relu@1e-6", "0", "--trust-plugins", "--minimise") == 2
     assert "--minimise: trial 0 turns no image" in capsys.readouterr().err
 
 
@@ -270,9 +272,9 @@ def test_trials_without_harm_say_so(lab: Path, tmp_path: Path, capsys: pytest.Ca
         (("drawn", "", "0"), "no cell ''"),
         (("drawn", "relu@1e-6", "4"), "no trial 4 of digits/digits_cnn/relu/none/q15.16/bernoulli@1e-6; there are 4"),
         (("drawn", "relu@1e-6", "-1"), "-1"),
-        (("drawn", "relu@1e-6", "0", "--limit", "few"), "--limit: 'few' is no number of rows"),
-        (("drawn", "relu@1e-6", "0", "--fails-at", "3"), "--fails-at needs --minimise"),
-        (("drawn", "relu@1e-5", "0", "--minimise", "--fails-at", "99.5"), "--fails-at 99.5: the trial costs "),
+        (("drawn", "relu@1e-6", "0", "--rows", "few"), "--rows: 'few' is no number of rows"),
+        (("drawn", "relu@1e-6", "0", "--points-lost", "3"), "--points-lost needs --minimise"),
+        (("drawn", "relu@1e-5", "0", "--minimise", "--points-lost", "99.5"), "--points-lost 99.5: the trial costs "),
         (("planted", "relu@1e-6", "0"), "planted_flips"),
         (("nowhere", "relu@1e-6", "0"), "does not exist"),
     ],
@@ -344,10 +346,39 @@ def test_another_golden_run_than_recorded_is_exit_code_1(
         for golden in known.goldens.values():
             journal.append(replace(golden, n_correct=7).to_record())
         for trial in known.trials.values():
-            journal.append(trial.to_record())
+            harmless = replace(trial, n_correct=7, n_masked=100, n_sdc=0, n_sdc_critical=0, n_due=0)
+            journal.append(harmless.to_record())
 
     assert replayed(copied(lab, tmp_path, change), "drawn", "relu@1e-5", "0") == 1
     assert "differs: golden run: 7 of 100 correct recorded, " in capsys.readouterr().err
+
+
+def with_golden_runs(lab: Path, target: Path, **changes: Any) -> Path:
+    """The lab with the golden runs of `drawn` changed, and its trials as they are."""
+
+    def change(journal: Journal, kept: Path) -> None:
+        known = read_journal(kept)
+        for record in (*(replace(golden, **changes) for golden in known.goldens.values()), *known.trials.values()):
+            journal.append(record.to_record())
+
+    return copied(lab, target, change)
+
+
+def test_a_golden_run_that_differs_alone_is_exit_code_1(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replayed(with_golden_runs(lab, tmp_path, top1_digest="0" * 16), "drawn", "relu@1e-5", "0") == 1
+    out, error = capsys.readouterr()
+    assert "the row is not as it was stored" in out
+    assert error.count("differs: ") == 1
+    assert f"classes {'0' * 16} recorded, " in error
+
+
+def test_a_trial_that_its_recorded_golden_run_does_not_allow_has_no_row_and_it_is_told(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replayed(with_golden_runs(lab, tmp_path, n_correct=7), "drawn", "relu@1e-5", "0") == 2
+    assert "left out, which their golden run does not allow" in capsys.readouterr().err
 
 
 def test_a_quarantined_trial_has_no_row(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -382,9 +413,8 @@ def test_weights_that_changed_since_are_told(lab: Path, tmp_path: Path, capsys: 
 
 
 def test_bounds_are_taken_from_the_artifacts(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "faultbench.runner.subjects.builder.bounds_to_maxima", lambda *_, **__: pytest.fail("it was fitted again")
-    )
+    target = "faultbench.runner.subjects.builder.bounds_to_maxima"
+    monkeypatch.setattr(target, lambda *_, **__: pytest.fail("it was fitted again"))
     assert again_of(lab, "drawn", "clip_act@1e-5", 0).differences == []
 
 
@@ -393,16 +423,25 @@ def test_bounds_are_taken_from_the_artifacts(lab: Path, monkeypatch: pytest.Monk
 def test_a_row_from_a_card_may_differ_by_two_hundredths_of_its_images(
     n_otherwise: int, flips: str | None, code: int, lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    replayed_cell = find_cell(read_folder(lab / "results" / "drawn"), "relu@1e-6").cell
+
     def other(trial: Trial) -> Trial:
-        more, digest = n_otherwise if trial.n_masked >= n_otherwise else -n_otherwise, flips or trial.flips_digest
-        return replace(trial, n_masked=trial.n_masked - more, n_due=trial.n_due + more, flips_digest=digest)
+        if (trial.cell, trial.trial) != (replayed_cell, 0):
+            return trial
+        return replace(  # so many images that were right are DUEs
+            trial,
+            n_correct=trial.n_correct - n_otherwise,
+            n_masked=trial.n_masked - n_otherwise,
+            n_due=trial.n_due + n_otherwise,
+            flips_digest=flips or trial.flips_digest,
+        )
 
     moved = altered(lab, tmp_path, other)
     manifest = moved / "results" / "drawn" / "manifest.json"
     written = json.loads(manifest.read_text())
     written["execution"]["device"] = "cuda"
     manifest.write_text(json.dumps(written))
-    assert replayed(moved, "drawn", "relu@1e-5", "0") == code
+    assert replayed(moved, "drawn", "relu@1e-6", "0") == code
     out, error = capsys.readouterr()
     assert ("as last bits may do" in out, "not as it was stored" in out) == (code == 0 and n_otherwise > 0, code == 1)
-    assert error.count("differs: ") == 2 * bool(n_otherwise) + (flips is not None)
+    assert error.count("differs: ") == 3 * bool(n_otherwise) + (flips is not None)

@@ -1,5 +1,7 @@
 """Artifacts: what is saved comes back equal, what is damaged counts as absent, nothing is half written."""
 
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import nn
 
 from faultbench.runner.subjects.artifacts import Artifact, ArtifactStore
@@ -165,3 +168,42 @@ def test_a_folder_that_cannot_be_made_is_an_engine_error(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(EngineError, match="cannot be written"):
         ArtifactStore(tmp_path / "file" / "artifacts").save(NAME, SOME)
+
+
+def test_a_renamed_artifact_counts_as_absent(store: ArtifactStore) -> None:
+    store.save(NAME, SOME)
+    store.save("bounds-4567", Artifact({"bounds": torch.ones(2)}, {}))
+    shutil.copy(store.path("bounds-4567"), store.path(NAME))
+    assert store.load(NAME) is None
+    assert store.load("bounds-4567") is not None
+
+
+def test_an_artifact_of_earlier_versions_which_did_not_know_its_name_is_taken(store: ArtifactStore) -> None:
+    store.folder.mkdir()
+    notes = {"made_from": "train a on b"}
+    digest = "8e0daa0204e86efd0dd1d85bb9654a9b"
+    save_file({"bounds": torch.tensor([1.0, 2.0])}, store.path(NAME), {**notes, "digest": digest})
+    assert same(store.load(NAME), Artifact({"bounds": torch.tensor([1.0, 2.0])}, notes))
+
+
+@pytest.mark.parametrize("name", ["../weights-1", "/tmp/weights-1", "weights-1/x", "", ".hidden", "weights\n", "a\0b"])
+def test_a_name_that_could_lead_elsewhere_is_no_name(store: ArtifactStore, name: str) -> None:
+    with pytest.raises(ValueError, match="no name of an artifact"):
+        store.path(name)
+
+
+def test_what_is_no_file_counts_as_absent_and_is_not_waited_for(store: ArtifactStore) -> None:
+    store.folder.mkdir()
+    os.mkfifo(store.path(NAME))
+    assert store.load(NAME) is None
+    store.path("bounds-1").mkdir()
+    assert store.load("bounds-1") is None
+
+
+def test_a_file_of_absurd_size_counts_as_absent_unread(store: ArtifactStore) -> None:
+    store.folder.mkdir()
+    header = b'{"a":{"dtype":"U8","shape":[40000000000],"data_offsets":[0,40000000000]}}'
+    with store.path(NAME).open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 40_000_000_000)  # a hole: it takes no room on the disk
+    assert store.load(NAME) is None

@@ -1,6 +1,8 @@
 """From a subject to the real thing: targets, patterns, bits, artifacts, interrupted fittings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,22 @@ import pytest
 import torch
 
 from faultbench.campaign import Subject, parse_campaign
+from faultbench.networks.training import RECIPES
+from faultbench.runner.subjects import builder as subjects
+from faultbench.runner.subjects import training_checkpoint as epochs
 from faultbench.runner.subjects.artifacts import Artifact, ArtifactStore
-from faultbench.runner.subjects.builder import Bench
-from faultbench.runner.subjects.components import parts
-from faultbench.runner.subjects.fitting_checkpoint import SiteCheckpoint, fitted_of
+from faultbench.runner.subjects.builder import SubjectBuilder
+from faultbench.runner.subjects.components import build_components
+from faultbench.runner.subjects.fitting_checkpoint import FittingCheckpoint, read_fitted
+from faultbench.runner.subjects.training_checkpoint import TrainingCheckpoint
+from faultbench.schemes import fitact
 from faultbench.schemes.ft_clipact import FtClipAct
-from faultbench.schemes.hyrelu_proact import Progressive
+from faultbench.schemes.hyrelu_proact import ProgressiveTraining
 from faultbench.schemes.scheme import Fitted
+from faultbench.system import threads
 from faultbench.system.errors import FaultbenchError
 from faultbench.system.progress.reporter import Silent
+from tests.builders.trained import share_training
 
 CAMPAIGN = """
 name: small
@@ -35,14 +44,14 @@ def subject(**choices: str) -> Subject:
 
 
 def names(**choices: str) -> list[str]:
-    built = parts(subject(**choices))
-    return [item.name for item in built.fault_space(built.untrained).stored]
+    built = build_components(subject(**choices))
+    return [item.name for item in built.fault_space(built.untrained_network).stored]
 
 
 def test_all_weights_biases_and_bounds_are_targets_unless_the_campaign_says_otherwise() -> None:
-    built = parts(subject())
+    built = build_components(subject())
     assert built.n_bits == 32 * (133_354 + 5)
-    assert parts(subject(fault="targets: [bounds]")).n_bits == 32 * 5
+    assert build_components(subject(fault="targets: [bounds]")).n_bits == 32 * 5
 
 
 def test_a_pattern_limits_the_targets_to_layers_and_sites_that_it_matches() -> None:
@@ -73,7 +82,7 @@ def test_targets_that_are_not_there_are_an_error(fault: str, message: str) -> No
 def test_bits_of_a_narrow_word_are_checked_against_it() -> None:
     with pytest.raises(FaultbenchError, match="bfloat16 words, which have bits 0 to 15"):
         names(format="bfloat16", fault="bits: [8, 16]")
-    assert parts(subject(format="bfloat16", fault="bits: [8, 15], targets: [biases]")).n_bits == 8 * 458
+    assert build_components(subject(format="bfloat16", fault="bits: [8, 15], targets: [biases]")).n_bits == 8 * 458
 
 
 def test_norms_are_targets_where_they_are_asked_for() -> None:
@@ -85,7 +94,7 @@ def test_norms_are_targets_where_they_are_asked_for() -> None:
 
 
 def fitted(scheme: str, artifacts: Path) -> Fitted:
-    return Bench(ArtifactStore(artifacts), Silent()).fitted(subject(scheme=scheme))[0]
+    return SubjectBuilder(ArtifactStore(artifacts), Silent()).fit(subject(scheme=scheme))[0]
 
 
 class Interrupted(Exception):  # noqa: N818 - stands for Ctrl-C
@@ -108,7 +117,7 @@ def after(n_calls: int, method: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "owner", "step"),
-    [("{name: ft_clipact, injections: 1}", FtClipAct, "_with_site"), ("hyrelu_proact", Progressive, "shrink")],
+    [("{name: ft_clipact, injections: 1}", FtClipAct, "_with_site"), ("hyrelu_proact", ProgressiveTraining, "shrink")],
 )
 def test_an_interrupted_fitting_goes_on_at_the_last_finished_site_and_ends_the_same(
     scheme: str, owner: type, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,23 +138,80 @@ def test_an_interrupted_fitting_goes_on_at_the_last_finished_site_and_ends_the_s
     assert not list(tmp_path.glob("partial-*"))
 
 
+@pytest.mark.slow
+def test_an_interrupted_training_of_bounds_goes_on_at_its_last_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(epochs, "KEPT_EVERY_S", 0.0)
+    monkeypatch.setitem(fitact.RECIPES, "fast", replace(fitact.RECIPES["fast"], n_epochs=4))
+    scheme = "{name: fitact, train_images: 64}"
+    undisturbed = fitted(scheme, tmp_path)
+    for path in tmp_path.glob("bounds-*"):
+        path.unlink()
+    remember = TrainingCheckpoint.remember
+    monkeypatch.setattr(TrainingCheckpoint, "remember", after(3, remember))
+    with pytest.raises(Interrupted):
+        fitted(scheme, tmp_path)
+    monkeypatch.setattr(TrainingCheckpoint, "remember", after(1, remember))  # of 4 epochs, 1 is left
+    resumed = fitted(scheme, tmp_path)
+    assert all(torch.equal(resumed.bounds[name], bounds) for name, bounds in undisturbed.bounds.items())
+    assert not list(tmp_path.glob("partial-*"))
+
+
 def test_time_before_an_interruption_counts(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     store.save("partial", Artifact({}, {"fit_s": "100.0", "n_epochs": "3", "n_injections": "0"}))
-    resumed = SiteCheckpoint(store, "partial", "a fitting")
+    resumed = FittingCheckpoint(store, "partial", "a fitting")
     assert resumed.load().n_epochs == 3
     assert 100 < resumed.fit_s < 160
 
 
+@pytest.mark.slow
 def test_how_far_bounds_lie_below_the_maxima_is_found_once_and_kept(tmp_path: Path) -> None:
-    bench = Bench(ArtifactStore(tmp_path), Silent())
+    bench = SubjectBuilder(ArtifactStore(tmp_path), Silent())
     quantile = subject(scheme="{name: clip_act, quantile: 0.9}")
-    first, again = bench.fitted(quantile)[0], bench.fitted(quantile)[0]
+    first, again = bench.fit(quantile)[0], bench.fit(quantile)[0]
     assert first.bounds_to_maxima == again.bounds_to_maxima
     assert 0 < (again.bounds_to_maxima or 0) < 1
-    assert bench.fitted(subject(scheme="relu"))[0].bounds_to_maxima is None
+    assert bench.fit(subject(scheme="relu"))[0].bounds_to_maxima is None
 
 
 def test_bounds_of_an_earlier_version_come_without_their_ratio_to_the_maxima() -> None:
     notes = {"fit_s": "1.0", "n_epochs": "3", "n_injections": "7"}
-    assert fitted_of(Artifact({}, notes)) == Fitted({}, 3, 7, None)
+    assert read_fitted(Artifact({}, notes)) == Fitted({}, 3, 7, None)
+
+
+@pytest.mark.parametrize(
+    ("cores", "variable", "limit", "expected"),
+    [
+        (8, None, None, 8), (8, "3", None, 3), (8, "3,2", None, 3), (8, "", None, 8), (8, "all", 2, 2),
+        (8, "0", None, 8), (2, "4", 6, 2), (8, "5", 3, 3),
+    ],
+)  # fmt: skip
+def test_fitting_uses_no_more_threads_than_it_was_given(
+    cores: int, variable: str | None, limit: int | None, expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(threads, "cpu_count", lambda: cores)
+    monkeypatch.setattr(subjects, "PARALLEL_MACS", 0)  # every network counts as large
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    asked: list[int] = []
+
+    @contextmanager
+    def asking(n_threads: int) -> Iterator[None]:
+        asked.append(n_threads)
+        yield
+
+    monkeypatch.setattr(subjects, "threads", asking)
+    monkeypatch.setitem(RECIPES, "fast", replace(RECIPES["fast"], n_epochs=1))
+    SubjectBuilder(ArtifactStore(tmp_path), Silent(), n_threads=limit).fit(subject())
+    assert asked == [expected, expected]  # of the training and of the fitting
+
+
+def test_a_process_that_runs_tests_of_two_rooms_shares_training_once(tmp_path: Path) -> None:
+    with share_training(tmp_path / "first"):
+        once = SubjectBuilder._train
+        with share_training(tmp_path / "second"):
+            assert SubjectBuilder._train is once
+        assert SubjectBuilder._train is once

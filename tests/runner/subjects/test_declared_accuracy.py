@@ -1,5 +1,6 @@
 """Given weights in a campaign: what does not fit, or is not as accurate as declared, ends it before any trial."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from faultbench.cli.main import _exit_code
 from faultbench.datasets import Splits
 from faultbench.networks.models.digits_cnn import digits_cnn as build_digits_cnn
 from faultbench.networks.network import Network
-from faultbench.networks.training import accuracy
-from faultbench.results.journal.journal import read_journal
-from faultbench.runner.campaign_runner import run
+from faultbench.networks.training import measure_accuracy
+from faultbench.output.report import render
+from faultbench.results.analysis.results import read_results
+from faultbench.results.journal.contents import read_journal
+from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.serial import Serial
 from faultbench.system.errors import FaultbenchError
 from faultbench.system.progress.reporter import Silent
@@ -48,13 +51,13 @@ def campaign(folder: Path, weights: str) -> Campaign:
 
 
 def run_it(folder: Path, weights: str) -> Path:
-    return run(campaign(folder, weights), folder / "results", engine=Serial(1), reporter=Silent())
+    return run_campaign(campaign(folder, weights), folder / "results", engine=Serial(1), reporter=Silent())
 
 
 @pytest.fixture
 def right(digits_cnn: Network, digits: Splits) -> float:
     """Its accuracy on all 500 test images; in Q15.16 as in float32."""
-    return accuracy(digits_cnn, digits.test, batch=64)
+    return measure_accuracy(digits_cnn, digits.test, batch=64)
 
 
 def test_a_campaign_whose_weights_are_as_accurate_as_declared_runs(folder: Path, right: float) -> None:
@@ -72,7 +75,7 @@ def test_another_accuracy_than_declared_is_exit_code_2_and_no_trial(
     assert _exit_code(arguments, debug=False) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert (
-        f"digits_cnn on digits: golden accuracy {100 * right:.2f} % on all 500 test images, but golden_accuracy "
+        f"digits_cnn on digits: golden accuracy {100 * right:.2f} % on all 500 test images; golden_accuracy "
         f"declares {100 * declared:.2f} % ± 2 points; look whether {folder / 'raw.pt'} holds the weights meant"
     ) in error
     journal = read_journal(folder / "results" / "given" / "journal")
@@ -86,9 +89,8 @@ def test_a_tolerance_that_is_widened_is_enough_to_go_on_and_the_check_is_not_run
     weights = f"{{file: raw.pt, keys: {{net.: ''}}, golden_accuracy: {right - 0.03:.3f}, tolerance: {{tolerance}}}}"
     with pytest.raises(FaultbenchError, match="golden accuracy"):
         run_it(folder, weights.replace("{tolerance}", "0.01"))
-    monkeypatch.setattr(
-        "faultbench.runner.subjects.declared_accuracy.accuracy", lambda *_, **__: pytest.fail("it was run again")
-    )
+    target = "faultbench.runner.subjects.declared_accuracy.measure_accuracy"
+    monkeypatch.setattr(target, lambda *_, **__: pytest.fail("it was run again"))
     assert read_journal(run_it(folder, weights.replace("{tolerance}", "0.05")) / "journal").trials
 
 
@@ -117,3 +119,32 @@ def test_what_does_not_fit_is_told_before_anything_is_written(weights: str, mess
         run_it(folder, weights)
     assert message in str(raised.value)
     assert not (folder / "results").exists()
+
+
+def test_all_that_is_declared_is_checked_before_anything_is_trained_or_fitted(folder: Path, right: float) -> None:
+    entries = [
+        "{name: digits_cnn, label: a, weights: {file: raw.pt, keys: {net.: ''}, golden_accuracy: 0.1}}",
+        "{name: digits_cnn, label: b, weights: {file: normalised.pt, golden_accuracy: 0.2}}",
+    ]
+    models = f"[digits_cnn, {', '.join(entries)}]"
+    written = text("raw.pt").replace("[{name: digits_cnn, weights: raw.pt}]", models)
+    with pytest.raises(FaultbenchError) as raised:
+        run_campaign(
+            parse_campaign(written, folder / "given.yaml"), folder / "results", engine=Serial(1), reporter=Silent()
+        )
+    assert [share in str(raised.value) for share in ("declares 10.00 %", "declares 20.00 %")] == [True, True]
+    assert not list((folder / "results" / "given" / "artifacts").glob("weights-*"))
+
+
+def test_what_was_found_is_said_recorded_and_in_the_report(
+    folder: Path, right: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = f"{{file: raw.pt, keys: {{net.: ''}}, golden_accuracy: {right}, tolerance: 0.01}}"
+    (folder / "given.yaml").write_text(text(weights))
+    arguments = ["run", str(folder / "given.yaml"), "-o", str(folder / "results"), "--engine=serial"]
+    assert _exit_code([*arguments, "--progress=plain"], debug=False) == 0
+    done, percent = folder / "results" / "given", f"{100 * right:.2f} %"
+    assert f"digits_cnn on digits: golden accuracy {percent} on all 500 test images" in capsys.readouterr().err
+    entry = {"network": "digits_cnn on digits", "declared": right, "tolerance": 0.01, "found": right, "n_images": 500}
+    assert json.loads((done / "manifest.json").read_text())["declared_accuracies"] == [entry]
+    assert f"{percent} on 500 test images; declared {percent} ± 1 points" in render(read_results(done))

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from faultbench.memory.formats.fixed_point import FixedPoint
-from faultbench.networks.network import Network, trace
+from faultbench.networks.network import Network
+from faultbench.networks.tracing.trace import trace
 from faultbench.plugins import registry
-from faultbench.runner.subjects.overhead import Memory, latency, memory
-from faultbench.schemes.scheme import equal_bounds, protected
+from faultbench.runner.subjects.overhead import ParameterCount, count_parameters, latency
+from faultbench.schemes.scheme import equal_bounds, protect_copy
 
 SHAPE = (3, 32, 32)
 PAPERS = {
@@ -33,7 +34,7 @@ def network(name: str, n_classes: int, **options: Any) -> Network:
 
 def with_scheme(unprotected: Network, name: str) -> Network:
     scheme = registry.build("scheme", name, {})
-    return protected(unprotected, scheme, equal_bounds(unprotected, scheme, 0.0))
+    return protect_copy(unprotected, scheme, equal_bounds(unprotected, scheme, 0.0))
 
 
 @pytest.mark.parametrize("case", PAPERS, ids=lambda case: f"{case[0]}-{case[1]}")
@@ -43,8 +44,8 @@ def test_the_memory_overheads_are_those_of_the_proact_paper(case: tuple[str, int
     unprotected = network(name, n_classes, **({"protect_stem": False} if name == "resnet50" else {}))
     assert len(unprotected.sites) == n_sites
     for scheme, n_bounds in (("fitact", fitact), ("hyrelu_proact", hyrelu), ("clip_act", n_sites), ("relu", 0)):
-        found = memory(with_scheme(unprotected, scheme), FixedPoint(15, 16))
-        assert found == Memory(n_parameters, n_bounds, 32 * n_bounds)
+        found = count_parameters(with_scheme(unprotected, scheme), FixedPoint(15, 16))
+        assert found == ParameterCount(n_parameters, n_bounds, 32 * n_bounds)
     assert fitact / hyrelu == pytest.approx(ratio, rel=0.005)
 
 

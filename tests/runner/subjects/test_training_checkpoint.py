@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from faultbench.datasets import Images, Splits
 from faultbench.datasets.digits import Digits
-from faultbench.networks.training import Recipe, train_classifier
+from faultbench.networks.training import TrainingRecipe, train_classifier
 from faultbench.runner.subjects import training_checkpoint as epochs
 from faultbench.runner.subjects.artifacts import ArtifactStore
-from faultbench.runner.subjects.training_checkpoint import KeptEpochs
+from faultbench.runner.subjects.training_checkpoint import TrainingCheckpoint
 
-RECIPE = Recipe(n_epochs=5, batch=16, learning_rate=0.05, n_flat_epochs=2)
+RECIPE = TrainingRecipe(n_epochs=5, batch=16, learning_rate=0.05, n_flat_epochs=2)
 NAME = "partial-weights"
 
 
@@ -50,7 +50,7 @@ def _every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(images: Images, folder: Path, *, stops_after: int | None = None) -> tuple[dict[str, Tensor], int]:
     """The weights, and the epochs shown as done."""
     model, task = Network().to(memory_format=torch.channels_last), Failing(stops_after)
-    kept = KeptEpochs(ArtifactStore(folder), NAME, "train a network on digits")
+    kept = TrainingCheckpoint(ArtifactStore(folder), NAME, "train a network on digits")
     generator = torch.Generator().manual_seed(3)
     train_classifier(model, images, Digits().augment, RECIPE, generator, task, kept)
     kept.clear()
@@ -77,7 +77,7 @@ def test_an_interrupted_training_ends_in_the_weights_of_one_that_never_stopped(
 def test_what_is_kept_goes_on_where_it_was(digits: Splits, tmp_path: Path) -> None:
     with pytest.raises(Power):
         trained(digits.train.first(64), tmp_path, stops_after=3)
-    assert KeptEpochs(ArtifactStore(tmp_path), NAME, "").n_done == 3
+    assert TrainingCheckpoint(ArtifactStore(tmp_path), NAME, "").n_done == 3
 
 
 def test_a_damaged_file_begins_again(digits: Splits, tmp_path: Path) -> None:

@@ -1,16 +1,17 @@
-"""Training bounds: nothing else moves, nothing else receives a gradient."""
+"""Training of bounds changes nothing else and gives nothing else a gradient."""
 
 import pytest
 import torch
-from networks import SHAPE, Residual, same_bits, some_images, state_of, unchanged
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faultbench.networks.network import Network, trace
+from faultbench.networks.network import Network
+from faultbench.networks.tracing.trace import trace
 from faultbench.networks.training import descend
 from faultbench.schemes.bounded_activations import Smooth
 from faultbench.schemes.fitting.bound_training import STEEPNESS, Student, mean_square
 from faultbench.system.progress.reporter import Silent
+from tests.builders.networks import SHAPE, Residual, same_bits, some_images, state_of, unchanged
 
 PIXELS, LABELS = some_images(8), torch.arange(8) % 3
 
@@ -27,7 +28,7 @@ def student(network: Network) -> Student:
 
 
 def bounds_of(network: Network) -> dict[str, Tensor]:
-    """One bound at the first site, one a channel at the second, one a neuron at the third."""
+    """Return one bound at the first site, one per channel at the second, one per neuron at the third."""
     shapes = [(), (4, 1, 1), (4, 6, 6)]
     return {site.name: torch.full(shape, 0.8) for site, shape in zip(network.sites, shapes, strict=True)}
 
@@ -97,7 +98,7 @@ def test_bounds_given_are_copied(network: Network) -> None:
 
 def test_saved_bounds_are_put_back_bit_for_bit(student: Student) -> None:
     trained = student.train_only(student.bounds)
-    saved = student.saved()
+    saved = student.copy_bounds()
     steps(student, trained)
     assert not any(same_bits(saved[name], bounds) for name, bounds in student.bounds.items())
     student.restore(saved)

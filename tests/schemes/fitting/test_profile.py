@@ -1,4 +1,4 @@
-"""Profiles: the exact maximum of every neuron over seeded training images."""
+"""Profiles hold the exact maximum of every neuron over seeded training images."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,22 +6,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fittings import on_noise
-from networks import SHAPE, Residual, some_images, state_of, unchanged
 from torch import Tensor, nn
 
 from faultbench.datasets import Images, Splits
-from faultbench.networks.network import Network, trace
+from faultbench.networks.network import Network
+from faultbench.networks.tracing.trace import trace
 from faultbench.plugins import registry
 from faultbench.schemes import scheme as scheme_module
 from faultbench.schemes.bounded_activations import Granularity
 from faultbench.schemes.fitting.activation_recorder import profile
 from faultbench.schemes.fitting.profile import bounds_to_maxima, profiled_bounds
 from faultbench.schemes.scheme import Fitting, granularities
+from tests.builders.fittings import on_noise
+from tests.builders.networks import SHAPE, Residual, some_images, state_of, unchanged
 
 
 def in_one_batch(network: Network, pixels: Tensor) -> dict[str, Tensor]:
-    """The oracle: hooks on the activations, all images at once, the maximum at the end."""
+    """Compute maxima the slow way: hooks on the activations, all images at once, one maximum at the end."""
     outputs: dict[str, Tensor] = {}
     hooks = [
         network.at(site).register_forward_hook(lambda _, __, output, name=site.name: outputs.update({name: output}))
@@ -104,7 +105,7 @@ def one_hot_fitting(seed: int) -> Fitting:
     return on_noise(network=trace(model, SHAPE), train=images, seed=seed)
 
 
-def test_as_many_images_as_said_are_profiled_and_the_seed_chooses_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stated_number_of_images_is_profiled_and_the_seed_chooses_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheme_module, "N_PROFILED", 6)
 
     def chosen(seed: int) -> list[int]:

@@ -1,3 +1,5 @@
+"""Tests of the safe replacing of files."""
+
 from pathlib import Path
 
 import pytest

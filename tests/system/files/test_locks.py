@@ -1,4 +1,4 @@
-"""Locks of results folders name their holder, and a disk without locks stops nobody."""
+"""Tests of locks of results folders: a lock names its holder, and a disk without locks stops no run."""
 
 import errno
 import fcntl

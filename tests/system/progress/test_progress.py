@@ -1,4 +1,4 @@
-"""What users see of a long run: plain lines with rates, live bars on a terminal, nothing where nobody looks."""
+"""Tests of the progress of a long run: lines with rates, live bars on a terminal, or nothing in libraries."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from faultbench.system.progress.reporter import Silent, Task, reporter, speed_te
 
 
 class Clock:
-    """Time that passes only when told to."""
+    """Clock whose time passes only when a test says so."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
@@ -173,7 +173,7 @@ def test_messages_of_any_text_are_one_event_a_line(stream: io.StringIO) -> None:
 
 @dataclass(frozen=True)
 class Standing:
-    """Facts of a test."""
+    """Facts that a test shows."""
 
     text: str = "relu BER 1e-6: 93.4%"
 
@@ -205,7 +205,7 @@ def test_facts_are_asked_for_once_a_second_at_most(stream: io.StringIO, clock: C
             for _ in range(1000):
                 clock.now_s += 0.01
                 task.advance()
-    assert max(n_asked) <= 13  # 10 s, and once at either end
+    assert max(n_asked) <= 13  # once a second for 10 s, and once at the beginning and the end
 
 
 def test_the_live_view_shows_all_open_tasks_and_below_them_how_the_trials_stand() -> None:
@@ -222,14 +222,14 @@ def test_the_live_view_shows_all_open_tasks_and_below_them_how_the_trials_stand(
     assert re.search(r"golden runs .*2/2", drawn)
     assert re.search(r"fit \[bold\]net .*3/3.*bound 2\.5", drawn)
     assert re.search(r"run trials .*4/4", drawn)
-    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") == 2  # the cursor comes back from either view
+    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") == 2  # each of the two views shows the cursor again
 
 
 def test_facts_are_drawn_below_the_bars() -> None:
     view = _View(Console(file=io.StringIO(), force_terminal=True, width=60))
-    view.tell("relu BER 1e-6: 93.4%" + " and more" * 20)
+    view.show_facts("relu BER 1e-6: 93.4%" + " and more" * 20)
     screen = Console(file=io.StringIO(), width=60, color_system=None)
-    screen.print(view._drawn())
+    screen.print(view._render())
     view.close()
     assert screen.file.getvalue().splitlines()[-1].startswith("  relu BER 1e-6: 93.4%")
     assert len(screen.file.getvalue().splitlines()[-1]) <= 60

@@ -1,4 +1,4 @@
-"""Trials that walk through a network together get, bit for bit, what each of them gets alone."""
+"""Trials that go through a network together get, bit for bit, what each of them gets alone."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from networks import SHAPE, Residual, same_bits, some_images, state_of
-from test_staged_network import CLASSIFIERS, EVERYTHING, PLENTY, bounded, flip, labelled, maps_of, network_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,21 +14,34 @@ from faultbench.datasets import Images
 from faultbench.memory.fault_map import FaultMap
 from faultbench.memory.fault_space import FaultSpace
 from faultbench.memory.formats.ieee754 import Float32
-from faultbench.memory.injection import injected, patches
-from faultbench.networks.network import Network, trace
-from faultbench.trials.evaluation import Evaluation, fault_space
+from faultbench.memory.injection import inject_faults, make_patches
+from faultbench.networks.network import Network
+from faultbench.networks.stored.network_memory import fault_space
+from faultbench.networks.tracing.trace import trace
+from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.staging import sharing_probe as sharing
 from faultbench.trials.staging.golden_run import GoldenRun, Staging
-from faultbench.trials.staging.shared_walks import Faults, walked
-from faultbench.trials.staging.sharing_probe import Sharing, Step, found_out
+from faultbench.trials.staging.shared_walks import StepPatches, walk_together
+from faultbench.trials.staging.sharing_probe import Sharing, StepSharing, probe_sharing
 from faultbench.trials.staging.staged_network import StagedNetwork
+from tests.builders.networks import SHAPE, Residual, same_bits, some_images, state_of, traced_unchecked
+from tests.builders.staged_networks import (
+    CLASSIFIERS,
+    EVERYTHING,
+    PLENTY,
+    bounded,
+    flip,
+    labelled,
+    maps_of,
+    network_of,
+)
 
 N_IMAGES = 4
-"""A trial."""
+"""Number of images per trial."""
 
 
 class Uneven(nn.Linear):
-    """A layer that adds up otherwise for many images than for few, as a library's may."""
+    """A layer that adds up in another order for many images than for few, as a library may."""
 
     def forward(self, x: Tensor) -> Tensor:
         y = super().forward(x)
@@ -38,7 +49,7 @@ class Uneven(nn.Linear):
 
 
 class Mixing(nn.Linear):
-    """A layer whose output has no row an image."""
+    """A layer whose output has no row per image."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).mean(dim=0)
@@ -59,9 +70,9 @@ def images_for(name: str, n_trials: int) -> Tensor:
     return some_images(n_trials * N_IMAGES, shape).contiguous(memory_format=torch.channels_last)
 
 
-def faults_of(staged: StagedNetwork, space: FaultSpace, maps: Sequence[FaultMap]) -> list[Faults]:
+def faults_of(staged: StagedNetwork, space: FaultSpace, maps: Sequence[FaultMap]) -> list[StepPatches]:
     found: list[dict[int, list]] = [{} for _ in maps]
-    for of_map, of_tensors in zip(found, patches(space, maps), strict=True):
+    for of_map, of_tensors in zip(found, make_patches(space, maps), strict=True):
         for index, patch in of_tensors.items():
             for step in staged.readers[space.stored[index].tensor.data_ptr()]:
                 of_map.setdefault(step, []).append(patch)
@@ -69,14 +80,14 @@ def faults_of(staged: StagedNetwork, space: FaultSpace, maps: Sequence[FaultMap]
 
 
 def alone(network: Network, space: FaultSpace, fault_map: FaultMap, images: Tensor) -> Tensor:
-    with injected(space, fault_map):
+    with inject_faults(space, fault_map):
         return network(images.clone(memory_format=torch.preserve_format))
 
 
 def shared_by(network: Network, space: FaultSpace, images: Tensor) -> tuple[StagedNetwork, Sharing | None]:
     staged = StagedNetwork(network)
     faulted = {step for item in space.stored for step in staged.readers[item.tensor.data_ptr()]}
-    return staged, found_out(staged, images, n_images=N_IMAGES, faulted=faulted)
+    return staged, probe_sharing(staged, images, n_images=N_IMAGES, faulted=faulted)
 
 
 @pytest.mark.parametrize("together_s", [0.0, 0.5, 9.0], ids=["together", "where few fault", "alone"])
@@ -90,9 +101,9 @@ def test_trials_that_share_a_walk_get_the_bits_of_those_alone(name: str, togethe
     images = images_for(name, len(maps))
     staged, found = shared_by(network, space, images)
     assert found is not None
-    assert any(step.is_alike for step in found.steps)
-    found = replace(found, steps=[Step(step.is_alike, together_s, 1 / len(maps)) for step in found.steps])
-    logits = walked(staged, found, 0, {staged.input: images}, faults_of(staged, space, maps))
+    assert any(step.is_row_wise for step in found.steps)
+    found = replace(found, steps=[StepSharing(step.is_row_wise, together_s, 1 / len(maps)) for step in found.steps])
+    logits = walk_together(staged, found, 0, {staged.input: images}, faults_of(staged, space, maps))
     for number, fault_map in enumerate(maps):
         rows = found.rows(number)
         assert same_bits(logits[rows], alone(network, space, fault_map, images[rows]))
@@ -101,14 +112,14 @@ def test_trials_that_share_a_walk_get_the_bits_of_those_alone(name: str, togethe
 
 
 @torch.inference_mode()
-def test_a_step_whose_rows_hang_on_how_many_run_is_done_for_each_trial() -> None:
+def test_a_step_whose_rows_depend_on_their_number_runs_for_each_trial() -> None:
     network = trace(Through(Uneven(144, 8)), SHAPE)
     space, images = fault_space(network, Float32(), EVERYTHING), images_for("", 3)
     staged, found = shared_by(network, space, images)
     assert found is not None
-    assert Uneven in [staged.module(n).__class__ for n, step in enumerate(found.steps) if not step.is_alike]
+    assert Uneven in [staged.module(n).__class__ for n, step in enumerate(found.steps) if not step.is_row_wise]
     maps = [flip(space, "conv.bias", number, 30) for number in range(3)]
-    logits = walked(staged, found, 0, {staged.input: images}, faults_of(staged, space, maps))
+    logits = walk_together(staged, found, 0, {staged.input: images}, faults_of(staged, space, maps))
     for number, fault_map in enumerate(maps):
         rows = found.rows(number)
         assert same_bits(logits[rows], alone(network, space, fault_map, images[rows]))
@@ -116,7 +127,7 @@ def test_a_step_whose_rows_hang_on_how_many_run_is_done_for_each_trial() -> None
 
 @torch.inference_mode()
 def test_trials_share_nothing_where_a_value_has_no_row_an_image() -> None:
-    network = trace(Through(Mixing(144, 8)), SHAPE)
+    network = traced_unchecked(Through(Mixing(144, 8)), SHAPE)
     _, found = shared_by(network, fault_space(network, Float32(), EVERYTHING), images_for("", 3))
     assert found is None
 
@@ -134,9 +145,9 @@ def test_a_group_begins_where_its_first_trial_is_faulted(memory_bytes: int, monk
     rows = torch.tensor([[3, 9, 20, 31], [0, 9, 10, 11], [1, 2, 8, 30], [3, 4, 5, 6]])
     calls: list[int] = []
     network.graph.get_submodule("conv1").register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
-    logits = run.shared(maps, rows.flatten())  # also finds out how, which runs all of the network
+    logits = run.shared_logits(maps, rows.flatten())  # also finds out how, which runs all of the network
     calls.clear()
-    again = run.shared(maps, rows.flatten())
+    again = run.shared_logits(maps, rows.flatten())
     assert logits is not None
     assert again is not None
     assert calls == ([] if memory_bytes == PLENTY else [16])

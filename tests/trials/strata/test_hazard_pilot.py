@@ -1,16 +1,17 @@
-"""The pilot finds the bits that do harm, the same ones whoever runs it, without looking at many images."""
+"""The pilot finds the bits that do harm, always the same ones, with few images."""
 
 import pytest
 import torch
-from networks import SHAPE, Residual, some_images, state_of, unchanged
 
 from faultbench.datasets import Images
 from faultbench.memory.formats.fixed_point import FixedPoint
-from faultbench.networks.network import trace
+from faultbench.networks.stored.network_memory import fault_space
+from faultbench.networks.tracing.trace import trace
 from faultbench.results.journal.strata import Hazards
-from faultbench.trials.evaluation import Evaluation, fault_space
-from faultbench.trials.strata.bit_kinds import Memory
-from faultbench.trials.strata.hazard_pilot import N_HAZARDS, N_OTHERS, probed
+from faultbench.trials.evaluation import Evaluation
+from faultbench.trials.strata.bit_kinds import BitKinds
+from faultbench.trials.strata.hazard_pilot import N_HAZARDS, N_OTHERS, probe_hazards
+from tests.builders.networks import SHAPE, Residual, some_images, state_of, unchanged
 
 Q5_10 = FixedPoint(5, 10)
 LOUD = 12
@@ -26,7 +27,7 @@ def evaluation(seed: int = 0) -> Evaluation:
 
 
 def found_by(judged: Evaluation, seed: int = 1) -> Hazards:
-    return probed(judged, Memory(judged.network, judged.space), "s" * 32, seed)
+    return probe_hazards(judged, BitKinds(judged.network, judged.space), "s" * 32, seed)
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,7 @@ def test_harm_grows_with_the_number_of_hazards(found: Hazards):
     assert others[8] < alone[8] / 2
 
 
+@pytest.mark.slow
 def test_it_finds_the_same_again_and_leaves_the_network_as_it_was(found: Hazards):
     judged = evaluation()
     before = state_of(judged.network)
@@ -67,7 +69,7 @@ def test_it_finds_the_same_again_and_leaves_the_network_as_it_was(found: Hazards
 
 
 def test_a_harmless_bit_of_all_layers_is_probed_once(found: Hazards):
-    """Of 8 tensors, with what they hold, 16 kinds: one run of 32 images, instead of one of 8 each."""
+    """8 tensors make 16 kinds of one bit: one run of 32 images replaces a run of 8 images per kind."""
     for bit in (0, 1):
         rows = [row for row in found.rows if row[1] == bit]
         assert len(rows) > 8

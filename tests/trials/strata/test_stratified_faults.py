@@ -1,20 +1,20 @@
-"""Draws within strata against a memory all of whose fault maps are enumerated."""
+"""Draws within strata are compared with all fault maps of a small memory."""
 
 import numpy as np
 import pytest
 from scipy.stats import binom, chisquare
-from strata import N_BITS, evaluation, fault_maps, hazards_of, memory_of
 
 from faultbench.memory.fault_map import FaultMap
 from faultbench.memory.faults.bernoulli import Bernoulli
-from faultbench.results.estimates import said
+from faultbench.results.estimates import estimate_mean
 from faultbench.results.journal.records import Trial
 from faultbench.results.journal.strata import Hazards
 from faultbench.trials.evaluation import Evaluation
-from faultbench.trials.strata.bit_kinds import Memory
-from faultbench.trials.strata.design import designed
-from faultbench.trials.strata.stratified_faults import BitSet, Stratified, binomial_within
-from results import a_golden
+from faultbench.trials.strata.bit_kinds import BitKinds
+from faultbench.trials.strata.design import design_strata
+from faultbench.trials.strata.stratified_faults import BitSet, StratifiedFaultModel, binomial_within
+from tests.builders.results import a_golden
+from tests.builders.strata import N_BITS, evaluation, fault_maps, hazards_of, memory_of
 
 P = 0.05
 
@@ -25,17 +25,17 @@ def judged() -> Evaluation:
 
 
 @pytest.fixture(scope="module")
-def memory(judged: Evaluation) -> Memory:
+def memory(judged: Evaluation) -> BitKinds:
     return memory_of(judged)
 
 
 @pytest.fixture(scope="module")
-def hazards(memory: Memory) -> Hazards:
+def hazards(memory: BitKinds) -> Hazards:
     return hazards_of(memory)
 
 
 def stratum_of(first: tuple[int, ...], fault_map: FaultMap, is_hazard: np.ndarray) -> int | None:
-    """By counting; None for the memory without a flip."""
+    """Return the stratum by counting hazards; None for the memory without a flip."""
     n_hazards = int(is_hazard[fault_map.addresses].sum())
     return int(np.searchsorted(first, n_hazards, side="right")) - 1 if len(fault_map) else None
 
@@ -48,7 +48,7 @@ IS_HAZARD = np.arange(N_BITS) % 3 >= 1
 
 
 def test_the_probabilities_of_strata_are_those_of_all_their_fault_maps(hazards: Hazards):
-    strata = designed("c", hazards, P, None)
+    strata = design_strata("c", hazards, P, None)
     assert len(strata.first) >= 3
     exact = np.zeros(len(strata.first))
     for fault_map in fault_maps():
@@ -58,22 +58,22 @@ def test_the_probabilities_of_strata_are_those_of_all_their_fault_maps(hazards: 
     assert sum(strata.share) + (1 - P) ** N_BITS == pytest.approx(1, abs=1e-14)
 
 
-def test_draws_in_a_stratum_are_plain_ones_given_that_they_lie_there(memory: Memory, hazards: Hazards):
+def test_draws_in_a_stratum_are_plain_ones_given_that_they_lie_there(memory: BitKinds, hazards: Hazards):
     """Every bit's frequency, and those of numbers of flips, within 4.5 sd of their exact ones: 1 in 1,000 for all."""
-    strata, n_draws = designed("c", hazards, P, None), 1200
-    drawing = Stratified.over(memory, hazards, {P: strata}, Bernoulli())
+    strata, n_draws = design_strata("c", hazards, P, None), 1200
+    drawing = StratifiedFaultModel.of_memory(memory, hazards, {P: strata}, Bernoulli())
     for stratum in range(len(strata.first)):
         inside = [m for m in fault_maps() if stratum_of(strata.first, m, IS_HAZARD) == stratum]
         chances = np.array([plain_chance(fault_map) for fault_map in inside]) / strata.share[stratum]
         exact = np.minimum(chances @ np.array([features(fault_map) for fault_map in inside]), 1)
-        drawn = [drawing.within(strata, stratum, P, f"{stratum}/{number}") for number in range(n_draws)]
+        drawn = [drawing.draw_in(strata, stratum, P, f"{stratum}/{number}") for number in range(n_draws)]
         assert {stratum_of(strata.first, fault_map, IS_HAZARD) for fault_map in drawn} == {stratum}
         found = np.mean([features(fault_map) for fault_map in drawn], axis=0)
         assert (np.abs(found - exact) <= 4.5 * np.sqrt(exact * (1 - exact) / n_draws) + 1e-12).all()
 
 
 def features(fault_map: FaultMap) -> np.ndarray:
-    """Which bits flip, which of some pairs, how many hazards, and how many others, each as 0 or 1."""
+    """Return as 0 or 1: the bits that flip, some pairs, the number of hazards, and the number of other bits."""
     flips = np.zeros(N_BITS)
     flips[fault_map.addresses] = 1
     counts = [flips[IS_HAZARD].sum() == n for n in range(4)] + [flips[~IS_HAZARD].sum() == n for n in range(4)]
@@ -84,8 +84,8 @@ COUNTS = ("n_correct", "n_masked", "n_sdc", "n_sdc_critical", "n_due")
 
 
 def test_what_stratified_trials_say_is_right_in_the_mean(judged: Evaluation, hazards: Hazards):
-    """Over all fault maps of the memory, run one by one, drawn as often as strata draw them."""
-    strata, n_images = designed("c", hazards, P, None), judged.n_images
+    """All fault maps of the memory run one by one, each weighted by how often strata draw it."""
+    strata, n_images = design_strata("c", hazards, P, None), judged.n_images
     golden = a_golden(n_images=n_images, n_correct=judged.golden.n_correct)
     plain, stratified = dict.fromkeys(COUNTS, 0.0), dict.fromkeys(COUNTS, 0.0)
     for fault_map in fault_maps():
@@ -96,12 +96,12 @@ def test_what_stratified_trials_say_is_right_in_the_mean(judged: Evaluation, haz
             if stratum is not None:
                 trial = Trial("c", 0, len(fault_map), n_images, flips_digest="d", stratum=stratum, **ends)
                 drawn = plain_chance(fault_map) / strata.weights[stratum]
-                stratified[count] += drawn * said([trial], golden, strata, count=count).unscaled[0]
+                stratified[count] += drawn * estimate_mean([trial], golden, strata, count=count).unscaled[0]
     assert stratified == pytest.approx(plain, abs=1e-12)
     assert 0 < plain["n_sdc"] < 1
 
 
-def test_a_draw_from_a_set_takes_any_bits_of_it_with_equal_chance(memory: Memory):
+def test_a_draw_from_a_set_takes_any_bits_of_it_with_equal_chance(memory: BitKinds):
     counts = memory.counts
     keys = [key for key in np.flatnonzero(counts).tolist() if key % 64 // 2 == 1]
     assert len(keys) == 2  # some words hold 0 there, some 1
@@ -131,16 +131,16 @@ def test_a_binomial_within_ends_has_the_chances_that_it_has_there(n: int, p: flo
         assert abs((drawn == k).mean() - exact) <= 4.5 * (exact / 3000) ** 0.5 + 1e-12
 
 
-def test_a_cell_without_strata_has_the_plain_flips(memory: Memory, hazards: Hazards):
-    strata = designed("c", hazards_of(memory, first_bit=9), P, None)
+def test_a_cell_without_strata_has_the_plain_flips(memory: BitKinds, hazards: Hazards):
+    strata = design_strata("c", hazards_of(memory, first_bit=9), P, None)
     assert not strata.is_split
-    drawing = Stratified.over(memory, hazards, {P: strata}, Bernoulli())
+    drawing = StratifiedFaultModel.of_memory(memory, hazards, {P: strata}, Bernoulli())
     for trial in range(20):
         there = drawing.draw(memory.space, ber=P, seed=5, trial=trial).digest
         assert there == Bernoulli().draw(memory.space, ber=P, seed=5, trial=trial).digest
         assert drawing.stratum(ber=P, seed=5, trial=trial) is None
 
 
-def test_a_memory_counts_its_bits_by_kind(memory: Memory):
+def test_a_memory_counts_its_bits_by_kind(memory: BitKinds):
     addresses = np.arange(N_BITS)
     np.testing.assert_array_equal(memory.counts, np.bincount(memory.own_keys(addresses), minlength=memory.n_keys))

@@ -31,7 +31,7 @@
 
   function sort(table, head) {
     const column = head.cellIndex, kind = head.dataset.kind, body = table.tBodies[0];
-    // Numbers start with the highest; what is unknown stays at the end either way.
+    // Numbers start with the highest; unknown values stay at the end in either order.
     const first = kind === "text" ? "ascending" : "descending";
     const other = first === "ascending" ? "descending" : "ascending";
     const order = head.getAttribute("aria-sort") === first ? other : first;

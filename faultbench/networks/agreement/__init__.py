@@ -1,0 +1,1 @@
+"""Checks that a traced network computes what the user's model computes."""

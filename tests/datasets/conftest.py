@@ -1,0 +1,5 @@
+"""Fixture with the digits, for tests of this room."""
+
+from tests.builders.digits import digits
+
+__all__ = ["digits"]
