@@ -167,7 +167,7 @@ class _Gate:
         if tested.p_values.p_beyond <= delta:
             return "kept", f"{tested.cause}: drops by less than {allowed}"
         n_needed = stats.n_to_decide(tested.first, tested.second, self._margin, n_tests=n_tests)
-        takes = "more than 200,000" if n_needed is None else f"about {n_needed:,}"
+        takes = f"more than {stats.MOST_PAIRS:,}" if n_needed is None else f"about {n_needed:,}"
         return "undecided", f"{tested.cause}: to tell a drop of {allowed} takes {takes} trials"
 
     def _digest(self, kind: Literal["images", "weights"], name: str, *, now: bool = False) -> str | None:

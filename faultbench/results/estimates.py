@@ -59,15 +59,21 @@ class MeanEstimate:
 
     def interval(self, rule: StoppingRule) -> stats.Interval:
         """Return the interval of the mean under the rule that ended the trials."""
-        return self.interval_at(rule.confidence, anytime=rule.until is not None)
+        return intervals([self], rule)[0]
 
-    def interval_at(self, confidence: float, *, anytime: bool) -> stats.Interval:
-        """Return the interval of the mean with a given confidence; anytime is as for `stats.mean_interval`."""
-        scaled = stats.mean_interval(self.values, confidence=confidence, anytime=anytime)
-        return stats.Interval(self._unscale(scaled.low), self._unscale(scaled.high))
+    def unscale(self, interval: stats.Interval) -> stats.Interval:
+        """Return the interval of the mean, given that of the values."""
+        return stats.Interval(self._unscale(interval.low), self._unscale(interval.high))
 
     def _unscale(self, value: float) -> float:
         return min(1.0, max(0.0, self.low + self.span * value))
+
+
+def intervals(estimates: Sequence[MeanEstimate], rule: StoppingRule) -> list[stats.Interval]:
+    """Return the interval of each mean; those of many estimates together take little longer than one."""
+    samples, anytime = [estimate.values for estimate in estimates], rule.until is not None
+    of_values = stats.mean_intervals(samples, confidence=rule.confidence, anytime=anytime)
+    return [estimate.unscale(interval) for estimate, interval in zip(estimates, of_values, strict=True)]
 
 
 def estimate_mean(

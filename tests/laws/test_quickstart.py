@@ -12,7 +12,7 @@ from faultbench.results.analysis.results import Results, read_results
 from faultbench.results.stats import mean_interval
 
 CAMPAIGN = Path(__file__).parents[2] / "campaigns" / "quickstart.yaml"
-PROTECTED = ("clip_act", "ranger", "ft_clipact", "fitact", "hyrelu_proact")
+PROTECTED = ("clip_act", "clip_act_neuron", "ranger", "ft_clipact", "fitact", "hyrelu_proact")
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +54,7 @@ def test_what_fitting_costs_tells_the_schemes_apart(results: Results) -> None:
     assert cost.bounds.to_dict() == {
         "relu": 0,
         "clip_act": 5,
+        "clip_act_neuron": 2 * 32 * 64 + 2 * 64 * 16 + 256,
         "ranger": 5,
         "ft_clipact": 5,
         "hyrelu_proact": 4 + 256,
@@ -64,7 +65,7 @@ def test_what_fitting_costs_tells_the_schemes_apart(results: Results) -> None:
 def test_only_searched_and_trained_bounds_lie_below_the_profiled_maxima(results: Results) -> None:
     ratio = results.overhead.set_index("scheme").bounds_to_maxima
     assert np.isnan(ratio["relu"])
-    assert ratio["clip_act"] == ratio["ranger"] == 1
+    assert ratio["clip_act"] == ratio["clip_act_neuron"] == ratio["ranger"] == 1
     assert (ratio[["ft_clipact", "fitact", "hyrelu_proact"]] < 1).all()
     assert 0.1 < ratio["ft_clipact"] < 0.8  # 20 to 60 % are published for VGG-16
 

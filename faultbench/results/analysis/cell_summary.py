@@ -7,7 +7,8 @@ upper bound of the fraction of all trials that are worse than `accuracy_min`, th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.results import stats
 from faultbench.results.analysis.campaign_tables import CampaignTables
-from faultbench.results.estimates import MeanEstimate, accuracies, estimate_mean, within_variances
+from faultbench.results.estimates import MeanEstimate, estimate_mean, intervals, within_variances
 from faultbench.results.folder import LABELS
 from faultbench.results.image_samples import Values, looks_at_sample
 from faultbench.results.journal.records import Golden, Trial
@@ -70,27 +71,49 @@ def interval_kind(rule: StoppingRule, strata: Strata | None = None) -> str:
     return f"stratified-{rule.interval_kind}" if strata and strata.is_split else rule.interval_kind
 
 
-def summarise_cell(
-    trials: Sequence[Trial], golden: Golden | None, rule: StoppingRule, strata: Strata | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TrialsOfCell:
+    """Trials of one cell, with their golden run (None is allowed for plain trials over all images) and strata."""
+
+    trials: Sequence[Trial]
+    golden: Golden | None
+    strata: Strata | None = None
+
+
+def summarise_cells(cells: Sequence[TrialsOfCell], rule: StoppingRule) -> list[dict[str, Any]]:
     """Return columns of `cells.csv`; FaultbenchError if plain trials looked at different numbers of images.
 
-    golden is their golden run; it may be None for plain trials over all images. rule is the rule that ended the trials:
-    if it looks at outcomes, the intervals are of a kind that allows it. There are no quantiles and no worst trial if
-    trials looked at a sample of the images, since a trial's own accuracy is then an estimate. There are none of trials
-    drawn in strata either, since these are no fair sample of memories.
+    rule is the rule that ended the trials: if it looks at outcomes, the intervals are of a kind that allows it. There
+    are no quantiles and no worst trial if trials looked at a sample of the images, since a trial's own accuracy is then
+    an estimate. There are none of trials drawn in strata either, since these are no fair sample of memories.
     """
-    of_accuracy = accuracies(trials, golden, strata)
-    is_split = strata is not None and strata.is_split
-    return {
-        **_images(trials, golden),
-        "accuracy_mean": of_accuracy.mean,
-        **_ends("accuracy", of_accuracy.interval(rule)),
-        **({} if is_split or looks_at_sample(trials) else _of_single_trials(of_accuracy.values, rule)),
-        **_rates(trials, golden, rule, strata),
-        **_variances(of_accuracy, trials, within_variances(trials, golden, strata)),
-        **({} if is_split else {"flips_mean": stats.mean(counts_of(trials, "n_flips").tolist())}),
-    }
+    of_cells = [_estimates(cell) for cell in cells]
+    ends = iter(intervals([estimate for estimates in of_cells for estimate in estimates.values()], rule))
+    return [
+        _summarise(cell, estimates, {name: next(ends) for name in estimates}, rule)
+        for cell, estimates in zip(cells, of_cells, strict=True)
+    ]
+
+
+def _estimates(cell: TrialsOfCell) -> dict[str, MeanEstimate]:
+    counts = {"accuracy": "n_correct", **OUTCOMES}
+    return {name: estimate_mean(cell.trials, cell.golden, cell.strata, count=count) for name, count in counts.items()}
+
+
+def _summarise(
+    cell: TrialsOfCell, estimates: Mapping[str, MeanEstimate], ends: Mapping[str, stats.Interval], rule: StoppingRule
+) -> dict[str, Any]:
+    trials, golden, strata = cell.trials, cell.golden, cell.strata
+    of_accuracy, is_split = estimates["accuracy"], strata is not None and strata.is_split
+    columns = {"accuracy_mean": of_accuracy.mean, **_ends("accuracy", ends["accuracy"])}
+    if not is_split and not looks_at_sample(trials):
+        columns |= _of_single_trials(of_accuracy.values, rule)
+    for name in OUTCOMES:
+        columns |= {name: estimates[name].mean, **_ends(name, ends[name])}
+    columns |= _variances(of_accuracy, trials, within_variances(trials, golden, strata))
+    if not is_split:
+        columns["flips_mean"] = stats.mean(counts_of(trials, "n_flips").tolist())
+    return {**_images(trials, golden), **columns}
 
 
 def _images(trials: Sequence[Trial], golden: Golden | None) -> dict[str, float]:
@@ -121,17 +144,6 @@ def _quantiles(accuracies: stats.Values, rule: StoppingRule) -> dict[str, float]
     for name, q in QUANTILES.items():
         columns[name] = stats.quantile(accuracies, q)
         columns |= _ends(name, stats.quantile_interval(accuracies, q, confidence=rule.confidence_per_look))
-    return columns
-
-
-def _rates(
-    trials: Sequence[Trial], golden: Golden | None, rule: StoppingRule, strata: Strata | None
-) -> dict[str, float]:
-    columns = {}
-    for name, count in OUTCOMES.items():
-        rates = estimate_mean(trials, golden, strata, count=count)
-        columns[name] = rates.mean
-        columns |= _ends(name, rates.interval(rule))
     return columns
 
 

@@ -135,13 +135,9 @@ def _pair(labels: SharedLabels, first: ComparedSide, second: ComparedSide) -> It
         for of, golden, own in zip(trials, goldens, strata, strict=True)
     )
     confidence, anytime = max(rule.confidence for rule in rules), any(rule.until for rule in rules)
-    difference = stats.mean_difference(
-        first_mean.unscaled,
-        second_mean.unscaled,
-        confidence=confidence,
-        anytime=anytime,
-        ends=(second_mean.low - first_mean.high, second_mean.high - first_mean.low),
-    )
+    ends = (second_mean.low - first_mean.high, second_mean.high - first_mean.low)
+    pairs = stats.Pairs(first_mean.unscaled, second_mean.unscaled, ends)
+    (difference,) = stats.mean_differences([pairs], confidence=confidence, anytime=anytime)
     dataset, model, scheme, guard, form, fault, ber = labels
     yield ComparedPair(
         first=first.name,

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from faultbench.results.analysis.cell_summary import INTERVALS, OUTCOMES, SAMPLING, interval_kind, summarise_cell
+from faultbench.results.analysis.cell_summary import (
+    INTERVALS,
+    OUTCOMES,
+    SAMPLING,
+    TrialsOfCell,
+    interval_kind,
+    summarise_cells,
+)
 from faultbench.results.folder import LABELS, CellEntry, ResultsFolder
 from faultbench.results.image_samples import fractions, wrong_rates
 from faultbench.results.journal.records import Golden, Overhead, Trial
@@ -119,21 +126,24 @@ def _named(folder: ResultsFolder, entry: CellEntry) -> dict[str, Any]:
 
 
 def _cell_rows(folder: ResultsFolder, entries: Sequence[CellEntry]) -> Iterable[dict[str, Any]]:
+    measured = _measured(folder, [entry for entry in entries if folder.trials[entry.cell]])
     for entry in entries:
-        trials = folder.trials[entry.cell]
         yield {
             **_named(folder, entry),
             **_golden(folder.golden(entry)),
-            **(_measured(folder, entry) if trials else {}),
-            "trials": len(trials),
+            **measured.get(entry.cell, {}),
+            "trials": len(folder.trials[entry.cell]),
             "limited": folder.n_missing(entry.cell) > 0 or bool(folder.quarantined[entry.cell]),
             "interval": interval_kind(folder.manifest.rule, folder.strata(entry)),
             "confidence": folder.manifest.rule.confidence,
         }
 
 
-def _measured(folder: ResultsFolder, entry: CellEntry) -> dict[str, Any]:
-    return summarise_cell(folder.trials[entry.cell], folder.golden(entry), folder.manifest.rule, folder.strata(entry))
+def _measured(folder: ResultsFolder, entries: Sequence[CellEntry]) -> dict[str, dict[str, Any]]:
+    """Return cell → the columns that its trials give."""
+    cells = [TrialsOfCell(folder.trials[each.cell], folder.golden(each), folder.strata(each)) for each in entries]
+    summaries = summarise_cells(cells, folder.manifest.rule)
+    return {entry.cell: summary for entry, summary in zip(entries, summaries, strict=True)}
 
 
 def _golden(golden: Golden | None) -> dict[str, Any]:

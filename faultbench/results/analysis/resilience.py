@@ -17,13 +17,16 @@ the rank of the rate, which changes with the rates listed. The abstract of ProAc
 its "6.4×" resilience is measured, so that figure cannot be compared with these areas.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from faultbench.results import stats
 from faultbench.results.analysis.campaign_tables import CampaignTables
 from faultbench.results.analysis.cell_summary import curves, images_per_trial
-from faultbench.results.estimates import MeanEstimate
+from faultbench.results.estimates import MeanEstimate, intervals
 from faultbench.results.folder import LABELS
 
 
@@ -47,10 +50,16 @@ def resiliences(results: CampaignTables) -> pd.DataFrame:
     Its columns are `LABELS`, `n_areas`, `resilience`, the mean area, `resilience_ci_low` and `…_high`, and
     `images_per_trial`.
     """
-    rows, images = [], images_per_trial(results)
-    for labels, area in areas(results).groupby([*LABELS], sort=False).area:
-        estimate = MeanEstimate(area.to_numpy())
-        interval = estimate.interval(results.manifest.rule)
-        rows.append((*labels, len(area), stats.mean(estimate.values), interval.low, interval.high, images[labels]))
+    images = images_per_trial(results)
+    networks = {labels: MeanEstimate(area.to_numpy()) for labels, area in _by_network(areas(results))}
+    ends = intervals(list(networks.values()), results.manifest.rule)
+    rows = [
+        (*labels, len(estimate.values), stats.mean(estimate.values), interval.low, interval.high, images[labels])
+        for (labels, estimate), interval in zip(networks.items(), ends, strict=True)
+    ]
     names = ("n_areas", "resilience", "resilience_ci_low", "resilience_ci_high", "images_per_trial")
     return pd.DataFrame(rows, columns=[*LABELS, *names])
+
+
+def _by_network(of_trials: pd.DataFrame) -> Iterator[tuple[Any, pd.Series]]:
+    return iter(of_trials.groupby([*LABELS], sort=False).area)

@@ -4,27 +4,31 @@ A trial is one draw: its images share its flips, so n trials of m images are n o
 """
 
 from faultbench.campaign.stopping_rule import CONFIDENCE
-from faultbench.results.stats.margins import MarginTest, margin_test, n_to_decide
-from faultbench.results.stats.means import Interval, Values, log_capital, mean, mean_interval
-from faultbench.results.stats.paired import MeanDifference, holm, mean_difference
+from faultbench.results.stats.margins import MOST_PAIRS, MarginTest, margin_test, n_to_decide
+from faultbench.results.stats.means import Interval, Values, mean, mean_interval, mean_intervals, one_sided_p_values
+from faultbench.results.stats.paired import MeanDifference, Pairs, holm, mean_difference, mean_differences
 from faultbench.results.stats.quantiles import below_worst, quantile, quantile_interval
 from faultbench.results.stats.rates import difference_intervals, rate_ends, rate_intervals
 
 __all__ = [
     "CONFIDENCE",
+    "MOST_PAIRS",
     "Interval",
     "MarginTest",
     "MeanDifference",
+    "Pairs",
     "Values",
     "below_worst",
     "difference_intervals",
     "holm",
-    "log_capital",
     "margin_test",
     "mean",
     "mean_difference",
+    "mean_differences",
     "mean_interval",
+    "mean_intervals",
     "n_to_decide",
+    "one_sided_p_values",
     "quantile",
     "quantile_interval",
     "rate_ends",

@@ -1,33 +1,12 @@
-"""Mean of fractions in 0..1, one per trial, and a confidence interval for it by betting.
+"""Mean of fractions in 0..1, one per trial, with confidence intervals and p-values by betting.
 
 Most trials are harmless and a few are disasters. A sample of few trials may hold no disaster at all; its standard
-deviation is then useless, and t or bootstrap intervals miss the mean far more often than they claim. The interval here
-holds for every distribution on [0, 1] and every n.
+deviation is then useless, and t or bootstrap intervals miss the mean far more often than they claim. The intervals here
+hold for every distribution on [0, 1] and every n: a mean m is left out if bets against it win too much. Bets that x
+exceeds m reject small means, the same bets with 1 - x against 1 - m reject large ones, each side at half of the error.
 
-Hedged capital (I. Waudby-Smith and A. Ramdas, "Estimating means of bounded random variables by betting",
-J. R. Stat. Soc. B 86, 2024; arXiv 2010.09686). To test whether the mean is m, bet against it: start with
-capital 1 and stake on trial i a bet λ_i ≥ 0, chosen before x_i is seen, that x_i exceeds m:
-
-    K_t(m) = Π_{i≤t} (1 + λ_i (x_i - m)),   0 ≤ λ_i ≤ c/m with c < 1, so that K_t > 0.
-
-If the mean is m, every factor has expectation 1 given the past: K is a non-negative martingale, and by Ville's
-inequality P(max_t K_t(m) ≥ 2/δ) ≤ δ/2. Every m whose capital reached 2/δ is rejected; the same with 1 - x against 1 - m
-rejects from above. The true mean survives both with probability ≥ 1 - δ, the confidence.
-
-Each factor falls in m, where λ_i is the bet and where it is the cap, c(x_i/m - 1); so the largest capital
-falls in m too, the m that survive are one interval, and bisection finds its ends. Any bets are valid; good
-ones make it narrow. With a_i = x_i - m small, ln K ≈ Σ(λ a_i - λ²a_i²/2) reaches ln(2/δ) after n trials
-soonest at λ = √(2 ln(2/δ) / (n σ²)), for σ² the variance of the trials before, started from one imagined
-trial of 1/2 with variance 1/4.
-
-Adaptive numbers of trials. The bets above aim at a fixed n, so n must not depend on the outcomes. Bets without n give a
-*confidence sequence*: Ville's inequality is about the maximum over all t, so the intervals of all t hold together with
-probability ≥ 1 - δ, and the last one holds under any stopping rule. The paper's bets for it,
-λ_t = √(2 ln(2/δ) / (t ln(1+t) σ²)), are too small for large t: after 1,000 trials their intervals are 1.5 to 2 times as
-wide as those that aim at 1,000. Here the starting capital is split evenly over bettors that aim at n = 30, 60, 120, …:
-a sum of martingales is a martingale, and it falls in m as each of them does, so all of the above holds. It costs at
-most ln(10) of log-capital against the best bettor; on recorded trials it is 1.24 times as wide as the interval of a
-fixed n after 30 trials, 1.12 after 100 and 1.02 after 1,000 (medians over 56 distributions; at most 1.43).
+`fixed_bets` aims at a number of trials that does not depend on the outcomes. `sequence_bets` has no such number, and
+its intervals, which are wider, hold under any stopping rule (`docs/benchmarks/coverage.md`).
 """
 
 import math
@@ -38,14 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultbench.campaign.stopping_rule import CONFIDENCE
-
-_CAP = 0.95
-"""c above; the paper uses 1/2 and 3/4. If disasters are rare, every bet is at the cap, and with 0.95 the interval of 30
-trials is a third narrower than with 1/2; if trials spread widely, there is no difference from 100 trials on. With a cap
-of 1, one trial at 0 would make the capital 0 for ever."""
-
-_AIMS = tuple(30 * 2**i for i in range(10))
-"""Numbers of trials that the bettors of a confidence sequence aim at."""
+from faultbench.results.stats import fixed_bets, sequence_bets
 
 _STEPS = 1_000_000
 """Interval ends are rounded outwards to 1e-6, so that every machine prints the same digits."""
@@ -78,32 +50,41 @@ def mean_interval(values: Values, *, confidence: float = CONFIDENCE, anytime: bo
     The sample mean always lies inside. The number of values must not depend on outcomes unless anytime is given: then
     the interval is one of a confidence sequence, and holds under any stopping rule.
     """
-    x, log_target = _checked(values), _log_target(confidence)
-    bets = _bets(x, log_target, anytime=anytime)
-    low, high = _n_steps_rejected(x, bets, log_target), _n_steps_rejected(1 - x, bets, log_target)
+    return mean_intervals([values], confidence=confidence, anytime=anytime)[0]
+
+
+def mean_intervals(
+    samples: Sequence[Values], *, confidence: float = CONFIDENCE, anytime: bool = False
+) -> list[Interval]:
+    """Return the `mean_interval` of each of several samples; many together take little longer than one."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
+    if not samples:
+        return []
+    checked, level = [_checked(sample) for sample in samples], (1 - confidence) / 2
+    both = [*checked, *(1 - x for x in checked)]
+    if anytime:
+        rejected = [sequence_bets.least_mean(x, level, _STEPS) for x in both]
+    else:
+        rejected = fixed_bets.least_means(both, level, _STEPS)
+    lows, highs = rejected[: len(samples)], rejected[len(samples) :]
     # Trials that become better and better can reject their own mean on the way; a wider interval is valid too.
-    return Interval(min(low / _STEPS, mean(x)), max((_STEPS - high) / _STEPS, mean(x)))
+    return [
+        Interval(min(low / _STEPS, mean(x)), max((_STEPS - high) / _STEPS, mean(x)))
+        for x, low, high in zip(checked, lows, highs, strict=True)
+    ]
 
 
-def log_capital(values: Values, m: float, *, anytime: bool = False) -> float:
-    """Return the largest log-capital of betting against a mean of m, of the richer of both sides.
+def one_sided_p_values(samples: Sequence[Values], means: Sequence[float], *, anytime: bool = False) -> list[float]:
+    """Return for each sample a p-value of its mean being at most a given one, which lies between 0 and 1.
 
-    By Ville's inequality min(1, 2 exp(-it)) is a p-value of the mean being m. It is at most 1 - CONFIDENCE if
-    `mean_interval` leaves m out.
+    Twice the smaller one of x with m and of 1 - x with 1 - m is a p-value of the mean being m. It is at most
+    1 - CONFIDENCE if and only if the rejected m lie outside of `mean_interval` before rounding.
     """
-    x = _checked(values)
-    bets = _bets(x, _log_target(CONFIDENCE), anytime=anytime)
-    return max(_largest_log_capital(x, bets, m), _largest_log_capital(1 - x, bets, 1 - m))
-
-
-def one_sided_p(values: Values, m: float, *, anytime: bool = False) -> float:
-    """Return a p-value of the mean being at most m: the inverse of the largest capital of betting on more, at most 1.
-
-    m lies between 0 and 1. If the mean is at most m, the capital is a non-negative supermartingale.
-    """
-    x = _checked(values)
-    bets = _bets(x, _log_target(CONFIDENCE), anytime=anytime)
-    return min(1.0, math.exp(-_largest_log_capital(x, bets, m)))
+    checked = [_checked(sample) for sample in samples]
+    if anytime:
+        return [sequence_bets.least_level(x, m) for x, m in zip(checked, means, strict=True)]
+    return fixed_bets.least_levels(checked, means) if checked else []
 
 
 def _checked(values: Values) -> NDArray[np.float64]:
@@ -111,40 +92,3 @@ def _checked(values: Values) -> NDArray[np.float64]:
     if x.ndim != 1 or len(x) == 0 or not ((x >= 0) & (x <= 1)).all():
         raise ValueError("an interval needs at least one value, all of them in 0..1")
     return x
-
-
-def _log_target(confidence: float) -> float:
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
-    return math.log(2 / (1 - confidence))
-
-
-def _bets(x: NDArray[np.float64], log_target: float, *, anytime: bool) -> NDArray[np.float64]:
-    """Return λ_1..λ_n before the cap, a row per bettor; x and 1 - x have the same, since their variances are equal."""
-    n_seen = np.arange(2, len(x) + 2)  # with the imagined trial
-    means = (0.5 + np.cumsum(x)) / n_seen
-    variances = (0.25 + np.cumsum((x - means) ** 2)) / n_seen
-    before = np.concatenate(([0.25], variances[:-1]))
-    aims = np.array(_AIMS if anytime else (len(x),))
-    return np.asarray(np.sqrt(2 * log_target / (aims[:, np.newaxis] * before)))
-
-
-def _n_steps_rejected(x: NDArray[np.float64], bets: NDArray[np.float64], log_target: float) -> int:
-    """Return the largest k for which a mean of k/_STEPS or less is rejected, 0 if none is."""
-    rejected, kept = 0, _STEPS
-    while kept - rejected > 1:
-        middle = (rejected + kept) // 2
-        if _largest_log_capital(x, bets, middle / _STEPS) >= log_target:
-            rejected = middle
-        else:
-            kept = middle
-    return rejected
-
-
-def _largest_log_capital(x: NDArray[np.float64], bets: NDArray[np.float64], m: float) -> float:
-    """Return the largest log-capital that betting on more than m reaches, over all trials."""
-    each = np.log1p(np.minimum(bets, _CAP / m) * (x - m)).cumsum(axis=1)
-    if len(each) == 1:
-        return float(each.max())
-    richest = each.max(axis=0)  # subtracted before exp, which would overflow
-    return float((richest + np.log(np.exp(each - richest).mean(axis=0))).max())

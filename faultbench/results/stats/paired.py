@@ -1,11 +1,10 @@
 """Paired comparison of two networks that met the same flips: mean difference, interval, p-value, gain of pairing.
 
 The differences d of pairs lie in -1..1, and (1 + d)/2 in 0..1, so `mean_interval` holds for its mean, whatever the
-distribution. The p-value comes from the same betting: if the mean difference is 0, the capital of either side is a
-non-negative martingale that starts at 1, and by Ville's inequality it reaches K with probability ≤ 1/K; so p = 2/K for
-the richer of both sides, at most 1. It is small if and only if the interval leaves 0 out. A sign-flip test has more
-power if pairs differ little and always in the same direction, but it only refutes that the networks are alike. That
-does not mean that the means differ, unless rare disasters are ruled out.
+distribution. The p-value comes from the same bets: it is twice the least level at which one side rejects a mean
+difference of 0, and at most 1 - confidence exactly if the interval leaves 0 out. A sign-flip test has more power if
+pairs differ little and always in the same direction, but it only refutes that the networks are alike. That does not
+mean that the means differ, unless rare disasters are ruled out.
 """
 
 import math
@@ -13,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from faultbench.campaign.stopping_rule import CONFIDENCE
-from faultbench.results.stats.means import Interval, Values, log_capital, mean, mean_interval
+from faultbench.results.stats.means import Interval, Values, mean, mean_intervals, one_sided_p_values
 
 
 @dataclass(frozen=True)
@@ -33,29 +33,62 @@ class MeanDifference:
     variance_ratio: float
 
 
-def mean_difference(
-    first: Values,
-    second: Values,
-    *,
-    confidence: float = CONFIDENCE,
-    anytime: bool = False,
-    ends: tuple[float, float] = (-1.0, 1.0),
-) -> MeanDifference:
-    """Estimate the difference of the means from pairs of accuracies, in the order of their trials' numbers.
+@dataclass(frozen=True)
+class Pairs:
+    """Accuracies of two networks in pairs, in the order of their trials' numbers.
 
-    The number of pairs must not depend on outcomes unless anytime is given, as for `mean_interval`. ends are the least
-    and the largest difference that a pair can have, known beforehand; the difference of the means always lies in -1..1.
+    ends are the least and the largest difference, second - first, that a pair can have, known beforehand; the
+    difference of the means always lies in -1..1.
     """
-    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+
+    first: Values
+    second: Values
+    ends: tuple[float, float] = (-1.0, 1.0)
+
+
+def mean_difference(
+    first: Values, second: Values, *, confidence: float = CONFIDENCE, anytime: bool = False
+) -> MeanDifference:
+    """Estimate the difference of the means from pairs of accuracies.
+
+    The number of pairs must not depend on outcomes unless anytime is given, as for `mean_interval`.
+    """
+    return mean_differences([Pairs(first, second)], confidence=confidence, anytime=anytime)[0]
+
+
+def mean_differences(
+    pairs: Sequence[Pairs], *, confidence: float = CONFIDENCE, anytime: bool = False
+) -> list[MeanDifference]:
+    """Estimate the `mean_difference` of each of several sets of pairs; many together take little longer than one."""
+    scaled, zeros = [_scaled(each) for each in pairs], [-each.ends[0] / _span(each) for each in pairs]
+    intervals = mean_intervals(scaled, confidence=confidence, anytime=anytime)
+    above = one_sided_p_values(scaled, zeros, anytime=anytime)
+    below = one_sided_p_values([1 - x for x in scaled], [1 - zero for zero in zeros], anytime=anytime)
+    return [
+        _mean_difference(each, interval, min(1.0, 2 * min(p_values)))
+        for each, interval, *p_values in zip(pairs, intervals, above, below, strict=True)
+    ]
+
+
+def _span(pairs: Pairs) -> float:
+    return pairs.ends[1] - pairs.ends[0]
+
+
+def _scaled(pairs: Pairs) -> NDArray[np.float64]:
+    """Return the differences, scaled so that 0..1 stands for the ends."""
+    x, y = np.asarray(pairs.first, dtype=np.float64), np.asarray(pairs.second, dtype=np.float64)
     if x.shape != y.shape:
         raise ValueError(f"trials are compared in pairs, not {x.shape} with {y.shape}")
-    low, span = ends[0], ends[1] - ends[0]
-    scaled = np.clip((y - x - low) / span, 0, 1)  # rounding can carry a value past an end
-    interval = mean_interval(scaled, confidence=confidence, anytime=anytime)
+    return np.clip((y - x - pairs.ends[0]) / _span(pairs), 0, 1)  # rounding can carry a value past an end
+
+
+def _mean_difference(pairs: Pairs, interval: Interval, p: float) -> MeanDifference:
+    x, y = np.asarray(pairs.first, dtype=np.float64), np.asarray(pairs.second, dtype=np.float64)
+    low, span = pairs.ends[0], _span(pairs)
     return MeanDifference(
         min(1.0, max(-1.0, mean(y - x))),
         Interval(max(-1.0, span * interval.low + low), min(1.0, span * interval.high + low)),
-        min(1.0, 2 * math.exp(-log_capital(scaled, -low / span, anytime=anytime))),
+        p,
         _ratio(float(x.var() + y.var()), float((y - x).var())),
     )
 

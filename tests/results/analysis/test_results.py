@@ -349,15 +349,17 @@ def test_markdown_has_schemes_down_and_bers_across(tmp_path: Path):
     records += [a_trial(cell=cells["relu", 1e-6], trial=k, n_correct=190) for k in range(3)]
     records += [a_trial(cell=cells["Clip|Act", 2.5e-5], trial=k, **perfect) for k in range(2)]
     write_journal(folder / "journal", "one", records)
-    low = math.floor(1000 * mean_interval([0.95] * 3).low) / 10
+    of_relu, of_clip = mean_interval([0.95] * 3), mean_interval([1.0] * 2)
+    relu = f"95.0 [{math.floor(1000 * of_relu.low) / 10}, {math.ceil(1000 * of_relu.high) / 10}]"
+    clip = f"100.0 [{math.floor(1000 * of_clip.low) / 10}, 100.0]"
     assert markdown(read_results(folder)) == (
         "# made\n\n"
         "## digits, digits_cnn, q15.16\n\n"
         "Mean accuracy in % and its 95% betting interval, over 0 to 3 trials per cell, 200 images per trial.\n\n"
         "| scheme | golden | BER 1e-6 | BER 2.5e-5 |\n"
         "| --- | ---: | ---: | ---: |\n"
-        f"| relu | 98.5 | 95.0 [{low}, 100.0] | - |\n"
-        "| Clip\\|Act | - | - | 100.0 [0.0, 100.0] LIMITED 2/3 |\n"
+        f"| relu | 98.5 | {relu} | - |\n"
+        f"| Clip\\|Act | - | - | {clip} LIMITED 2/3 |\n"
     )
 
 

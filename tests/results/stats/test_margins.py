@@ -13,9 +13,9 @@ fractions = st.lists(st.integers(0, 100).map(lambda n: n / 100), min_size=1, max
 
 
 def test_one_trial_gives_the_p_value_worked_by_hand():
-    # h = (1 + 1 - 0)/2 = 1 and m = 1/2. The bet √(2 ln 40/(1·¼)) = 5.4 is capped at 0.95/m = 1.9: K = 1 + 1.9/2.
+    # h = (1 + 1 - 0)/2 = 1 and m = 1/2. The bet is at the cap 0.99/m = 1.98, a factor of 1 + 1.98/2.
     found = margin_test([1.0], [0.0], 0.0)
-    assert found.p_within == pytest.approx(1 / 1.95)
+    assert found.p_within == pytest.approx(1 / 1.99, rel=0.003)
     assert found.p_beyond == 1
 
 

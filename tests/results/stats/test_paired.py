@@ -45,9 +45,11 @@ def test_a_difference_is_worked_by_hand():
     assert found.p == 1
 
 
-def test_a_clear_difference_has_the_p_of_its_capital():
-    # Every bet is at the cap: 7 factors of 1 + 0.95 / 0.5 * (1 - 0.5), and twice the inverse since there are two sides.
-    assert mean_difference([0.0] * 7, [1.0] * 7).p == pytest.approx(2 / 1.95**7)
+def test_a_clear_difference_has_the_p_worked_by_hand():
+    # One pair: the bet is at the cap, a factor of 1 + 0.99 / 0.5 * (1 - 0.5), and there are two sides.
+    assert mean_difference([0.0], [1.0]).p == 1
+    # Seven pairs: less than if all bets were at the cap, and not much.
+    assert 2 / 1.99**7 < mean_difference([0.0] * 7, [1.0] * 7).p < 1.3 * 2 / 1.99**7
 
 
 @given(pairs)

@@ -1,5 +1,7 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -9,29 +11,38 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from faultbench.results.stats import log_capital, mean, mean_interval, quantile
+from faultbench.results.stats import mean, mean_interval, mean_intervals, one_sided_p_values, quantile
+from faultbench.results.stats.fixed_bets import rejections
 
 fractions = st.lists(st.floats(0, 1), min_size=1, max_size=60)
 
 
-def plain_interval(values: list[float], m_steps: int) -> tuple[float, float]:
-    """The hedged-capital interval of the paper, number by number on a grid of candidate means."""
-    n, target = len(values), 2 / 0.05
-    bets, total, squares = [], 0.5, 0.25
-    for t, x in enumerate(values):
-        bets.append(math.sqrt(2 * math.log(target) / (n * squares / (t + 1))))
-        total += x
-        squares += (x - total / (t + 2)) ** 2
-    kept = []
-    for m in np.linspace(0, 1, m_steps + 1):
-        above = below = 1.0
-        alive = True
-        for x, bet in zip(values, bets, strict=True):
-            above *= 1 + min(bet, 0.95 / m if m > 0 else math.inf) * (x - m)
-            below *= 1 - min(bet, 0.95 / (1 - m) if m < 1 else math.inf) * (x - m)
-            alive = alive and above < target and below < target
-        if alive:
-            kept.append(m)
+def plain_rejects(values: Sequence[float], m: float, level: float) -> bool:
+    """Whether the bets of `fixed_bets`, one number at a time, reject at this level that the mean is at most m."""
+    normal = NormalDist()
+    goal = normal.cdf(0.5)
+    hedged, capped = 0.95 * level * goal, 0.05 * level * goal
+    total, squares = 0.5, 0.5
+    for i, x in enumerate(values):
+        mean_before = total / (i + 1)
+        share = min(1.0, (squares / (i + 1) - mean_before**2) / (mean_before * (1 - mean_before)))
+        width = max(math.sqrt(share * m * (1 - m) * (len(values) - i)), 0.5 * (1 - m))
+        hedged += min(0.99 * hedged / m, normal.pdf(normal.inv_cdf(hedged)) / width) * (x - m)
+        capped += 0.99 * capped / m * (x - m)
+        if hedged + capped >= goal:
+            return True
+        total, squares = total + x, squares + x * x
+    return False
+
+
+def plain_interval(values: Sequence[float], m_steps: int) -> tuple[float, float]:
+    """The first and the last mean of a grid that neither side rejects."""
+    opposite = [1 - x for x in values]
+    kept = [
+        m
+        for m in np.linspace(0, 1, m_steps + 1)[1:-1]
+        if not plain_rejects(values, m, 0.025) and not plain_rejects(opposite, 1 - m, 0.025)
+    ]
     return kept[0], kept[-1]
 
 
@@ -135,15 +146,73 @@ def plain_mixture(x: NDArray[np.float64], m: float) -> float:
     return most
 
 
+def p_of(values: Sequence[float], m: float, *, anytime: bool = False) -> float:
+    """The two-sided p-value of a mean of m."""
+    samples = [values, [1 - x for x in values]]
+    return min(1.0, 2 * min(one_sided_p_values(samples, [m, 1 - m], anytime=anytime)))
+
+
 @given(fractions, st.floats(0.01, 0.99), st.booleans())
-def test_the_capital_says_whether_the_interval_leaves_a_mean_out(values: list[float], m: float, anytime: bool):
-    interval = mean_interval(values, anytime=anytime)
-    p = min(1, 2 * math.exp(-log_capital(values, m, anytime=anytime)))
+def test_the_p_value_says_whether_the_interval_leaves_a_mean_out(values: list[float], m: float, anytime: bool):
+    interval, p = mean_interval(values, anytime=anytime), p_of(values, m, anytime=anytime)
     assert 0 < p <= 1
     if not interval.low - 2e-6 <= m <= interval.high + 2e-6:
         assert p <= 0.05
     if interval.low + 2e-6 < m < interval.high - 2e-6 and not interval.low <= mean(values) <= interval.low + 2e-6:
         assert p > 0.05 or abs(m - mean(values)) < 1 / len(values)
+
+
+@pytest.mark.parametrize("m", [0.02, 0.3, 0.5, 0.7, 0.98])
+@pytest.mark.parametrize("level", [0.001, 0.025, 0.3])
+def test_a_true_mean_is_rejected_with_at_most_the_probability_of_the_level(m: float, level: float):
+    # Over every outcome of 12 trials that are 0 or 1, and over those of 0, 1/2 or 1 of the same mean.
+    for support, law in (((0.0, 1.0), (1 - m, m)), ((0.0, 0.5, 1.0), ((1 - m) / 2, 0.5, m / 2))):
+        law = law if len(support) == 2 else tuple(spread_law(m))
+        n = 12 if len(support) == 2 else 7
+        outcomes = list(product(range(len(support)), repeat=n))
+        samples = [np.array([support[k] for k in outcome]) for outcome in outcomes]
+        rejected = rejections(samples, [m] * len(samples), [level] * len(samples))
+        likely = [math.prod(law[k] for k in outcome) for outcome in outcomes]
+        assert sum(likely) == pytest.approx(1)
+        assert sum(p for p, is_rejected in zip(likely, rejected, strict=True) if is_rejected) <= level * (1 + 1e-9)
+
+
+def spread_law(m: float) -> tuple[float, float, float]:
+    """Probabilities of 0, 1/2 and 1 with a mean of m, a fifth of the smaller side at 1/2."""
+    half = min(m, 1 - m) / 5
+    return 1 - m - half / 2, half, m - half / 2
+
+
+@given(fractions, st.floats(0.01, 0.98), st.floats(1e-9, 0.5), st.floats(0, 1))
+def test_smaller_means_and_larger_levels_are_rejected_with_it(values: list[float], m: float, level: float, part: float):
+    sample = np.array(values)
+    pairs = [(m, level), (m * (1 - part), level), (m, level ** (1 - part))]
+    asked, less, bolder = rejections([sample] * 3, [max(1e-9, mean) for mean, _ in pairs], [at for _, at in pairs])
+    if asked:
+        assert less
+        assert bolder
+
+
+def test_many_samples_together_have_the_intervals_that_each_has_alone():
+    rng = np.random.default_rng(11)
+    samples = [rng.random(n) ** power for n in (1, 2, 17, 100, 230) for power in (0.2, 1, 9)]
+    assert mean_intervals(samples) == [mean_interval(sample) for sample in samples]
+    assert mean_intervals([]) == []
+
+
+def test_trials_that_agree_have_a_narrow_interval():
+    # Bets on growth, which aim at no number of trials, give [0.950, 1] here.
+    interval = mean_interval([0.988] * 100)
+    assert interval.low > 0.9515
+    assert interval.high < 0.989
+
+
+@pytest.mark.parametrize(("n", "n_lost", "most"), [(100, 5, 0.052), (300, 3, 0.0156), (300, 15, 0.0276)])
+def test_a_few_disasters_widen_it_by_no_more_than_they_did(n: int, n_lost: int, most: float):
+    rng = np.random.default_rng(12)
+    widths = [mean_interval(rng.permutation([0.98] * (n - n_lost) + [0.0] * n_lost)).half_width for _ in range(20)]
+    # Betting on growth gives 0.0627, 0.0174 and 0.0359.
+    assert np.median(widths) < most
 
 
 def test_a_t_interval_does_not_cover_there():
@@ -177,18 +246,21 @@ def test_the_interval_is_that_of_a_slow_plain_version(n: int):
         assert 0 <= interval.high - high < 1 / 500
 
 
-def test_ten_perfect_trials_leave_a_tenth_part_of_the_alternatives():
-    # All bets are at the cap 0.95/m: the capital is (1 + 0.95 (1/m - 1))^10, which is 2/0.05 = 40 at this m.
-    m = 0.95 / (40 ** (1 / 10) - 0.05)
+def test_ten_perfect_trials_leave_out_the_means_worked_by_hand():
+    # Near the end of the interval every bet is at the cap 0.99/m: p is multiplied by (1 + 0.99 (1/m - 1))^10, from
+    # 0.025 g to g, which is 40 times as much.
+    m = 0.99 / (40 ** (1 / 10) - 0.01)
     interval = mean_interval([1.0] * 10)
-    assert 0 <= m - interval.low < 1e-6
+    assert interval.low == pytest.approx(m, abs=0.02)
+    assert interval.low <= m
     assert interval.high == 1
 
 
 @pytest.mark.parametrize("values", [[0.0], [1.0], [0.98], [0.98, 0.98], [0.1, 0.98]])
-def test_one_or_two_trials_say_nothing(values: list[float]):
+def test_one_or_two_trials_say_next_to_nothing(values: list[float]):
     interval = mean_interval(values)
-    assert (interval.low, interval.high) == (0, 1)
+    assert interval.low < 0.06
+    assert interval.high > 0.99
 
 
 @given(fractions)
