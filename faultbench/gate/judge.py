@@ -9,7 +9,7 @@ from faultbench.campaign import Campaign, canonical_text
 from faultbench.gate.baseline import Baseline, BaselineCell, CellName
 from faultbench.gate.baseline_file import read_baseline
 from faultbench.gate.judgement import Judgement
-from faultbench.gate.limits import Limit, limit_verdicts, read_limit, read_margin
+from faultbench.gate.limits import Limit, limit_verdicts, read_limit, read_margin, read_max_gain
 from faultbench.gate.snapshot import Snapshot, refuse_sampled, settings_of, snapshot
 from faultbench.gate.verdicts import Verdict, environment_changes, judge_cells
 from faultbench.results.analysis.results import read_results
@@ -24,8 +24,8 @@ MAX_DROP = "0.5pp"
 class Criteria:
     """Baseline, limits and margin that a run must meet; they are read and checked before anything runs.
 
-    margin is a fraction: how far a mean accuracy may drop if the weights or the environment changed. With is_strict,
-    an undecided cell fails.
+    margin is a fraction: how far a mean accuracy may drop if the weights or the environment changed. max_gain is one
+    too: no memory is assumed to gain more. With is_strict, an undecided cell fails.
     """
 
     baseline_file: Path | None
@@ -33,6 +33,7 @@ class Criteria:
     limits: Sequence[Limit]
     margin: float
     is_strict: bool = False
+    max_gain: float = 1.0
 
 
 def read_criteria(
@@ -40,6 +41,7 @@ def read_criteria(
     *,
     baseline: Path | None,
     max_drop: str = MAX_DROP,
+    max_gain: str | None = None,
     fail_if: Sequence[str] = (),
     is_strict: bool = False,
 ) -> Criteria:
@@ -51,7 +53,7 @@ def read_criteria(
         refuse_sampled(campaign)
         recorded = read_baseline(baseline)
         _check_same(campaign, recorded, baseline)
-    return Criteria(baseline, recorded, limits, read_margin(max_drop), is_strict)
+    return Criteria(baseline, recorded, limits, read_margin(max_drop), is_strict, read_max_gain(max_gain))
 
 
 def cell_name_of(campaign: Campaign, index: int) -> CellName:
@@ -73,7 +75,7 @@ def _compare(campaign: Campaign, path: Path, criteria: Criteria) -> tuple[list[V
     if criteria.baseline is None:
         return [], []
     run = snapshot(campaign, read_folder(path))
-    return judge_cells(criteria.baseline, run, criteria.margin), _notes(criteria.baseline, run)
+    return judge_cells(criteria.baseline, run, criteria.margin, criteria.max_gain), _notes(criteria.baseline, run)
 
 
 def _notes(then: Baseline, run: Snapshot) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from faultbench.gate.baseline import cell_name_text
 from faultbench.gate.limits import LimitVerdict
 from faultbench.gate.verdicts import FAILING, Verdict
+from faultbench.results.stats import MOST_PAIRS
 
 REGRESSION = 1
 """Exit code if a cell or a limit fails."""
@@ -62,8 +63,17 @@ class Judgement:
         counts = [_counted(sum(finding.state == state for finding in findings), state) for state in states]
         against = f" against {self.baseline}" if self.baseline else ""
         end = "FAILED" if self.exit_code else "passed"
-        undecided = "; UNDECIDED cells did not prove themselves" if "undecided" in states and not self.exit_code else ""
-        return f"check of {self.campaign}{against}: {end}: {', '.join(counts)}{undecided}"
+        return f"check of {self.campaign}{against}: {end}: {', '.join(counts)}{self._undecided(findings)}"
+
+    def _undecided(self, findings: Sequence[GateFinding]) -> str:
+        """Return what a reader of the summary must know of undecided cells, empty without any."""
+        n_undecided = sum(finding.state == "undecided" for finding in findings)
+        if not n_undecided or self.exit_code:
+            return ""
+        needed = [verdict.n_needed for verdict in self.verdicts if verdict.state == "undecided"]
+        known = [n for n in needed if n]
+        most = f"about {max(known):,}" if len(known) == len(needed) else f"more than {MOST_PAIRS:,}"
+        return f"; NOT PROVEN for {n_undecided} UNDECIDED: that takes {most} trials (--strict fails them)"
 
     def _of_cell(self, verdict: Verdict) -> GateFinding:
         fails = verdict.state in FAILING or (self.is_strict and verdict.state == "undecided")

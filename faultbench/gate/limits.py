@@ -107,17 +107,27 @@ def limit_verdicts(limits: Iterable[Limit], rows: Iterable[Mapping[Any, Any]]) -
     ]
 
 
-def read_margin(text: str) -> float:
+def read_margin(text: str, option: str = "--max-drop") -> float:
     """Return the fraction, 0 to less than 1, that `0.5pp` or `0.005` spells; FaultbenchError for other texts."""
     number = text.strip().removesuffix("pp").rstrip()
     if not _MARGIN.fullmatch(number):
-        raise FaultbenchError(f"--max-drop {text!r}: no margin; write 0.5pp for half a percentage point, or 0.005")
+        raise FaultbenchError(f"{option} {text!r}: no margin; write 0.5pp for half a percentage point, or 0.005")
     margin = float(number) / 100 if "pp" in text else float(number)
     if not 0 <= margin < 1:
         raise FaultbenchError(
-            f"--max-drop {text!r}: accuracies lie in 0..1; write 0.5pp for half a percentage point, or 0.005"
+            f"{option} {text!r}: accuracies lie in 0..1; write 0.5pp for half a percentage point, or 0.005"
         )
     return margin
+
+
+def read_max_gain(text: str | None) -> float:
+    """Return the fraction that `--max-gain` spells, 1 without the option; FaultbenchError for other texts."""
+    if text is None:
+        return 1.0
+    max_gain = read_margin(text, "--max-gain")
+    if not max_gain:
+        raise FaultbenchError(f"--max-gain {text!r}: must be more than 0, as accuracies go up by chance too")
+    return max_gain
 
 
 def _selectors(text: str, selectors: str) -> dict[str, str]:

@@ -23,7 +23,8 @@ class Verdict:
     """Verdict on one cell; then and now are mean accuracies, fractions, None if no trials pair.
 
     interval is that of the difference now - then. p is the p-value of a drop within the margin, Holm's correction
-    included. reason is a sentence, or empty.
+    included. reason is a sentence, or empty. n_needed is about how many trials decide an undecided cell, None if more
+    than `stats.MOST_PAIRS`.
     """
 
     cell_name: CellName
@@ -34,6 +35,7 @@ class Verdict:
     now: float | None = None
     interval: stats.Interval | None = None
     p: float | None = None
+    n_needed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,17 @@ class TestedCell:
     first: Sequence[float]
     second: Sequence[float]
     p_values: stats.MarginTest
+    max_gain: float
 
 
-def judge_cells(then: Baseline, run: Snapshot, margin: float) -> list[Verdict]:
+def judge_cells(then: Baseline, run: Snapshot, margin: float, max_gain: float = 1.0) -> list[Verdict]:
     """Return a verdict on each cell of the baseline and of the run, in the order of their names.
 
-    margin is a fraction: how far a mean accuracy may drop.
+    margin is a fraction: how far a mean accuracy may drop. max_gain is one too: no memory is assumed to gain more.
     """
     now = run.finished.by_name if run.finished else {}
     names = sorted(then.by_name.keys() | now.keys() | run.unfinished.keys())
-    gate = _Gate(then, run, margin)
+    gate = _Gate(then, run, margin, max_gain)
     return list(gate.decide([gate.judge(name) for name in names]))
 
 
@@ -71,8 +74,8 @@ def environment_changes(then: Baseline, now: Baseline) -> list[str]:
 class _Gate:
     """Comparison of one run with one baseline."""
 
-    def __init__(self, then: Baseline, run: Snapshot, margin: float) -> None:
-        self._then, self._run, self._margin = then, run, margin
+    def __init__(self, then: Baseline, run: Snapshot, margin: float, max_gain: float) -> None:
+        self._then, self._run, self._margin, self._max_gain = then, run, margin, max_gain
         self._elsewhere = bool(run.finished and environment_changes(then, run.finished))
         self._anytime = then.is_adaptive or bool(run.finished and run.finished.is_adaptive)
 
@@ -131,8 +134,12 @@ class _Gate:
             return replace(identical, state="regression", reason=f"{cause}: {why}")
         n_pairs = identical.n_pairs
         first, second = then.accuracies[:n_pairs], now.accuracies[:n_pairs]
-        p_values = stats.margin_test(first, second, self._margin, anytime=self._anytime)
-        return TestedCell(name, cause, first.tolist(), second.tolist(), p_values)
+        max_gain = self._max_gain
+        if (gain := float((second - first).max())) > max_gain * (1 + 1e-12):
+            cause += f"; a memory gains {100 * gain:.1f} pp, so --max-gain does not hold and was not used"
+            max_gain = 1.0
+        p_values = stats.margin_test(first, second, self._margin, max_gain=max_gain, anytime=self._anytime)
+        return TestedCell(name, cause, first.tolist(), second.tolist(), p_values, max_gain)
 
     def _golden_drop(self, then: BaselineCell, now: BaselineCell) -> str:
         """Return how far the golden accuracy drops, in words; empty if the margin allows it."""
@@ -154,21 +161,24 @@ class _Gate:
 
     def _decide_cell(self, tested: TestedCell, p: float, n_tests: int) -> Verdict:
         """Return the verdict on a tested cell; p is corrected for n_tests tests."""
-        difference = stats.mean_difference(tested.first, tested.second, anytime=self._anytime)
+        pairs = stats.Pairs(tested.first, tested.second, ends=(-1.0, tested.max_gain))
+        (difference,) = stats.mean_differences([pairs], anytime=self._anytime)
         then, now = stats.mean(tested.first), stats.mean(tested.second)
-        state, reason = self._state(tested, p, n_tests)
-        return Verdict(tested.cell_name, state, reason, len(tested.first), then, now, difference.interval, p)
+        state, reason, n_needed = self._state(tested, p, n_tests)
+        return Verdict(tested.cell_name, state, reason, len(tested.first), then, now, difference.interval, p, n_needed)
 
-    def _state(self, tested: TestedCell, p: float, n_tests: int) -> tuple[State, str]:
-        """Return the state of a tested cell and its reason."""
+    def _state(self, tested: TestedCell, p: float, n_tests: int) -> tuple[State, str, int | None]:
+        """Return the state of a tested cell, its reason, and about how many trials decide if these do not."""
         delta, allowed = 1 - stats.CONFIDENCE, f"{100 * self._margin:g} pp"
         if p <= delta:
-            return "regression", f"{tested.cause}: drops by more than {allowed}"
+            return "regression", f"{tested.cause}: drops by more than {allowed}", None
         if tested.p_values.p_beyond <= delta:
-            return "kept", f"{tested.cause}: drops by less than {allowed}"
-        n_needed = stats.n_to_decide(tested.first, tested.second, self._margin, n_tests=n_tests)
+            return "kept", f"{tested.cause}: drops by less than {allowed}", None
+        n_needed = stats.n_to_decide(
+            tested.first, tested.second, self._margin, max_gain=tested.max_gain, n_tests=n_tests
+        )
         takes = f"more than {stats.MOST_PAIRS:,}" if n_needed is None else f"about {n_needed:,}"
-        return "undecided", f"{tested.cause}: to tell a drop of {allowed} takes {takes} trials"
+        return "undecided", f"{tested.cause}: to tell a drop of {allowed} takes {takes} trials", n_needed
 
     def _digest(self, kind: Literal["images", "weights"], name: str, *, now: bool = False) -> str | None:
         of = self._run.finished if now else self._then

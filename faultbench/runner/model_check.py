@@ -21,11 +21,12 @@ from faultbench.system.progress.reporter import Silent
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Result of a check: one line of summary, the tables to show, and whether it failed."""
+    """Result of a check: one line of summary, the tables to show, whether it failed, and a line per undecided cell."""
 
     summary: str
     text: str
     failed: bool
+    undecided: Sequence[str]
 
 
 def check_model(
@@ -35,6 +36,7 @@ def check_model(
     folder: Path,
     *,
     max_drop: str = MAX_DROP,
+    max_gain: str | None = None,
     fail_if: Sequence[str] = (),
     is_strict: bool = False,
     updates: bool = False,
@@ -46,13 +48,16 @@ def check_model(
     """
     loaded = load_campaign(campaign) if model is None else _with_weights(campaign, model, folder)
     compared = None if updates else baseline
-    criteria = read_criteria(loaded, baseline=compared, max_drop=max_drop, fail_if=fail_if, is_strict=is_strict)
+    criteria = read_criteria(
+        loaded, baseline=compared, max_drop=max_drop, max_gain=max_gain, fail_if=fail_if, is_strict=is_strict
+    )
     setup = RunSetup(folder / "results", Serial(n_workers=1), Silent())
     if updates:
         judgement = update_baseline(loaded, setup, criteria, baseline)
     else:
         judgement = check_campaign(loaded, setup, criteria)
-    return CheckResult(judgement.summary, table_text(judgement), judgement.exit_code != 0)
+    undecided = [f"{each.name}: {each.reason}" for each in judgement.findings if each.state == "undecided"]
+    return CheckResult(judgement.summary, table_text(judgement), judgement.exit_code != 0, undecided)
 
 
 def _with_weights(path: Path, model: nn.Module, folder: Path) -> Campaign:

@@ -55,6 +55,14 @@ def test_ruined(assert_resilient, network):
     assert_resilient(network, "fixture.yaml", "fixture.json", max_drop="1pp", fail_if=["golden_accuracy < 0.9"])
 
 
+def test_hardly_changed(assert_resilient, network):
+    import torch
+
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] += 1e-3
+    assert_resilient(network, "fixture.yaml", "fixture.json", max_drop="0.1pp", max_gain="20pp")
+
+
 def test_foreign(assert_resilient):
     from torch import nn
 
@@ -101,7 +109,9 @@ def test_a_network_passes_or_fails_with_the_table_and_mistakes_are_one_line(fold
     assert "fixture.json: baseline of 1 cells written; commit it." in made.stdout
     files = {path.name for path in folder.iterdir()}
     done = pytest_of_a_user(folder)
-    assert "2 passed" in done.stdout, done.stdout
+    assert "3 passed" in done.stdout, done.stdout
+    assert "UserWarning: assert_resilient: UNDECIDED " in done.stdout
+    assert "to tell a drop of 0.1 pp takes about " in done.stdout
     assert "PASSED test_mine.py::test_as_trained" in done.stdout
     assert "check of fixture against fixture.json: passed: 1 identical, 1 limit kept" in done.stdout
     failed = done.stdout.partition("FAILURES")[2]

@@ -52,7 +52,11 @@ def test_limits_are_counted_as_people_count(judgement: Judgement):
 def test_undecided_cells_are_loud_where_nothing_fails():
     verdicts = judge_cells(a_baseline(), a_run(weights={}), 0.005)
     text = table_text(Judgement("made", Path("base.json"), verdicts, [], []))
-    assert text.endswith("passed: 1 undecided; UNDECIDED cells did not prove themselves\n")
+    takes = f"about {verdicts[0].n_needed:,} trials"
+    assert text.endswith(f"passed: 1 undecided; NOT PROVEN for 1 UNDECIDED: that takes {takes} (--strict fails them)\n")
+    never = [replace(verdicts[0], n_needed=None), verdicts[0]]
+    summary = Judgement("made", Path("base.json"), never, [], []).summary
+    assert summary.endswith("NOT PROVEN for 2 UNDECIDED: that takes more than 20,000 trials (--strict fails them)")
 
 
 def test_junit_has_a_case_for_each_finding_with_counts_that_add_up(judgement: Judgement, tmp_path: Path):

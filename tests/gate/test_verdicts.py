@@ -139,6 +139,23 @@ def test_an_unfinished_cell_is_no_pass():
     assert exit_code(verdict, only(a_baseline(), a_run(a_cell(flips="0")))) == 1
 
 
+def test_a_small_loss_of_all_pairs_is_a_regression_if_no_memory_can_gain_much():
+    then, now = a_baseline(a_cell((90,) * 40)), a_run(a_cell((87,) * 40), weights={})
+    assert judge_cells(then, now, 0.0)[0].state == "undecided"
+    (shown,) = judge_cells(then, now, 0.0, max_gain=0.1)
+    assert shown.state == "regression"
+    assert shown.interval is not None
+    assert shown.interval.high < 0
+
+
+def test_a_memory_that_gains_more_than_was_assumed_takes_the_assumption_away():
+    then, now = a_baseline(a_cell((70,) * 40)), a_run(a_cell((*[67] * 39, 90)), weights={})
+    (verdict,) = judge_cells(then, now, 0.0, max_gain=0.1)
+    assert verdict.state == "undecided"
+    assert "a memory gains 20.0 pp, so --max-gain does not hold and was not used" in verdict.reason
+    assert verdict.p == judge_cells(then, now, 0.0)[0].p
+
+
 def test_adaptive_trials_are_tested_by_bets_that_know_no_number():
     rule = {"max": 100, "min": 5, "until": {"accuracy_halfwidth": 0.1}}
     then, now = a_baseline(trials=rule), a_run(a_cell((70,) * 20), environment={}, trials=rule)

@@ -34,6 +34,7 @@ class CheckCommand(SessionOptions):
     baseline: Path | None
     updates: bool
     max_drop: str
+    max_gain: str | None
     fail_if: tuple[str, ...]
     is_strict: bool
     junit: Path | None
@@ -55,6 +56,11 @@ class CheckCommand(SessionOptions):
     default="0.5pp",
     show_default=True,
     help="Allow this drop of golden and mean accuracies, 0.5pp or 0.005, where weights or environment changed.",
+)
+@click.option(
+    "--max-gain",
+    metavar="GAIN",
+    help="Assume that no memory gains more accuracy than this, such as 10pp: proves small drops with fewer trials.",
 )
 @click.option(
     "--fail-if",
@@ -87,6 +93,7 @@ def command(options: CheckCommand) -> int:
         campaign,
         baseline=None if options.updates else baseline,
         max_drop=options.max_drop,
+        max_gain=options.max_gain,
         fail_if=options.fail_if,
         is_strict=options.is_strict,
     )

@@ -47,8 +47,8 @@ _CAP = 0.99
 _Z = 0.5
 """z above: a larger one hedges the last trials less and rejects at a larger p."""
 _GOAL = NormalDist().cdf(_Z)
-_AT_CAP = 0.05
-"""Part of p that always bets at the cap."""
+AT_CAP = 0.05
+"""Part of p that always bets at the cap, if nothing else is asked for."""
 _POINTS = np.concatenate(([0.0], np.geomspace(1e-12, 0.01, 80), np.linspace(0.01, 1.0, 160)[1:-1], [1.0]))
 _SLOPES = np.array([0.0, *(NormalDist().pdf(NormalDist().inv_cdf(p)) for p in _POINTS[1:-1]), 0.0])
 _ROWS, _MOST_TRIED = 2000, 63
@@ -60,7 +60,8 @@ _LEVELS = np.minimum(1.0, 0.025 * 2.0 ** (-np.arange(-1363, 9000) / 256))
 class _Bets:
     """Values of several samples, and the spread that the bet on each value assumes, aligned at their last values."""
 
-    def __init__(self, samples: Sequence[Rows]) -> None:
+    def __init__(self, samples: Sequence[Rows], at_cap: float = AT_CAP) -> None:
+        self._at_cap = at_cap
         n_values = np.array([len(sample) for sample in samples])
         self._starts = n_values.max() - n_values
         self._values = np.zeros((n_values.max(), len(samples)))
@@ -71,7 +72,7 @@ class _Bets:
 
     def rejected(self, columns: NDArray[np.intp], means: Rows, levels: Rows) -> NDArray[np.bool_]:
         """Return for each row whether its sample rejects, at its level, that the mean is at most the row's."""
-        hedged, capped = (1 - _AT_CAP) * _GOAL * levels, _AT_CAP * _GOAL * levels
+        hedged, capped = (1 - self._at_cap) * _GOAL * levels, self._at_cap * _GOAL * levels
         cap, deviation, least = _CAP / means, np.sqrt(means * (1 - means)), _Z * (1 - means)
         starts, done = self._starts[columns], hedged + capped >= _GOAL
         last_start = starts.max()
@@ -86,9 +87,11 @@ class _Bets:
         return done
 
 
-def rejections(samples: Sequence[Rows], means: Sequence[float], levels: Sequence[float]) -> list[bool]:
+def rejections(
+    samples: Sequence[Rows], means: Sequence[float], levels: Sequence[float], *, at_cap: float = AT_CAP
+) -> list[bool]:
     """Return for each sample whether it rejects at its level that its mean is at most a given one, within 0..1."""
-    found = _Bets(samples).rejected(np.arange(len(samples)), np.array(means), np.array(levels))
+    found = _Bets(samples, at_cap).rejected(np.arange(len(samples)), np.array(means), np.array(levels))
     return [bool(is_rejected) for is_rejected in found]
 
 
@@ -103,12 +106,12 @@ def least_means(samples: Sequence[Rows], level: float, n_steps: int) -> list[int
     return [int(k) for k in _last(rejected, len(samples), n_steps)]
 
 
-def least_levels(samples: Sequence[Rows], means: Sequence[float]) -> list[float]:
+def least_levels(samples: Sequence[Rows], means: Sequence[float], *, at_cap: float = AT_CAP) -> list[float]:
     """Return for each sample the least level at which it rejects that its mean is at most a given one: a p-value.
 
     Rounded up to the next of `_LEVELS`. Each mean lies between 0 and 1.
     """
-    bets, of_samples = _Bets(samples), np.array(means, dtype=np.float64)
+    bets, of_samples = _Bets(samples, at_cap), np.array(means, dtype=np.float64)
 
     def rejected(columns: NDArray[np.intp], places: NDArray[np.int64]) -> NDArray[np.bool_]:
         return bets.rejected(columns, of_samples[columns], _LEVELS[places])

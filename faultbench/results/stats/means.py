@@ -75,16 +75,19 @@ def mean_intervals(
     ]
 
 
-def one_sided_p_values(samples: Sequence[Values], means: Sequence[float], *, anytime: bool = False) -> list[float]:
+def one_sided_p_values(
+    samples: Sequence[Values], means: Sequence[float], *, anytime: bool = False, at_cap: float = fixed_bets.AT_CAP
+) -> list[float]:
     """Return for each sample a p-value of its mean being at most a given one, which lies between 0 and 1.
 
     Twice the smaller one of x with m and of 1 - x with 1 - m is a p-value of the mean being m. It is at most
-    1 - CONFIDENCE if and only if the rejected m lie outside of `mean_interval` before rounding.
+    1 - CONFIDENCE if and only if m lies outside of `mean_interval` before rounding. at_cap is the part of a fixed bet
+    that stays at its cap: more of it finds small differences that are always there, less of it rare large ones.
     """
     checked = [_checked(sample) for sample in samples]
     if anytime:
         return [sequence_bets.least_level(x, m) for x, m in zip(checked, means, strict=True)]
-    return fixed_bets.least_levels(checked, means) if checked else []
+    return fixed_bets.least_levels(checked, means, at_cap=at_cap) if checked else []
 
 
 def _checked(values: Values) -> NDArray[np.float64]:

@@ -79,6 +79,37 @@ def test_more_tests_at_once_take_more_trials_to_find_a_regression():
     assert alone < together
 
 
+def test_small_losses_of_all_pairs_are_shown_by_few_if_none_can_gain_much():
+    first = np.full(100, 0.9)
+    assert margin_test(first, first - 0.02, 0.0).p_within > 0.05
+    shown = [margin_test(first[:n], first[:n] - 0.02, 0.0, max_gain=0.1).p_within <= 0.05 for n in (20, 24)]
+    assert shown == [False, True]
+    assert n_to_decide(first[:10], first[:10] - 0.02, 0.0, max_gain=0.1) <= 26
+    with pytest.raises(ValueError, match="a pair gains"):
+        margin_test([0.5, 0.5], [0.4, 0.7], 0.0, max_gain=0.1)
+    with pytest.raises(ValueError, match="a largest gain"):
+        margin_test([0.5], [0.5], 0.0, max_gain=0.0)
+
+
+@pytest.mark.parametrize(("n_pairs", "least", "most"), [(100, 0.02, 0.12), (300, 0.8, 0.93)])
+def test_the_power_to_find_a_memory_in_twenty_that_loses_half_is_as_the_manual_says(
+    n_pairs: int, least: float, most: float
+):
+    rng, first, n_found = np.random.default_rng(9), np.full(n_pairs, 0.9), 0
+    for _ in range(200):
+        n_found += margin_test(first, first - 0.5 * (rng.random(n_pairs) < 0.05), 0.005).p_within <= 0.05
+    assert least < n_found / 200 < most
+
+
+def test_no_false_alarm_is_more_frequent_if_the_gain_is_known():
+    # Pairs gain 0.1 in nine of ten and lose 0.9 in one: a mean drop of exactly 0.
+    rng, first, n_alarms = np.random.default_rng(10), np.full(60, 0.9), 0
+    for _ in range(400):
+        second = np.where(rng.random(60) < 0.1, 0.0, 1.0)
+        n_alarms += margin_test(first, second, 0.0, max_gain=0.1).p_within <= 0.05
+    assert n_alarms <= 38
+
+
 def test_pairs_and_margins_that_are_none_are_refused():
     with pytest.raises(ValueError, match="in pairs"):
         margin_test([0.5], [0.5, 0.5], 0.1)
