@@ -53,7 +53,7 @@ def rows(path: Path, overrides: Sequence[str], artifacts: Path, n_trials: int) -
             hazards = probe_hazards(evaluation, memory, subject.key, subject.seed)
             for flips, ber in bers.items():
                 cell = Cell(subject, ber)
-                strata = design_strata(cell.key, hazards, ber, None)
+                strata = design_strata(cell.key, hazards, ber, None, n_trials)
                 drawing = StratifiedFaultModel.of_memory(memory, hazards, {ber: strata}, plain)
                 two = [run(evaluation, cell, plain, n_trials)]
                 if strata.is_split:

@@ -74,6 +74,11 @@ class StoppingRule:
         return tuple(looks)
 
     @property
+    def n_aimed_at(self) -> int:
+        """Return the number of trials per cell that designs aim at: n_max, or 300 at most if `until` decides."""
+        return self.n_max if self.until is None else min(self.n_max, 300)
+
+    @property
     def target_text(self) -> str:
         """Return the words that complete the caption "fewer trials than …" of a LIMITED cell."""
         if self.until is None:

@@ -141,6 +141,7 @@ class Runner:
         self._strata_setup = StrataSetup(
             self._folder, self._journal, known, self._reporter,
             is_shared=options.shard.count > 1, asked=Asked.by(campaign),
+            n_trials=campaign.rule.n_aimed_at,
         )  # fmt: skip
         strata = self._strata_setup.strata
         self._tracker = ProgressTracker(

@@ -18,7 +18,8 @@ from faultbench.trials.strata.hazard_pilot import probe_hazards
 class StrataSetup:
     """Hazards by subject and strata by cell; new ones are recorded before a trial is drawn from them.
 
-    is_shared says that other runs write into the folder at the same time; their records are then read first.
+    is_shared says that other runs write into the folder at the same time; their records are then read first. n_trials
+    is the number of trials per cell that new strata aim at.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class StrataSetup:
         *,
         is_shared: bool,
         asked: Asked,
+        n_trials: int,
     ) -> None:
         self._folder, self._journal, self._reporter, self._is_shared = folder, journal, reporter, is_shared
-        self._asked = asked
+        self._asked, self._n_trials = asked, n_trials
         self._hazards = dict(known.hazards)
         self.strata: dict[str, Strata] = dict(known.strata)
 
@@ -51,7 +53,7 @@ class StrataSetup:
         for cell in cells:
             if cell.key not in self.strata:
                 n_images = PILOT_IMAGES if subject.per_trial == "auto" else subject.per_trial
-                self.strata[cell.key] = design_strata(cell.key, hazards, cell.ber, n_images)
+                self.strata[cell.key] = design_strata(cell.key, hazards, cell.ber, n_images, self._n_trials)
                 self._journal.append(self.strata[cell.key].to_record())
         return hazards, {cell.ber: self.strata[cell.key] for cell in cells}
 

@@ -22,6 +22,27 @@ class Expected:
     due: Floats
     variance: Floats
 
+    @property
+    def outcomes(self) -> dict[str, "Outcome"]:
+        """Return what the printed means are of: images lost, which masked rates and accuracies follow, SDCs and DUEs.
+
+        How SDCs and DUEs vary between trials is not known; they are taken to vary like the lost images, as a share of
+        what is possible at their mean.
+        """
+        share = np.minimum(1, self.variance / np.maximum(self.lost * (1 - self.lost), 1e-12))
+        rates = {"sdc": np.maximum(self.lost - self.due, 0.0), "due": self.due}
+        spreads = {name: np.maximum(share * rate * (1 - rate), _SPREAD**2) for name, rate in rates.items()}
+        others = {name: Outcome(rate, spreads[name]) for name, rate in rates.items()}
+        return {"lost": Outcome(self.lost, self.variance), **others}
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Expected mean over the trials of each stratum of the fraction of images with an outcome, and its variance."""
+
+    mean: Floats
+    variance: Floats
+
 
 def expected_outcomes(
     hazards: Hazards, ber: float, pmf: Floats, first: Sequence[int], n_images: int | None

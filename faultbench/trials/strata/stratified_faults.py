@@ -105,12 +105,17 @@ class StratifiedFaultModel:
         """Draw the flips of a trial of this stratum. name identifies the trial for the random streams."""
         rng, rng_of_others = generator(f"{name}/hazards"), generator(f"{name}/others")
         fewest, most = strata.ends(stratum)
-        n_hazards = binomial_within(strata.n_hazards, ber, fewest, most, rng)
         n_others = strata.n_bits - strata.n_hazards
-        if n_hazards or n_others * ber > _FEW:
-            n_others = int(rng_of_others.binomial(n_others, ber))
+        if fewest == 0 < most:  # memories with any flip
+            n_flips = binomial_within(strata.n_bits, ber, 1, strata.n_bits, rng_of_others)
+            n_hazards = hypergeometric(strata.n_hazards, n_others, n_flips, rng)
+            n_others = n_flips - n_hazards
         else:
-            n_others = binomial_within(n_others, ber, 1, n_others, rng_of_others)
+            n_hazards = binomial_within(strata.n_hazards, ber, fewest, most, rng)
+            if n_hazards or n_others * ber > _FEW:
+                n_others = int(rng_of_others.binomial(n_others, ber))
+            else:
+                n_others = binomial_within(n_others, ber, 1, n_others, rng_of_others)
         addresses = [self.hazards.draw(n_hazards, rng), self.others.draw(n_others, rng_of_others)]
         return FaultMap(np.sort(np.concatenate(addresses)))
 
@@ -125,3 +130,11 @@ def binomial_within(n: int, p: float, fewest: int, most: int, rng: np.random.Gen
     # rng.random() may be so close to 1 that the product equals the last sum.
     place = int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
     return fewest + min(place, len(weights) - 1)
+
+
+def hypergeometric(n_good: int, n_others: int, n_drawn: int, rng: np.random.Generator) -> int:
+    """Draw how many of n_drawn things, taken without replacement, are good; numpy's takes less than 1e9 things."""
+    n_found = 0
+    for n_taken in range(n_drawn):
+        n_found += int(rng.integers(n_good + n_others - n_taken)) < n_good - n_found
+    return n_found

@@ -1,5 +1,7 @@
 """Draws within strata are compared with all fault maps of a small memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom, chisquare
@@ -8,7 +10,7 @@ from faultbench.memory.fault_map import FaultMap
 from faultbench.memory.faults.bernoulli import Bernoulli
 from faultbench.results.estimates import estimate_mean
 from faultbench.results.journal.records import Trial
-from faultbench.results.journal.strata import Hazards
+from faultbench.results.journal.strata import Hazards, Strata
 from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.strata.bit_kinds import BitKinds
 from faultbench.trials.strata.design import design_strata
@@ -48,7 +50,7 @@ IS_HAZARD = np.arange(N_BITS) % 3 >= 1
 
 
 def test_the_probabilities_of_strata_are_those_of_all_their_fault_maps(hazards: Hazards):
-    strata = design_strata("c", hazards, P, None)
+    strata = design_strata("c", hazards, P, None, 300)
     assert len(strata.first) >= 3
     exact = np.zeros(len(strata.first))
     for fault_map in fault_maps():
@@ -60,7 +62,7 @@ def test_the_probabilities_of_strata_are_those_of_all_their_fault_maps(hazards: 
 
 def test_draws_in_a_stratum_are_plain_ones_given_that_they_lie_there(memory: BitKinds, hazards: Hazards):
     """Every bit's frequency, and those of numbers of flips, within 4.5 sd of their exact ones: 1 in 1,000 for all."""
-    strata, n_draws = design_strata("c", hazards, P, None), 1200
+    strata, n_draws = design_strata("c", hazards, P, None, 300), 1200
     drawing = StratifiedFaultModel.of_memory(memory, hazards, {P: strata}, Bernoulli())
     for stratum in range(len(strata.first)):
         inside = [m for m in fault_maps() if stratum_of(strata.first, m, IS_HAZARD) == stratum]
@@ -83,9 +85,37 @@ def features(fault_map: FaultMap) -> np.ndarray:
 COUNTS = ("n_correct", "n_masked", "n_sdc", "n_sdc_critical", "n_due")
 
 
-def test_what_stratified_trials_say_is_right_in_the_mean(judged: Evaluation, hazards: Hazards):
+def any_flip(memory: BitKinds, hazards: Hazards) -> Strata:
+    """One stratum of all memories with a flip."""
+    one = design_strata("c", hazards_of(memory, first_bit=9), P, None, 300)
+    assert one.first == (0,)
+    return replace(one, n_hazards=hazards.n_hazards)
+
+
+@pytest.mark.parametrize("has_hazards", [True, False])
+def test_draws_of_memories_with_a_flip_are_plain_ones_that_have_one(
+    memory: BitKinds, hazards: Hazards, has_hazards: bool
+):
+    found = hazards if has_hazards else hazards_of(memory, first_bit=9)
+    strata, n_draws = any_flip(memory, found), 3000
+    drawing = StratifiedFaultModel.of_memory(memory, found, {P: strata}, Bernoulli())
+    inside = [fault_map for fault_map in fault_maps() if len(fault_map)]
+    chances = np.array([plain_chance(fault_map) for fault_map in inside]) / strata.share[0]
+    assert chances.sum() == pytest.approx(1)
+    exact = np.minimum(chances @ np.array([features(fault_map) for fault_map in inside]), 1)
+    drawn = [drawing.draw_in(strata, 0, P, f"any/{number}") for number in range(n_draws)]
+    assert all(len(fault_map) for fault_map in drawn)
+    frequencies = np.mean([features(fault_map) for fault_map in drawn], axis=0)
+    assert (np.abs(frequencies - exact) <= 4.5 * np.sqrt(exact * (1 - exact) / n_draws) + 1e-12).all()
+
+
+@pytest.mark.parametrize("by_hazards", [True, False])
+def test_what_stratified_trials_say_is_right_in_the_mean(
+    judged: Evaluation, memory: BitKinds, hazards: Hazards, by_hazards: bool
+):
     """All fault maps of the memory run one by one, each weighted by how often strata draw it."""
-    strata, n_images = design_strata("c", hazards, P, None), judged.n_images
+    strata = design_strata("c", hazards, P, None, 300) if by_hazards else any_flip(memory, hazards)
+    n_images = judged.n_images
     golden = a_golden(n_images=n_images, n_correct=judged.golden.n_correct)
     plain, stratified = dict.fromkeys(COUNTS, 0.0), dict.fromkeys(COUNTS, 0.0)
     for fault_map in fault_maps():
@@ -132,13 +162,14 @@ def test_a_binomial_within_ends_has_the_chances_that_it_has_there(n: int, p: flo
 
 
 def test_a_cell_without_strata_has_the_plain_flips(memory: BitKinds, hazards: Hazards):
-    strata = design_strata("c", hazards_of(memory, first_bit=9), P, None)
+    often = 0.3  # hardly a memory has no flip
+    strata = design_strata("c", hazards_of(memory, first_bit=9), often, None, 300)
     assert not strata.is_split
-    drawing = StratifiedFaultModel.of_memory(memory, hazards, {P: strata}, Bernoulli())
+    drawing = StratifiedFaultModel.of_memory(memory, hazards, {often: strata}, Bernoulli())
     for trial in range(20):
-        there = drawing.draw(memory.space, ber=P, seed=5, trial=trial).digest
-        assert there == Bernoulli().draw(memory.space, ber=P, seed=5, trial=trial).digest
-        assert drawing.stratum(ber=P, seed=5, trial=trial) is None
+        there = drawing.draw(memory.space, ber=often, seed=5, trial=trial).digest
+        assert there == Bernoulli().draw(memory.space, ber=often, seed=5, trial=trial).digest
+        assert drawing.stratum(ber=often, seed=5, trial=trial) is None
 
 
 def test_a_memory_counts_its_bits_by_kind(memory: BitKinds):
