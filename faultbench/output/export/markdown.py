@@ -27,9 +27,9 @@ def markdown(results: Results, style: Style = Style()) -> str:  # noqa: B008 - f
     """Return a table for each block of the results: schemes down, BERs across, golden accuracy first.
 
     A cell has the mean accuracy of its trials and its interval, in per cent. One with fewer trials than the campaign
-    asks for has LIMITED and their number, one without trials a dash. A table of resilience and critical BERs follows if
-    trials are recorded at every BER, then the recorded overheads of the block's networks. Blocks that differ only in
-    the fault model share their overheads.
+    asks for has LIMITED and their number, one without trials a dash. A table of SDCs and DUEs follows if there are
+    DUEs, which an accuracy alone hides; one of resilience and critical BERs if trials are recorded at every BER; then
+    the recorded overheads of the block's networks. Blocks that differ only in the fault model share their overheads.
     """
     parts = [f"# {_plain(results.manifest.campaign)}"]
     costs = overheads(results)
@@ -39,6 +39,8 @@ def markdown(results: Results, style: Style = Style()) -> str:  # noqa: B008 - f
             caption(block, style, results.manifest.rule) + (f" {BEST_NOTE}" if style.best else ""),
             "\n".join(_table(block, style, results.manifest.rule)),
         ]
+        if lines := list(_outcome_table(block)):
+            parts += [_outcome_caption(block), "\n".join(lines)]
         if lines := list(_resilience_table(block, results)):
             parts += [_resilience_caption(block, results), "\n".join(lines)]
         if block.costs in costs:
@@ -70,6 +72,35 @@ def _interval(entry: TableEntry, style: Style) -> str:
     if style.ci == "brackets":
         return f" [{entry.low}, {entry.high}]"
     return f" ± {entry.above}" if entry.below == entry.above else f" +{entry.above} −{entry.below}"
+
+
+def _outcome_caption(block: Block) -> str:
+    cells = pd.concat([line.cells for line in block.lines])
+    return (
+        "SDC / DUE in % of the images, and in parentheses the accuracy in % among those that are no DUE, whose logits "
+        f"are finite; means over {shared_count(cells.trials)} trials per cell."
+    )
+
+
+def _outcome_table(block: Block) -> Iterator[str]:
+    """Yield the lines of the table of SDCs and DUEs; nothing for a block without a DUE."""
+    if not any((line.cells.due_rate > 0).any() for line in block.lines):
+        return
+    bers = columns(block)
+    yield _row(["scheme", *(f"BER {ber_text(ber)}" for ber in bers)])
+    yield _row(["---", *["---:"] * len(bers)])
+    for line in block.lines:
+        cells = {cell["ber"]: cell for cell in line.cells.to_dict("records")}
+        yield _row([_plain(line.label), *(_outcomes(cells.get(ber)) for ber in bers)])
+
+
+def _outcomes(cell: Mapping[Any, Any] | None) -> str:
+    if cell is None:
+        return ""
+    if not cell["trials"]:
+        return UNKNOWN
+    finite = UNKNOWN if math.isnan(cell["accuracy_not_due"]) else f"{100 * cell['accuracy_not_due']:.1f}"
+    return f"{100 * cell['sdc_rate']:.1f} / {100 * cell['due_rate']:.1f} ({finite})"
 
 
 def _resilience_caption(block: Block, results: Results) -> str:

@@ -1,4 +1,4 @@
-"""Plot of wrong outcomes against BER: the fraction of images that end as SDC or DUE, on a log axis with a zero."""
+"""Plot of wrong outcomes against BER: fractions of images that end as SDC and as DUE, on a log axis with a zero."""
 
 import math
 from dataclasses import replace
@@ -17,11 +17,11 @@ from faultbench.results.analysis.results import Results
 
 
 def draw(results: Results) -> Figure | None:
-    """Draw a panel per block, with DUEs alone as a dotted line if there are any; return None without trials."""
+    """Draw a panel per block, with DUEs as dotted lines if there are any; return None without trials."""
     if not results.cells.trials.any():
         return None
-    rated = replace(results, cells=_rated(results.cells))
-    figure, drawn = panels(rated, xlabel="Bit error rate", ylabel="SDC + DUE (%)", caption=_caption(results))
+    rated, ylabel = replace(results, cells=_rated(results.cells)), "SDC, DUE (%)" if _has_due(results) else "SDC (%)"
+    figure, drawn = panels(rated, xlabel="Bit error rate", ylabel=ylabel, caption=_caption(results))
     bers = sorted(set(results.cells.ber))
     for panel in drawn:
         draw_ber_axis(panel.axes, bers)
@@ -32,9 +32,13 @@ def draw(results: Results) -> Figure | None:
 
 
 def _rated(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells with SDC + DUE in per cent of the images: its mean over trials and the interval."""
-    low, high = (1 - cells[f"masked_rate_ci_{end}"] for end in ("high", "low"))
-    return cells.assign(low=100 * low, mean=100 * (cells.sdc_rate + cells.due_rate), high=100 * high)
+    """Return the cells with SDCs in per cent of the images: the mean over trials and the interval."""
+    low, high = (cells[f"sdc_rate_ci_{end}"] for end in ("low", "high"))
+    return cells.assign(low=100 * low, mean=100 * cells.sdc_rate, high=100 * high)
+
+
+def _has_due(results: Results) -> bool:
+    return bool((results.cells.due_rate > 0).any())
 
 
 def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look) -> None:
@@ -47,7 +51,10 @@ def _draw_line(axes: Axes, cells: pd.DataFrame, look: Look) -> None:
         limited = cells[cells.limited]
         axes.plot(limited.ber, limited["mean"], linestyle="", **look.hollow_points, **whole)
     if (cells.due_rate > 0).any():
-        axes.plot(cells.ber, 100 * cells.due_rate, color=look.colour, linewidth=0.8, linestyle=(0, (1, 1.5)))
+        low, high = (100 * cells[f"due_rate_ci_{end}"] for end in ("low", "high"))
+        axes.vlines(cells.ber, low, high, color=look.colour, alpha=0.35, linewidth=0.5)
+        dotted: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (1, 1.5)), "marker": ".", "markersize": 3}
+        axes.plot(cells.ber, 100 * cells.due_rate, color=look.colour, **dotted)
 
 
 def _draw_rate_axis(axes: Axes, cells: pd.DataFrame) -> None:
@@ -61,9 +68,9 @@ def _draw_rate_axis(axes: Axes, cells: pd.DataFrame) -> None:
 
 def _caption(results: Results) -> str:
     cells, rule = results.cells, results.manifest.rule
-    dotted = " Dotted: DUE alone." if (cells.due_rate > 0).any() else ""
+    lines = "SDC (solid) and as DUE (dotted)" if _has_due(results) else "SDC"
     hollow = hollow_note(rule) if cells.limited.any() else ""
     return (
-        f"Images that end as SDC or DUE, mean over {trials_text(cells)}; bars: {rule.interval_text}s over trials. "
-        f"Schemes are set side by side at each BER.{dotted}{hollow}"
+        f"Images that end as {lines}, mean over {trials_text(cells)}; bars: {rule.interval_text}s over trials. "
+        f"Schemes are set side by side at each BER.{hollow}"
     )

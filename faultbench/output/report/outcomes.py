@@ -18,6 +18,7 @@ class Shares:
     sdc: float
     sdc_critical: float
     due: float
+    accuracy_not_due: float
     n_trials: int
     is_limited: bool
 
@@ -44,4 +45,6 @@ def outcome_rows(results: Results) -> dict[str, list[OutcomeRow]]:
 
 def _shares(cell: Mapping[Any, Any]) -> Shares:
     masked, sdc, critical, due = (cell[f"{name}_rate"] for name in ("masked", "sdc", "sdc_critical", "due"))
-    return Shares(ber_text(cell["ber"]), masked, sdc, critical, due, cell["trials"], cell["limited"])
+    return Shares(
+        ber_text(cell["ber"]), masked, sdc, critical, due, cell["accuracy_not_due"], cell["trials"], cell["limited"]
+    )

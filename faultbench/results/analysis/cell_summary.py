@@ -4,6 +4,10 @@ A trial is one draw of a rate: the fraction of its images with that outcome. The
 `*_rate_ci_*` come from `stats.mean_interval`, `accuracy_median_ci_*` and `accuracy_q05_ci_*` from
 `stats.quantile_interval`. An end is empty if there are too few trials to bound that side. `below_min_ci_high` is an
 upper bound of the fraction of all trials that are worse than `accuracy_min`, the worst recorded trial.
+
+`accuracy_not_due` is the accuracy among the images that are no DUE: the mean number of correct images over the mean
+number of images with finite logits. Its interval is `stats.ratio_interval`; it is empty unless there is a DUE and a
+fixed number of plain trials looked at all images.
 """
 
 import math
@@ -19,7 +23,7 @@ from faultbench.results import stats
 from faultbench.results.analysis.campaign_tables import CampaignTables
 from faultbench.results.estimates import MeanEstimate, estimate_mean, intervals, within_variances
 from faultbench.results.folder import LABELS
-from faultbench.results.image_samples import Values, looks_at_sample
+from faultbench.results.image_samples import Values, fractions, looks_at_sample
 from faultbench.results.journal.records import Golden, Trial
 from faultbench.results.journal.strata import Strata
 from faultbench.results.journal.trial_columns import counts_of
@@ -40,6 +44,9 @@ INTERVALS = (
     "below_min_ci_high",
 )
 """Columns of interval ends besides `accuracy_ci_*`."""
+
+NOT_DUE = ("accuracy_not_due", "accuracy_not_due_ci_low", "accuracy_not_due_ci_high")
+"""Columns of the accuracy among images that are no DUE."""
 
 SAMPLING = ("images_per_trial", "variance_trials", "variance_images")
 """Columns of the mean number of images per trial, and of the variances between trials and between images."""
@@ -110,10 +117,24 @@ def _summarise(
         columns |= _of_single_trials(of_accuracy.values, rule)
     for name in OUTCOMES:
         columns |= {name: estimates[name].mean, **_ends(name, ends[name])}
+    columns |= _not_due(cell, columns["accuracy_mean"], columns["due_rate"], rule)
     columns |= _variances(of_accuracy, trials, within_variances(trials, golden, strata))
     if not is_split:
         columns["flips_mean"] = stats.mean(counts_of(trials, "n_flips").tolist())
     return {**_images(trials, golden), **columns}
+
+
+def _not_due(cell: TrialsOfCell, accuracy: float, due_rate: float, rule: StoppingRule) -> dict[str, float]:
+    """Return the accuracy among the images that are no DUE; nothing if all are."""
+    if due_rate >= 1:
+        return {}
+    columns = {"accuracy_not_due": min(1.0, accuracy / (1 - due_rate))}
+    is_plain = not (cell.strata and cell.strata.is_split) and not looks_at_sample(cell.trials) and rule.until is None
+    if due_rate and is_plain:
+        correct, due = (fractions(cell.trials, cell.golden, count) for count in ("n_correct", "n_due"))
+        finite = np.maximum(1 - due, correct)  # rounding can make it less
+        columns |= _ends("accuracy_not_due", stats.ratio_interval(correct, finite, confidence=rule.confidence))
+    return columns
 
 
 def _images(trials: Sequence[Trial], golden: Golden | None) -> dict[str, float]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from faultbench.results.analysis.cell_summary import (
     INTERVALS,
+    NOT_DUE,
     OUTCOMES,
     SAMPLING,
     TrialsOfCell,
@@ -50,6 +51,7 @@ CELL_TYPES = {
     "interval": "str",
     "confidence": "float64",
     **dict.fromkeys(SAMPLING, "float64"),
+    **dict.fromkeys(NOT_DUE, "float64"),
 }
 TRIAL_TYPES = {
     "campaign": "str",

@@ -9,6 +9,7 @@ from faultbench.results.stats.means import Interval, Values, mean, mean_interval
 from faultbench.results.stats.paired import MeanDifference, Pairs, holm, mean_difference, mean_differences
 from faultbench.results.stats.quantiles import below_worst, quantile, quantile_interval
 from faultbench.results.stats.rates import difference_intervals, rate_ends, rate_intervals
+from faultbench.results.stats.ratios import ratio_interval
 
 __all__ = [
     "CONFIDENCE",
@@ -33,4 +34,5 @@ __all__ = [
     "quantile_interval",
     "rate_ends",
     "rate_intervals",
+    "ratio_interval",
 ]

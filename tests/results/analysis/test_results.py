@@ -16,7 +16,7 @@ from faultbench.results.analysis.results import read_results
 from faultbench.results.folder import ber_text, find_results
 from faultbench.results.journal.journal import Journal
 from faultbench.results.journal.records import Trial
-from faultbench.results.stats import mean_interval
+from faultbench.results.stats import mean_interval, ratio_interval
 from faultbench.system.errors import EngineError, FaultbenchError
 from tests.builders.results import Made, a_golden, a_trial, an_overhead, key_of, write_journal
 
@@ -27,7 +27,8 @@ COLUMNS = {
         "due_rate masked_rate flips_mean limited accuracy_median_ci_low accuracy_median_ci_high accuracy_q05_ci_low "
         "accuracy_q05_ci_high sdc_rate_ci_low sdc_rate_ci_high sdc_critical_rate_ci_low sdc_critical_rate_ci_high "
         "due_rate_ci_low due_rate_ci_high masked_rate_ci_low masked_rate_ci_high below_min_ci_high interval confidence "
-        "images_per_trial variance_trials variance_images"
+        "images_per_trial variance_trials variance_images accuracy_not_due accuracy_not_due_ci_low "
+        "accuracy_not_due_ci_high"
     ),
     "trials": (
         "campaign cell dataset model scheme guard format fault ber trial n_flips n_images n_correct n_masked n_sdc "
@@ -89,6 +90,7 @@ def test_a_cell_is_what_its_trials_say_worked_by_hand(tmp_path: Path):
     write_journal(folder / "journal", "one", [*trials, a_golden(subject=SUBJECT, n_correct=196, n_bits=32_000)])
     (row,) = read_results(folder).cells.to_dict("records")
     interval = mean_interval([0.98, 0.95, 0.98, 0.25])
+    finite = ratio_interval([0.98, 0.95, 0.98, 0.25], [1, 1, 1, 0.75])
     assert row == {
         "campaign": "made",
         "dataset": "digits",
@@ -131,6 +133,10 @@ def test_a_cell_is_what_its_trials_say_worked_by_hand(tmp_path: Path):
         "below_min_ci_high": pytest.approx(1 - 0.05**0.25),
         "interval": "betting",
         "confidence": 0.95,
+        # 632 of 750 images with finite logits.
+        "accuracy_not_due": pytest.approx(632 / 750),
+        "accuracy_not_due_ci_low": finite.low,
+        "accuracy_not_due_ci_high": finite.high,
     }
 
 
@@ -234,7 +240,7 @@ def test_fractions_in_csv_read_back_bit_for_bit(tmp_path: Path):
     floats = read_results(folder).cells.select_dtypes("float64")
     for name in floats:
         assert np.array_equal([float(row[name] or "nan") for row in rows], floats[name], equal_nan=True)
-    assert len(floats.columns) == 30
+    assert len(floats.columns) == 33
 
 
 def test_memory_overhead_is_bounds_in_per_cent_of_parameters(tmp_path: Path):
@@ -359,7 +365,13 @@ def test_markdown_has_schemes_down_and_bers_across(tmp_path: Path):
         "| scheme | golden | BER 1e-6 | BER 2.5e-5 |\n"
         "| --- | ---: | ---: | ---: |\n"
         f"| relu | 98.5 | {relu} | - |\n"
-        f"| Clip\\|Act | - | - | {clip} LIMITED 2/3 |\n"
+        f"| Clip\\|Act | - | - | {clip} LIMITED 2/3 |\n\n"
+        "SDC / DUE in % of the images, and in parentheses the accuracy in % among those that are no DUE, whose logits "
+        "are finite; means over 0 to 3 trials per cell.\n\n"
+        "| scheme | BER 1e-6 | BER 2.5e-5 |\n"
+        "| --- | ---: | ---: |\n"
+        "| relu | 0.0 / 5.0 (100.0) | - |\n"
+        "| Clip\\|Act | - | 0.0 / 0.0 (100.0) |\n"
     )
 
 
@@ -506,7 +518,7 @@ def test_markdown_keeps_the_order_of_the_campaign_file(tmp_path: Path):
     schemes = ["Zeta (channel)", "relu", "Alpha", "clip_act"]
     text = markdown(read_results(Made(schemes=schemes, models=["z_net", "a_net"], guards=["secded"]).write(tmp_path)))
     rows = [line.split("|")[1].strip() for line in text.splitlines() if " + secded |" in line]
-    assert rows == [f"{scheme} + secded" for scheme in schemes] * 6
+    assert rows == [f"{scheme} + secded" for scheme in schemes] * 8
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## digits, z_net, q15.16",
         "## digits, a_net, q15.16",
