@@ -18,7 +18,7 @@ OPTIONS = [
     if isinstance(option, click.Option)
 ]
 IMPERATIVES = frozenset({
-    "Add", "Allow", "Archive", "Build", "Call", "Charge", "Check", "Compare", "Count", "Do", "Draw", "End", "Export",
+    "Add", "Allow", "Archive", "Assume", "Build", "Call", "Charge", "Check", "Compare", "Count", "Do", "Draw", "End", "Export",
     "Fail", "Find", "Give", "Include", "Join", "Keep", "Let", "List", "Measure", "Override", "Print", "Read", "Run",
     "Show", "Start", "Stop", "Train", "Try", "Use", "Write",
 })  # fmt: skip

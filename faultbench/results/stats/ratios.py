@@ -36,7 +36,7 @@ def ratio_interval(numerators: Values, denominators: Values, *, confidence: floa
     above = fixed_bets.rejections([1 - x for x in scaled], (1 / (1 + ratios)).tolist(), [level] * len(ratios))
     n_below, n_above = (_leading(found) for found in (below, above[::-1]))
     ratio = c.sum() / f.sum() if f.any() else np.nan
-    return Interval(float(np.fmin(n_below / _STEPS, ratio)), float(np.fmax(1 - n_above / _STEPS, ratio)))
+    return Interval(float(np.fmin(n_below / _STEPS, ratio)), float(np.fmax((_STEPS - n_above) / _STEPS, ratio)))
 
 
 def _leading(flags: list[bool]) -> int:
