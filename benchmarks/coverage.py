@@ -160,7 +160,7 @@ def _draw(axes: Axes, table: pd.DataFrame) -> None:
     for method, (marker, colour) in looks.items():
         rows = table[table.method == method]
         look = {"s": 9, "marker": marker, "color": colour, "alpha": 0.6, "linewidths": 0.6, "label": method}
-        axes.scatter(rows.skewness.abs(), 100 * rows.coverage, **look)
+        axes.scatter(rows.skewness.abs().clip(lower=0.01), 100 * rows.coverage, **look)
     axes.set_xscale("log")
     axes.set_ylim(-3, 103)
 

@@ -18,9 +18,9 @@ OPTIONS = [
     if isinstance(option, click.Option)
 ]
 IMPERATIVES = frozenset({
-    "Add", "Allow", "Archive", "Assume", "Build", "Call", "Charge", "Check", "Compare", "Count", "Do", "Draw", "End", "Export",
-    "Fail", "Find", "Give", "Include", "Join", "Keep", "Let", "List", "Measure", "Override", "Print", "Read", "Run",
-    "Show", "Start", "Stop", "Train", "Try", "Use", "Write",
+    "Add", "Allow", "Archive", "Assume", "Build", "Call", "Charge", "Check", "Compare", "Count", "Do", "Draw", "End",
+    "Export", "Fail", "Find", "Give", "Include", "Join", "Keep", "Let", "List", "Measure", "Override", "Print", "Read",
+    "Run", "Show", "Start", "Stop", "Train", "Try", "Use", "Write",
 })  # fmt: skip
 """First words of help texts; a new text may add its own verb."""
 

@@ -14,13 +14,23 @@ def coverage() -> pd.DataFrame:
 
 
 def test_betting_intervals_hold_in_every_recorded_distribution(coverage: pd.DataFrame):
-    assert coverage.groupby("distribution").n_trials.unique().map(list).map(sorted).eq([[30, 100, 300]] * 86).all()
+    numbers = coverage.groupby("distribution").n_trials.unique().map(list).map(sorted)
+    assert numbers.eq([[30, 100, 300, 1000]] * 91).all()
     assert coverage[coverage.method == "betting"].coverage.min() >= 0.94
 
 
-def test_the_usual_intervals_do_not(coverage: pd.DataFrame):
+def test_betting_intervals_are_tighter_than_bets_on_growth_and_star_bets(coverage: pd.DataFrame):
+    median = coverage.groupby(["method", "n_trials"]).to_growth.median()
+    assert (median["betting"][[100, 300, 1000]] <= 0.88).all()
+    assert (median["betting"] < median["STaR"]).all()
+    assert coverage[coverage.method == "betting"].to_growth.max() < 1
+
+
+def test_the_usual_intervals_do_not_hold(coverage: pd.DataFrame):
     for method in ("t", "bootstrap"):
-        assert (coverage[coverage.method == method].groupby("n_trials").coverage.min() < 0.5).all()
+        lowest = coverage[coverage.method == method].groupby("n_trials").coverage.min()
+        assert (lowest[[30, 100, 300]] < 0.5).all()
+        assert lowest[1000] < 0.9
 
 
 def test_betting_intervals_are_at_most_twice_as_wide_in_the_transition_region(coverage: pd.DataFrame):

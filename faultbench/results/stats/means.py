@@ -6,7 +6,7 @@ hold for every distribution on [0, 1] and every n: a mean m is left out if bets 
 exceeds m reject small means, the same bets with 1 - x against 1 - m reject large ones, each side at half of the error.
 
 `fixed_bets` aims at a number of trials that does not depend on the outcomes. `sequence_bets` has no such number, and
-its intervals, which are wider, hold under any stopping rule (`docs/benchmarks/coverage.md`).
+its intervals, which are wider, hold under any stopping rule. `docs/benchmarks/coverage.md` compares them with others.
 """
 
 import math
