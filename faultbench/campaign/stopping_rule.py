@@ -1,6 +1,11 @@
-"""Number of trials per cell: a fixed number, or as many as the interval of the cell needs."""
+"""Number of trials per cell: a fixed number, or as many as the interval of the cell needs.
 
-from collections.abc import Mapping
+An interval for a fixed number holds if the number was fixed before anybody saw outcomes. A number that is raised after
+results were shown may have been raised because of them. Its intervals are those of a sequence, which hold at any number
+of looks.
+"""
+
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -51,14 +56,26 @@ class StoppingRule:
     until: StoppingTarget | None = None
     n_pilot: int = 0
     """First trials of a cell that decide how many images the later trials use; the later ones wait for them."""
+    n_raised: int = 0
+    """How many times the number of trials was raised after results with fewer had been shown."""
 
     @classmethod
-    def read(cls, trials: int | Mapping[str, Any] | AdaptiveTrials, images: Any = "all") -> Self:
-        """Return the rule of a campaign's `trials` and `images`, in plain JSON. Other values raise ValueError."""
+    def read(
+        cls,
+        trials: int | Mapping[str, Any] | AdaptiveTrials,
+        images: Any = "all",
+        asked_before: Collection[int] = (),
+    ) -> Self:
+        """Return the rule of a campaign's `trials` and `images`, in plain JSON. Other values raise ValueError.
+
+        asked_before are the numbers of trials that results were shown with; those above this number do not matter, as
+        the trials beyond it are left out.
+        """
         per_trial = images.get("per_trial") if isinstance(images, Mapping) else images
         n_pilot = N_PILOT if per_trial == "auto" else 0
         if isinstance(trials, int):
-            return cls(trials, n_pilot=min(n_pilot, trials))
+            n_raised = sum(n < trials for n in set(asked_before))
+            return cls(trials, n_pilot=min(n_pilot, trials), n_raised=n_raised)
         adaptive = AdaptiveTrials.model_validate(trials)
         return cls(adaptive.max, adaptive.min, adaptive.until, min(n_pilot, adaptive.max))
 
@@ -79,6 +96,11 @@ class StoppingRule:
         return self.n_max if self.until is None else min(self.n_max, 300)
 
     @property
+    def is_sequence(self) -> bool:
+        """Return whether intervals must hold at any number of looks: outcomes can have decided how many trials ran."""
+        return self.until is not None or self.n_raised > 0
+
+    @property
     def target_text(self) -> str:
         """Return the words that complete the caption "fewer trials than …" of a LIMITED cell."""
         if self.until is None:
@@ -92,8 +114,8 @@ class StoppingRule:
 
     @property
     def interval_kind(self) -> str:
-        """Return the name of the intervals of means: `betting-sequence` if outcomes end the trials, else `betting`."""
-        return "betting-sequence" if self.until else "betting"
+        """Return the name of the intervals of means: `betting-sequence` if `is_sequence`, else `betting`."""
+        return "betting-sequence" if self.is_sequence else "betting"
 
     @property
     def interval_text(self) -> str:
@@ -105,6 +127,7 @@ class StoppingRule:
         """Return the confidence that a fixed-size interval needs at each look, so that those of all looks hold.
 
         Each of k looks may fail with at most 1/k of the allowed probability. The sum bounds the probability that any
-        of them fails.
+        of them fails. If trials are raised, k is not known beforehand: look k may fail with 1/(k(k + 1)) of it.
         """
-        return 1 - (1 - self.confidence) / len(self.looks)
+        n_looks = len(self.looks) if self.until else (self.n_raised + 1) * (self.n_raised + 2) if self.n_raised else 1
+        return 1 - (1 - self.confidence) / n_looks

@@ -71,7 +71,7 @@ class MeanEstimate:
 
 def intervals(estimates: Sequence[MeanEstimate], rule: StoppingRule) -> list[stats.Interval]:
     """Return the interval of each mean; those of many estimates together take little longer than one."""
-    samples, anytime = [estimate.values for estimate in estimates], rule.until is not None
+    samples, anytime = [estimate.values for estimate in estimates], rule.is_sequence
     of_values = stats.mean_intervals(samples, confidence=rule.confidence, anytime=anytime)
     return [estimate.unscale(interval) for estimate, interval in zip(estimates, of_values, strict=True)]
 

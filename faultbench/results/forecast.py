@@ -23,8 +23,9 @@ _STEP = 1.1
 """Factor between numbers of trials that are tried."""
 _AT_ONCE = 16
 """Numbers of trials whose intervals are computed together: a factor of 4.6, and halving takes about 4."""
-N_REPEATED = 3_000
-"""Most trials in a computed interval: one of a billion would take hours; beyond, the width is extrapolated."""
+N_REPEATED, N_STEPPED = 10_000, 3_000
+"""Most trials in a computed interval of a sequence, and in one of a fixed number, which is computed trial by trial: one
+of a billion would take hours. Beyond, the width is extrapolated."""
 
 _MOST = 100
 """Largest factor of the number of trials that is tried to halve the interval."""
@@ -66,8 +67,8 @@ def _forecast(rule: StoppingRule, known: tuple[float, ...], n_known: int, low: f
 def _half_widths(
     rule: StoppingRule, known: tuple[float, ...], numbers: Sequence[int], scale: MeanEstimate
 ) -> list[float]:
-    """Return the half-width after each number of trials; beyond `N_REPEATED` it follows the power law seen there."""
-    n_repeated = max(N_REPEATED, len(known))
+    """Return the half-width after each number of trials; where it is not computed, it follows the power law before."""
+    n_repeated = max(N_REPEATED if rule.is_sequence else N_STEPPED, len(known))
     computed = [n for n in numbers if n <= n_repeated]
     ends = [] if len(computed) == len(numbers) else [n_repeated // 2, n_repeated]
     estimates = [MeanEstimate(np.resize(np.array(known), n), scale.low, scale.span) for n in (*computed, *ends)]

@@ -162,7 +162,8 @@ class _OtherKeys(BaseModel):
 class Manifest(BaseModel):
     """Manifest: what a campaign asked for, its cells in the order of its file; other keys are kept as attributes.
 
-    warnings are findings of the run that a reader of the numbers must know.
+    warnings are findings of the run that a reader of the numbers must know. asked_before are the numbers of trials that
+    earlier runs of the folder asked for, and showed results with.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -173,6 +174,7 @@ class Manifest(BaseModel):
     warnings: Annotated[tuple[Text, ...], Field(max_length=MAX_ENTRIES)] = ()
     declared_accuracies: Annotated[tuple[DeclaredEntry, ...], Field(max_length=MAX_ENTRIES)] = ()
     memory: Annotated[tuple[MemoryEntry, ...], Field(max_length=MAX_CELLS)] = ()
+    asked_before: Annotated[tuple[Count, ...], Field(max_length=MAX_ENTRIES)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -194,7 +196,8 @@ class Manifest(BaseModel):
     def rule(self) -> StoppingRule:
         """Return the rule that ends the trials of a cell."""
         asked = self.spec.trials
-        return StoppingRule.read(asked if isinstance(asked, AdaptiveTrials) else self.trials, self.spec.images)
+        trials = asked if isinstance(asked, AdaptiveTrials) else self.trials
+        return StoppingRule.read(trials, self.spec.images, self.asked_before)
 
     @property
     def sorted_cells(self) -> list[CellEntry]:

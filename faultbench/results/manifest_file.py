@@ -76,7 +76,7 @@ def write_manifest(
     """Write manifest.json.
 
     execution says how the trials run, data maps weights and images to SHA-256. findings are further keys: what a reader
-    of the results must know of the networks (`FINDINGS`), and the digests of `content_digests`.
+    of the results must know of the networks (`FINDINGS`), the digests of `content_digests`, and `asked_before`.
     """
     manifest = {
         "faultbench": __version__,
@@ -119,6 +119,15 @@ def recorded_findings(folder: Path) -> dict[str, list[Any]]:
     recorded = read_manifest(folder) if (folder / "manifest.json").exists() else {}
     findings = {key: recorded.get(key) for key in FINDINGS}
     return {key: list(value) if isinstance(value, list) else [] for key, value in findings.items()}
+
+
+def numbers_asked_before(folder: Path, n_trials: int) -> list[int]:
+    """Return the other numbers of trials that runs of the folder asked for, rising, if one comes with n_trials now."""
+    recorded = read_manifest(folder) if (folder / "manifest.json").exists() else {}
+    numbers = {*recorded.get("asked_before", ()), recorded.get("trials", n_trials)}
+    if isinstance(trials := recorded.get("spec", {}).get("trials"), dict):
+        numbers.add(trials["min"])  # outcomes decided how many trials there were, from this number on
+    return sorted(numbers - {n_trials})
 
 
 def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

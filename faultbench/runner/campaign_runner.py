@@ -143,6 +143,13 @@ class Runner:
             is_shared=options.shard.count > 1, asked=Asked.by(campaign),
             n_trials=campaign.rule.n_aimed_at,
         )  # fmt: skip
+        if len(known.trials) and (fewer := self._record.remember_numbers()) and not campaign.rule.until:
+            shown = " and ".join(f"{n:,}" for n in fewer)
+            self._reporter.say(
+                f"{self._folder}: results were shown with {shown} trials, so intervals are of a kind that holds at any "
+                "number of looks, and are wider; --fresh begins anew",
+                "warning",
+            )
         strata = self._strata_setup.strata
         self._tracker = ProgressTracker(
             campaign, known.trials.values(), self._goldens, lambda: n_alive(self._engine), strata

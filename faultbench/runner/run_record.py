@@ -8,7 +8,7 @@ from typing import Any
 from faultbench.campaign import Campaign, Subject
 from faultbench.results.content_digests import DIGESTS_KEY, Digests, join_digests, recorded_digests, require_equal
 from faultbench.results.folder import MemoryEntry, memory_sentences
-from faultbench.results.manifest_file import read_manifest, recorded_findings, write_manifest
+from faultbench.results.manifest_file import numbers_asked_before, read_manifest, recorded_findings, write_manifest
 from faultbench.runner.data_record import DataRecord
 from faultbench.runner.subjects.artifacts import ArtifactStore
 from faultbench.runner.subjects.builder import SubjectBuilder, digests
@@ -37,6 +37,12 @@ class RunRecord:
         self._warnings = SubjectWarnings(builder, artifacts, self._findings["warnings"])
         self._data = DataRecord(builder.device)
         self._made_of: Digests = {}
+        self._asked_before: list[int] = []
+
+    def remember_numbers(self) -> list[int]:
+        """Note the numbers of trials that earlier runs of the folder showed results with; return the smaller ones."""
+        self._asked_before = numbers_asked_before(self._folder, self._campaign.trials)
+        return [n for n in self._asked_before if n < self._campaign.trials]
 
     def remember_memory(self, memory: Sequence[MemoryEntry]) -> list[str]:
         """Note the memory that no fault hits and computed weights, per subject; return it as sentences."""
@@ -70,11 +76,12 @@ class RunRecord:
         with in_turn(self._folder / ".lock.manifest"):  # other shards write it too
             then, data = self._recorded()
             self._require(then, self._made_of)
+            asked_before = {"asked_before": self._asked_before} if self._asked_before else {}
             if self._made_of:
                 data = self._data.of(self._campaign.subjects, self._made_of, data)
             write_manifest(
                 self._folder, self._campaign, command=command, execution=self._execution, data=data,
-                findings={**self._findings, DIGESTS_KEY: join_digests([then, self._made_of])},
+                findings={**self._findings, **asked_before, DIGESTS_KEY: join_digests([then, self._made_of])},
             )  # fmt: skip
 
     def _recorded(self) -> tuple[Digests, dict[str, Any]]:

@@ -50,12 +50,34 @@ def test_trials_that_are_lowered_and_raised_again_end_as_those_of_one_run(root: 
     assert {number for _, number in read_folder(folder).journal.trials} == known | {*range(25)}
     finished(root, *ONE_CELL, "trials=40")
     assert n_missing(folder) == [0]
-    there = tables(folder)
+    raised = read_results(folder).cells
+    assert set(raised.interval) == {"betting-sequence"}
+    there = tables(folder)["trials.csv"]
     (tmp_path / "anew").mkdir()
     (folder / "artifacts").rename(tmp_path / "kept")
     (tmp_path / "anew" / "small").mkdir()
     (tmp_path / "kept").rename(tmp_path / "anew" / "small" / "artifacts")
-    assert tables(finished(tmp_path / "anew", *ONE_CELL, "trials=40")) == there
+    anew = finished(tmp_path / "anew", *ONE_CELL, "trials=40")
+    assert tables(anew)["trials.csv"] == there
+    # All but the intervals is that of a run that always asked for 40; theirs are wider, as results were shown with 25.
+    cells = read_results(anew).cells
+    assert set(cells.interval) == {"betting"}
+    ends = [name for name in cells if "_ci_" in name or name == "interval"]
+    assert cells.drop(columns=ends).equals(raised.drop(columns=ends))
+    assert (raised.accuracy_ci_low < cells.accuracy_ci_low).all()
+
+
+@pytest.mark.slow
+def test_a_number_that_is_raised_after_results_were_shown_says_so_and_a_lowered_one_does_not(root: Path) -> None:  # noqa: F811
+    for asked, before, kind in ((20, [], "betting"), (10, [20], "betting"), (30, [10, 20], "betting-sequence")):
+        folder = finished(root, *ONE_CELL, f"trials={asked}")
+        manifest = read_folder(folder).manifest
+        assert list(manifest.asked_before) == before
+        assert manifest.rule.interval_kind == kind
+        assert set(read_results(folder).cells.interval) == {kind}
+    assert manifest.rule.n_raised == 2
+    # Two looks before this one: look 3 may fail with 1/12 of 5 %.
+    assert manifest.rule.confidence_per_look == pytest.approx(1 - 0.05 / 12)
 
 
 @pytest.mark.slow
@@ -66,7 +88,8 @@ def test_what_many_trials_come_to_is_foretold_by_the_power_that_fewer_fall_by(
 ) -> None:
     rule = StoppingRule(40_000, 30, until) if until else StoppingRule(40_000)
     foretold = forecast(rule, recorded).half_width
-    monkeypatch.setattr("faultbench.results.forecast.N_REPEATED", 40_000)
+    for name in ("N_REPEATED", "N_STEPPED"):
+        monkeypatch.setattr(f"faultbench.results.forecast.{name}", 40_000)
     monkeypatch.setattr("faultbench.results.forecast.N_ENOUGH", 11)  # what was foretold is kept by its arguments
     exact = forecast(rule, [*recorded, *recorded][: len(recorded) + 1] or [0.0] * 5).half_width
     assert foretold == pytest.approx(exact, rel=0.06)

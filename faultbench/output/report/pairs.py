@@ -81,20 +81,25 @@ def matrices(results: Results) -> dict[str, list[Matrix]]:
             networks = {line.label: tuple(line.cells[[*LABELS]].iloc[0]) for line in block.lines}
             by_line = {ber: _by_line(networks, accuracies, ber) for ber in sorted({*cells.ber})}
             of_blocks[block.name] = [
-                _matrix(block, ber, of_lines)
+                _matrix(block, ber, of_lines, anytime=results.manifest.rule.is_sequence)
                 for ber, of_lines in by_line.items()
                 if any(map(len, of_lines.values())) or not cells[cells.ber == ber].trials.any()
             ]
     return of_blocks
 
 
-def pair_difference(first: pd.Series, second: pd.Series, *, confidence: float) -> PairDifference | None:
-    """Return first minus second over their common trial numbers; each is a series of accuracies by number."""
+def pair_difference(
+    first: pd.Series, second: pd.Series, *, confidence: float, anytime: bool = False
+) -> PairDifference | None:
+    """Return first minus second over their common trial numbers; each is a series of accuracies by number.
+
+    anytime is as for `stats.mean_interval`.
+    """
     numbers, *places = np.intersect1d(first.index, second.index, assume_unique=True, return_indices=True)
     if not len(numbers):
         return None
     row, column = (series.to_numpy()[place] for series, place in zip((first, second), places, strict=True))
-    difference = stats.mean_difference(column, row, confidence=confidence)
+    difference = stats.mean_difference(column, row, confidence=confidence, anytime=anytime)
     low, high = difference.interval.low, difference.interval.high
     return PairDifference(100 * difference.mean, 100 * low, 100 * high, len(numbers))
 
@@ -107,10 +112,10 @@ def _accuracies(results: Results) -> dict[tuple[Any, ...], pd.Series]:
     return {(*entry.labels, entry.ber): by_cell[entry.cell] for entry in entries if entry.cell in by_cell}
 
 
-def _matrix(block: Block, ber: float, accuracies: Mapping[str, pd.Series]) -> Matrix:
+def _matrix(block: Block, ber: float, accuracies: Mapping[str, pd.Series], *, anytime: bool) -> Matrix:
     labels = [line.label for line in block.lines]
     confidence = 1 - (1 - stats.CONFIDENCE) / math.comb(len(labels), 2)
-    pairs = dict(_both_ways(labels, accuracies, confidence))
+    pairs = dict(_both_ways(labels, accuracies, confidence, anytime=anytime))
     cells = tuple(tuple(pairs.get((row, column)) for column in labels) for row in labels)
     n_trials = shared_count(pair.n_trials if pair else 0 for pair in pairs.values())
     n_images = images_text(pd.concat([line.cells for line in block.lines]))
@@ -118,10 +123,10 @@ def _matrix(block: Block, ber: float, accuracies: Mapping[str, pd.Series]) -> Ma
 
 
 def _both_ways(
-    labels: Sequence[str], accuracies: Mapping[str, pd.Series], confidence: float
+    labels: Sequence[str], accuracies: Mapping[str, pd.Series], confidence: float, *, anytime: bool
 ) -> Iterator[tuple[tuple[str, str], PairDifference | None]]:
     for row, column in combinations(labels, 2):
-        pair = pair_difference(accuracies[row], accuracies[column], confidence=confidence)
+        pair = pair_difference(accuracies[row], accuracies[column], confidence=confidence, anytime=anytime)
         yield (row, column), pair
         yield (column, row), pair and pair.turned
 

@@ -129,7 +129,7 @@ def _not_due(cell: TrialsOfCell, accuracy: float, due_rate: float, rule: Stoppin
     if due_rate >= 1:
         return {}
     columns = {"accuracy_not_due": min(1.0, accuracy / (1 - due_rate))}
-    is_plain = not (cell.strata and cell.strata.is_split) and not looks_at_sample(cell.trials) and rule.until is None
+    is_plain = not (cell.strata and cell.strata.is_split) and not looks_at_sample(cell.trials) and not rule.is_sequence
     if due_rate and is_plain:
         correct, due = (fractions(cell.trials, cell.golden, count) for count in ("n_correct", "n_due"))
         finite = np.maximum(1 - due, correct)  # rounding can make it less

@@ -134,7 +134,7 @@ def _pair(labels: SharedLabels, first: ComparedSide, second: ComparedSide) -> It
         accuracies([of[number] for number in numbers], golden, own)
         for of, golden, own in zip(trials, goldens, strata, strict=True)
     )
-    confidence, anytime = max(rule.confidence for rule in rules), any(rule.until for rule in rules)
+    confidence, anytime = max(rule.confidence for rule in rules), any(rule.is_sequence for rule in rules)
     ends = (second_mean.low - first_mean.high, second_mean.high - first_mean.low)
     pairs = stats.Pairs(first_mean.unscaled, second_mean.unscaled, ends)
     (difference,) = stats.mean_differences([pairs], confidence=confidence, anytime=anytime)
