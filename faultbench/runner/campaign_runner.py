@@ -143,23 +143,28 @@ class Runner:
             is_shared=options.shard.count > 1, asked=Asked.by(campaign),
             n_trials=campaign.rule.n_aimed_at,
         )  # fmt: skip
-        if len(known.trials) and (fewer := self._record.remember_numbers()) and not campaign.rule.until:
-            shown = " and ".join(f"{n:,}" for n in fewer)
-            self._reporter.say(
-                f"{self._folder}: results were shown with {shown} trials, so intervals are of a kind that holds at any "
-                "number of looks, and are wider; --fresh begins anew",
-                "warning",
-            )
-        strata = self._strata_setup.strata
         self._tracker = ProgressTracker(
-            campaign, known.trials.values(), self._goldens, lambda: n_alive(self._engine), strata
-        )
+            campaign, known.trials.values(), self._goldens, lambda: n_alive(self._engine), self._strata_setup.strata,
+            rule=replace(campaign.rule, n_raised=self._n_raised() if len(known.trials) else 0),
+        )  # fmt: skip
         if known.n_damaged:
             damaged = f"{known.n_damaged} damaged journal lines left out; their trials run again"
             self._reporter.say(f"{self._folder}: {damaged}", "warning")
         if known.n_unfit:
             unfit = f"{known.n_unfit} trials left out, which their golden run does not allow; they run again"
             self._reporter.say(f"{self._folder}: {unfit}", "warning")
+
+    def _n_raised(self) -> int:
+        """Say that results were shown with fewer trials than are asked for now; return with how many numbers."""
+        fewer = self._record.remember_numbers()
+        if fewer and not self._campaign.rule.until:
+            shown = " and ".join(f"{n:,}" for n in fewer)
+            self._reporter.say(
+                f"{self._folder}: results were shown with {shown} trials, so intervals are of a kind that holds at any "
+                "number of looks, and are wider; --fresh begins anew",
+                "warning",
+            )
+        return len(fewer)
 
     def begin(self, memory: Sequence[MemoryEntry]) -> None:
         """Show and record what is asked for, and what of each subject's memory no fault hits."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from faultbench.campaign import Campaign
+from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.results.estimates import accuracies
 from faultbench.results.folder import ber_text
 from faultbench.results.journal.records import Golden, Trial
@@ -58,14 +59,16 @@ class ProgressTracker:
         goldens: Mapping[str, Golden],
         n_workers: Callable[[], int],
         strata: Mapping[str, Strata],
+        *,
+        rule: StoppingRule,
     ) -> None:
-        """Take over known trials.
+        """Take over known trials. rule ends the trials of a cell, and knows of earlier looks.
 
         goldens, by subject, and strata, by cell, may be filled later, but before a trial of theirs is added.
         """
         self._cells, self._goldens = {cell.key: cell for cell in campaign.cells}, goldens
         self._strata = strata
-        self._rule, self._n_workers = campaign.rule, n_workers
+        self._rule, self._n_workers = rule, n_workers
         self._trials: dict[str, dict[int, Trial]] = {key: {} for key in self._cells}
         self._running = ""
         self._n_recorded = self._n_quarantined = 0
@@ -105,7 +108,9 @@ class ProgressTracker:
         cell = self._cells[self._running]
         trials = [trial for _, trial in sorted(self._trials[cell.key].items())]
         estimate = accuracies(trials, self._goldens.get(cell.subject.key), self._strata.get(cell.key))
-        interval = estimate.interval(self._rule)
+        # Who watches looks many times; the last look is that of the tables.
+        is_last = len(trials) >= self._rule.n_max
+        interval = estimate.interval(self._rule if is_last else replace(self._rule, n_raised=1))
         choices = (cell.subject.dataset, cell.subject.model, cell.subject.scheme, cell.subject.guard)
         return TrialsNow(
             cell=cell.key,
