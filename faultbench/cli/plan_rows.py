@@ -52,13 +52,17 @@ class PlanRow:
         )  # fmt: skip
 
     @property
+    def no_flip(self) -> float | None:
+        """Return the probability that a memory has no flip; None if its size is unknown."""
+        return None if self.n_bits is None else math.exp(self.n_bits * math.log1p(-self.cell.ber))
+
+    @property
     def _flips(self) -> tuple[str, str, str, str]:
         """Return bits, BER, expected flips per trial, and the probability of none."""
         ber = ber_text(self.cell.ber)
-        if self.n_bits is None:
+        if self.n_bits is None or self.no_flip is None:
             return "?", ber, "?", "?"
-        no_flip = math.exp(self.n_bits * math.log1p(-self.cell.ber))
-        return f"{self.n_bits:,}", ber, f"{self.n_bits * self.cell.ber:.3g}", f"{no_flip:.3g}"
+        return f"{self.n_bits:,}", ber, f"{self.n_bits * self.cell.ber:.3g}", f"{self.no_flip:.3g}"
 
 
 COLUMNS = (

@@ -90,6 +90,9 @@ def test_plan_counts_and_warns_where_a_cell_expects_less_than_one_flip(folder: P
     assert result.stdout.count("worst case") == 5  # four cells and what it means
     assert "95% betting interval of the mean accuracy expected" in result.stdout
     assert "warning: 2 cells expect less than one flip per trial (BER 1e-8)" in result.stderr
+    # 1 - exp(-4,267,328 · 1e-8) = 0.0418, and with the bounds too.
+    assert "sampling: stratified would leave out the memories without a flip" in result.stdout
+    assert "in 2 cells would be 0.042 times as wide, or less" in result.stdout
     durations = r": training \d.*, fitting \d.*, golden runs \d.*, trials \d.*; \d.* together\. Disk"
     assert re.search(durations, result.stdout)
     assert "Disk: about 536 kB" in result.stdout  # 8 trials of 350 bytes, 133,354 parameters and 5 bounds of 4

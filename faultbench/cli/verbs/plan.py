@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,8 +14,8 @@ from faultbench.results.folder import LABELS, ber_text, memory_sentences
 from faultbench.results.journal.contents import Asked, JournalContents, read_journal
 from faultbench.system.text_tables import Column, TextTable
 
-if TYPE_CHECKING:
-    pass
+OFTEN_IDLE = 1 / 6
+"""Probability of a memory without a flip from which `sampling: stratified` leaves such memories out."""
 
 
 @verb("plan", Section.RUN)
@@ -64,6 +63,8 @@ def _show(campaign: Campaign, costs: PlanCosts | None, known: JournalContents) -
     for sentence in memory_sentences([] if costs is None else costs.memory):
         click.echo(sentence)
     click.echo(_cost_text(costs))
+    if advice := _sampling_advice(rows):
+        click.echo(advice)
     _warn_of_idle_cells(rows)
 
 
@@ -114,6 +115,24 @@ def _expected_text(campaign: Campaign, rows: Sequence[PlanRow]) -> str:
         "if the missing trials are like those done, or in the worst case: each trial gets all images right or all "
         "wrong.\n"
         f"To halve all of these would take {halving} trials beyond {n_trials:,}."
+    )
+
+
+def _sampling_advice(rows: Sequence[PlanRow]) -> str:
+    """Return what strata would save; empty unless plain trials of some cells often have no flip."""
+    idle = [
+        row.no_flip
+        for row in rows
+        if row.no_flip is not None and row.no_flip >= OFTEN_IDLE and row.cell.subject.sampling == "plain"
+        and row.cell.subject.fault.name == "bernoulli"
+    ]  # fmt: skip
+    if not idle:
+        return ""
+    shares = sorted({f"{1 - max(idle):.2g}", f"{1 - min(idle):.2g}"})
+    return (
+        f"sampling: stratified would leave out the memories without a flip, whose probability is exact: intervals of "
+        f"means and rates in {len(idle)} cells would be {' to '.join(shares)} times as wide, or less. Quantiles, the "
+        "worst trial and critical BERs are empty then."
     )
 
 
