@@ -15,10 +15,15 @@ from faultbench.system.progress.reporter import Reporter
 from faultbench.system.text_tables import Column, TextTable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from faultbench.runner.subjects.overhead import ParameterCount
 
 REFERENCE = "hyrelu_proact"
 """Scheme whose bounds are the unit of the last column, as in the ProAct paper's "10.5×–134×"."""
+
+BUSY = 0.2
+"""Width of a latency's interval, as a part of it, from which the machine counts as busy; on a quiet one it is 0.1."""
 
 COLUMNS = (
     Column("data set", is_text=True),
@@ -54,6 +59,21 @@ def command(
     results = read_results(folder)
     write_tables(results, folder / "tables")
     click.echo(results.overhead.to_string(index=False))
+    if warning := busy_machine(results.overhead):
+        click.echo(warning, err=True)
+
+
+def busy_machine(overheads: "pd.DataFrame") -> str:
+    """Return a warning if intervals of latencies say that other work disturbed the measurement; else nothing."""
+    width = (overheads.latency_ratio_ci_high - overheads.latency_ratio_ci_low) / overheads.latency_ratio
+    wide = overheads[width > BUSY]
+    if wide.empty:
+        return ""
+    named = ", ".join(f"{row['scheme']} on {row['model']}" for row in wide.to_dict("records"))
+    return (
+        f"warning: the machine was busy: the intervals of {len(wide)} latencies are wider than {100 * BUSY:g}% of them "
+        f"({named}); draw no conclusion from these, and measure again with another -o"
+    )
 
 
 def _show_memory(campaign: Campaign) -> None:
