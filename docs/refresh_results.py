@@ -93,11 +93,15 @@ def keep_comparison(path: Path) -> None:
 
 
 def compared(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Return for each scheme its cells, how many are equal in every column, and the largest difference of means.
+    """Return for each scheme of both runs its cells, how many are equal, and the largest difference of means.
 
-    Raises SystemExit if the two runs do not have the same cells.
+    Intervals are not compared, as another version may make others from the same trials. Raises SystemExit if the two
+    runs do not have the same cells of the schemes that both have.
     """
     names = ["dataset", "model", "scheme", "format", "fault", "ber", "trials"]
+    measured = [name for name in first if name in second and "_ci_" not in name]
+    both = set(first.scheme) & set(second.scheme)
+    first, second = (cells[cells.scheme.isin(both)][measured].reset_index(drop=True) for cells in (first, second))
     if not first[names].equals(second[names]):
         raise SystemExit("the cells of the two runs are not the same")
     is_equal = ((first == second) | (first.isna() & second.isna())).all(axis=1)
@@ -168,8 +172,8 @@ def _functions() -> dict[str, Callable[..., str]]:
     def golden(scheme: str, **where: Any) -> str:
         return f"{100 * cell(scheme, 1e-6, **where).golden_accuracy:.2f} %"
 
-    def difference(first: str, second: str, ber: float, *, of: str = "cifar10_resnet20") -> str:
-        pair = row(of, "pairs", first=first, second=second, ber=ber, fault="bernoulli")
+    def difference(first: str, second: str, ber: float, *, of: str = "cifar10_resnet20", **more: Any) -> str:
+        pair = row(of, "pairs", first=first, second=second, ber=ber, fault="bernoulli", **more)
         low, high = _rounded(pair.difference_ci_low, math.floor), _rounded(pair.difference_ci_high, math.ceil)
         return f"{100 * pair.difference:+.1f} points [{low:+}, {high:+}]".replace("-", "\N{MINUS SIGN}")
 

@@ -1,11 +1,11 @@
 """Number of trials per cell: a fixed number, or as many as the interval of the cell needs.
 
-An interval for a fixed number holds if the number was fixed before anybody saw outcomes. A number that is raised after
-results were shown may have been raised because of them. Its intervals are those of a sequence, which hold at any number
-of looks.
+An interval for a fixed number holds if the number was fixed before anybody saw outcomes. A number above the one that
+results were first shown with may have been raised because of them. Its intervals are those of a sequence, which hold at
+any number of looks.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -64,17 +64,17 @@ class StoppingRule:
         cls,
         trials: int | Mapping[str, Any] | AdaptiveTrials,
         images: Any = "all",
-        asked_before: Collection[int] = (),
+        asked_before: Sequence[int] = (),
     ) -> Self:
         """Return the rule of a campaign's `trials` and `images`, in plain JSON. Other values raise ValueError.
 
-        asked_before are the numbers of trials that results were shown with; those above this number do not matter, as
-        the trials beyond it are left out.
+        asked_before are the numbers of trials that results were shown with, in the order of time. A number up to the
+        first of them was not raised, as the trials beyond it are left out.
         """
         per_trial = images.get("per_trial") if isinstance(images, Mapping) else images
         n_pilot = N_PILOT if per_trial == "auto" else 0
         if isinstance(trials, int):
-            n_raised = sum(n < trials for n in set(asked_before))
+            n_raised = sum(n < trials for n in asked_before) if asked_before and trials > asked_before[0] else 0
             return cls(trials, n_pilot=min(n_pilot, trials), n_raised=n_raised)
         adaptive = AdaptiveTrials.model_validate(trials)
         return cls(adaptive.max, adaptive.min, adaptive.until, min(n_pilot, adaptive.max))

@@ -163,7 +163,7 @@ class Manifest(BaseModel):
     """Manifest: what a campaign asked for, its cells in the order of its file; other keys are kept as attributes.
 
     warnings are findings of the run that a reader of the numbers must know. asked_before are the numbers of trials that
-    earlier runs of the folder asked for, and showed results with.
+    earlier runs of the folder asked for, and showed results with, in the order of time.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

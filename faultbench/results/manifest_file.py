@@ -121,13 +121,13 @@ def recorded_findings(folder: Path) -> dict[str, list[Any]]:
     return {key: list(value) if isinstance(value, list) else [] for key, value in findings.items()}
 
 
-def numbers_asked_before(folder: Path, n_trials: int) -> list[int]:
-    """Return the other numbers of trials that runs of the folder asked for, rising, if one comes with n_trials now."""
+def numbers_asked_before(folder: Path) -> list[int]:
+    """Return the different numbers of trials that runs of the folder asked for, in the order of time."""
     recorded = read_manifest(folder) if (folder / "manifest.json").exists() else {}
-    numbers = {*recorded.get("asked_before", ()), recorded.get("trials", n_trials)}
+    numbers = [*recorded.get("asked_before", ())]
     if isinstance(trials := recorded.get("spec", {}).get("trials"), dict):
-        numbers.add(trials["min"])  # outcomes decided how many trials there were, from this number on
-    return sorted(numbers - {n_trials})
+        numbers.append(trials["min"])  # outcomes decided how many trials there were, from this number on
+    return [*dict.fromkeys([*numbers, *([recorded["trials"]] if "trials" in recorded else [])])]
 
 
 def save_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

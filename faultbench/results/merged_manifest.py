@@ -30,7 +30,7 @@ def merge_manifests(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         **_merged_data((first, *others)),
         **_memory((first, *others)),
         **_findings((first, *others)),
-        **_asked_before(manifests, trials),
+        **_asked_before((first, *others)),
         "merged": [origin for _, origin in merged],
     }
 
@@ -71,10 +71,10 @@ def _findings(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {key: [entry for _, entry in entries] for key, entries in unique.items() if entries}
 
 
-def _asked_before(manifests: Sequence[Mapping[str, Any]], trials: int) -> dict[str, Any]:
-    """Return the numbers of trials that a part showed results with before it asked for this number."""
-    numbers = {n for manifest in manifests for n in _listed(manifest, "asked_before") if n != trials}
-    return {"asked_before": sorted(numbers)} if numbers else {}
+def _asked_before(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the numbers of trials that parts showed results with, in the order of time of each."""
+    numbers = [*dict.fromkeys(n for manifest in manifests for n in _listed(manifest, "asked_before"))]
+    return {"asked_before": numbers} if numbers else {}
 
 
 def mapping_in(holder: Mapping[str, Any], key: str) -> dict[str, Any]:

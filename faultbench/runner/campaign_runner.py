@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from faultbench.campaign import Campaign, Subject
+from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.datasets.decoded_cache import data_folder
 from faultbench.datasets.download_progress import report_downloads
 from faultbench.results.archive import archive
@@ -145,7 +146,7 @@ class Runner:
         )  # fmt: skip
         self._tracker = ProgressTracker(
             campaign, known.trials.values(), self._goldens, lambda: n_alive(self._engine), self._strata_setup.strata,
-            rule=replace(campaign.rule, n_raised=self._n_raised() if len(known.trials) else 0),
+            rule=self._rule_after_looks() if len(known.trials) else campaign.rule,
         )  # fmt: skip
         if known.n_damaged:
             damaged = f"{known.n_damaged} damaged journal lines left out; their trials run again"
@@ -154,17 +155,18 @@ class Runner:
             unfit = f"{known.n_unfit} trials left out, which their golden run does not allow; they run again"
             self._reporter.say(f"{self._folder}: {unfit}", "warning")
 
-    def _n_raised(self) -> int:
-        """Say that results were shown with fewer trials than are asked for now; return with how many numbers."""
-        fewer = self._record.remember_numbers()
-        if fewer and not self._campaign.rule.until:
-            shown = " and ".join(f"{n:,}" for n in fewer)
+    def _rule_after_looks(self) -> StoppingRule:
+        """Return the rule that knows with how many trials results were shown, and say so if they were raised."""
+        spec, asked_before = self._campaign.spec, self._record.remember_numbers()
+        rule = StoppingRule.read(spec["trials"], spec["images"], asked_before)
+        if rule.n_raised:
+            shown = " and ".join(f"{n:,}" for n in asked_before if n < rule.n_max)
             self._reporter.say(
                 f"{self._folder}: results were shown with {shown} trials, so intervals are of a kind that holds at any "
                 "number of looks, and are wider; --fresh begins anew",
                 "warning",
             )
-        return len(fewer)
+        return rule
 
     def begin(self, memory: Sequence[MemoryEntry]) -> None:
         """Show and record what is asked for, and what of each subject's memory no fault hits."""

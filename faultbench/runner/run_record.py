@@ -40,9 +40,9 @@ class RunRecord:
         self._asked_before: list[int] = []
 
     def remember_numbers(self) -> list[int]:
-        """Note the numbers of trials that earlier runs of the folder showed results with; return the smaller ones."""
-        self._asked_before = numbers_asked_before(self._folder, self._campaign.trials)
-        return [n for n in self._asked_before if n < self._campaign.trials]
+        """Note the numbers of trials that earlier runs of the folder showed results with; return them."""
+        self._asked_before = numbers_asked_before(self._folder)
+        return self._asked_before
 
     def remember_memory(self, memory: Sequence[MemoryEntry]) -> list[str]:
         """Note the memory that no fault hits and computed weights, per subject; return it as sentences."""
