@@ -161,8 +161,8 @@ class _Gate:
 
     def _decide_cell(self, tested: TestedCell, p: float, n_tests: int) -> Verdict:
         """Return the verdict on a tested cell; p is corrected for n_tests tests."""
-        pairs = stats.Pairs(tested.first, tested.second, ends=(-1.0, tested.max_gain))
-        (difference,) = stats.mean_differences([pairs], anytime=self._anytime)
+        ends = (-1.0, tested.max_gain)
+        difference = stats.mean_difference(tested.first, tested.second, anytime=self._anytime, ends=ends)
         then, now = stats.mean(tested.first), stats.mean(tested.second)
         state, reason, n_needed = self._state(tested, p, n_tests)
         return Verdict(tested.cell_name, state, reason, len(tested.first), then, now, difference.interval, p, n_needed)

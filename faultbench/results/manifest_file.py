@@ -9,6 +9,7 @@ from typing import Any
 from faultbench import __version__
 from faultbench.campaign import Campaign, Cell
 from faultbench.campaign.input_files import data_folders
+from faultbench.campaign.stopping_rule import AdaptiveTrials
 from faultbench.results.environment import environment
 from faultbench.results.manifest import read_manifest_file
 from faultbench.system.errors import FaultbenchError
@@ -126,7 +127,8 @@ def numbers_asked_before(folder: Path) -> list[int]:
     recorded = read_manifest(folder) if (folder / "manifest.json").exists() else {}
     numbers = [*recorded.get("asked_before", ())]
     if isinstance(trials := recorded.get("spec", {}).get("trials"), dict):
-        numbers.append(trials["min"])  # outcomes decided how many trials there were, from this number on
+        # Outcomes decided how many trials there were, from the least number on.
+        numbers.append(AdaptiveTrials.model_validate(trials).min)
     return [*dict.fromkeys([*numbers, *([recorded["trials"]] if "trials" in recorded else [])])]
 
 

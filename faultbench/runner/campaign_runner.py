@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from faultbench.campaign import Campaign, Subject
-from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.datasets.decoded_cache import data_folder
 from faultbench.datasets.download_progress import report_downloads
 from faultbench.results.archive import archive
@@ -144,9 +143,12 @@ class Runner:
             is_shared=options.shard.count > 1, asked=Asked.by(campaign),
             n_trials=campaign.rule.n_aimed_at,
         )  # fmt: skip
+        rule, warnings = self._record.remember_looks() if len(known.trials) else (campaign.rule, [])
+        for warning in warnings:
+            self._reporter.say(warning, "warning")
         self._tracker = ProgressTracker(
             campaign, known.trials.values(), self._goldens, lambda: n_alive(self._engine), self._strata_setup.strata,
-            rule=self._rule_after_looks() if len(known.trials) else campaign.rule,
+            rule=rule,
         )  # fmt: skip
         if known.n_damaged:
             damaged = f"{known.n_damaged} damaged journal lines left out; their trials run again"
@@ -154,19 +156,6 @@ class Runner:
         if known.n_unfit:
             unfit = f"{known.n_unfit} trials left out, which their golden run does not allow; they run again"
             self._reporter.say(f"{self._folder}: {unfit}", "warning")
-
-    def _rule_after_looks(self) -> StoppingRule:
-        """Return the rule that knows with how many trials results were shown, and say so if they were raised."""
-        spec, asked_before = self._campaign.spec, self._record.remember_numbers()
-        rule = StoppingRule.read(spec["trials"], spec["images"], asked_before)
-        if rule.n_raised:
-            shown = " and ".join(f"{n:,}" for n in asked_before if n < rule.n_max)
-            self._reporter.say(
-                f"{self._folder}: results were shown with {shown} trials, so intervals are of a kind that holds at any "
-                "number of looks, and are wider; --fresh begins anew",
-                "warning",
-            )
-        return rule
 
     def begin(self, memory: Sequence[MemoryEntry]) -> None:
         """Show and record what is asked for, and what of each subject's memory no fault hits."""

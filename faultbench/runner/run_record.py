@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from faultbench.campaign import Campaign, Subject
+from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.results.content_digests import DIGESTS_KEY, Digests, join_digests, recorded_digests, require_equal
 from faultbench.results.folder import MemoryEntry, memory_sentences
 from faultbench.results.manifest_file import numbers_asked_before, read_manifest, recorded_findings, write_manifest
@@ -39,10 +40,21 @@ class RunRecord:
         self._made_of: Digests = {}
         self._asked_before: list[int] = []
 
-    def remember_numbers(self) -> list[int]:
-        """Note the numbers of trials that earlier runs of the folder showed results with; return them."""
-        self._asked_before = numbers_asked_before(self._folder)
-        return self._asked_before
+    def remember_looks(self) -> tuple[StoppingRule, list[str]]:
+        """Note the numbers of trials that earlier runs of the folder showed results with.
+
+        Return the rule that knows them, and warnings if the number was raised.
+        """
+        spec, self._asked_before = self._campaign.spec, numbers_asked_before(self._folder)
+        rule = StoppingRule.read(spec["trials"], spec["images"], self._asked_before)
+        if not rule.n_raised:
+            return rule, []
+        shown = " and ".join(f"{n:,}" for n in self._asked_before if n < rule.n_max)
+        warning = (
+            f"{self._folder}: results were shown with {shown} trials, so intervals are of a kind that holds at any "
+            "number of looks, and are wider; --fresh begins anew"
+        )
+        return rule, [warning]
 
     def remember_memory(self, memory: Sequence[MemoryEntry]) -> list[str]:
         """Note the memory that no fault hits and computed weights, per subject; return it as sentences."""

@@ -1,5 +1,6 @@
 """Numbers of trials that are lowered, raised or huge: counts stay right, and nothing grows before work starts."""
 
+import json
 import os
 import resource
 import shutil
@@ -13,6 +14,7 @@ from faultbench.campaign.stopping_rule import StoppingRule, StoppingTarget
 from faultbench.results.analysis.results import read_results
 from faultbench.results.folder import read_folder
 from faultbench.results.forecast import forecast
+from faultbench.results.manifest_file import numbers_asked_before
 from faultbench.runner.run_options import RunOptions
 from faultbench.runner.tasks.shards import Shard
 from tests.builders.campaign_texts import write_tiny
@@ -86,6 +88,15 @@ def test_a_number_that_is_raised_after_results_were_shown_says_so_and_a_lowered_
     assert manifest.rule.n_raised == 2
     # Two looks before this one: look 3 may fail with 1/12 of 5 %.
     assert manifest.rule.confidence_per_look == pytest.approx(1 - 0.05 / 12)
+
+
+def test_a_manifest_that_leaves_out_the_least_number_of_trials_has_the_default_one(tmp_path: Path) -> None:
+    made = Made(trials=60, until={"accuracy_halfwidth": 0.2})
+    folder = made.write_manifest(tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["spec"]["trials"].pop("min", None)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert numbers_asked_before(folder) == [30, 60]
 
 
 @pytest.mark.slow

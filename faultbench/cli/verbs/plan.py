@@ -14,9 +14,6 @@ from faultbench.results.folder import LABELS, ber_text, memory_sentences
 from faultbench.results.journal.contents import Asked, JournalContents, read_journal
 from faultbench.system.text_tables import Column, TextTable
 
-OFTEN_IDLE = 1 / 6
-"""Probability of a memory without a flip from which `sampling: stratified` leaves such memories out."""
-
 
 @verb("plan", Section.RUN)
 @campaign_options
@@ -120,10 +117,12 @@ def _expected_text(campaign: Campaign, rows: Sequence[PlanRow]) -> str:
 
 def _sampling_advice(rows: Sequence[PlanRow]) -> str:
     """Return what strata would save; empty unless plain trials of some cells often have no flip."""
+    from faultbench.trials.strata.design import WORTHWHILE
+
     idle = [
         row.no_flip
         for row in rows
-        if row.no_flip is not None and row.no_flip >= OFTEN_IDLE and row.cell.subject.sampling == "plain"
+        if row.no_flip is not None and (1 - row.no_flip) * WORTHWHILE <= 1 and row.cell.subject.sampling == "plain"
         and row.cell.subject.fault.name == "bernoulli"
     ]  # fmt: skip
     if not idle:

@@ -88,20 +88,30 @@ def matrices(results: Results) -> dict[str, list[Matrix]]:
     return of_blocks
 
 
-def pair_difference(
-    first: pd.Series, second: pd.Series, *, confidence: float, anytime: bool = False
-) -> PairDifference | None:
-    """Return first minus second over their common trial numbers; each is a series of accuracies by number.
+def pair_differences(
+    pairs: Sequence[tuple[pd.Series, pd.Series]], *, confidence: float, anytime: bool = False
+) -> list[PairDifference | None]:
+    """Return first minus second over the common trial numbers of each pair of series of accuracies by number.
 
-    anytime is as for `stats.mean_interval`.
+    It is None without a common number. anytime is as for `stats.mean_interval`.
     """
-    numbers, *places = np.intersect1d(first.index, second.index, assume_unique=True, return_indices=True)
-    if not len(numbers):
-        return None
+    shared = [_shared(first, second) for first, second in pairs]
+    found = iter(
+        stats.mean_differences([each for each in shared if len(each.first)], confidence=confidence, anytime=anytime)
+    )
+    return [_in_points(next(found), len(each.first)) if len(each.first) else None for each in shared]
+
+
+def _shared(first: pd.Series, second: pd.Series) -> stats.Pairs:
+    """Return the accuracies of the common trial numbers, in an order that gives first minus second."""
+    _, *places = np.intersect1d(first.index, second.index, assume_unique=True, return_indices=True)
     row, column = (series.to_numpy()[place] for series, place in zip((first, second), places, strict=True))
-    difference = stats.mean_difference(column, row, confidence=confidence, anytime=anytime)
+    return stats.Pairs(column, row)
+
+
+def _in_points(difference: stats.MeanDifference, n_trials: int) -> PairDifference:
     low, high = difference.interval.low, difference.interval.high
-    return PairDifference(100 * difference.mean, 100 * low, 100 * high, len(numbers))
+    return PairDifference(100 * difference.mean, 100 * low, 100 * high, n_trials)
 
 
 def _accuracies(results: Results) -> dict[tuple[Any, ...], pd.Series]:
@@ -125,8 +135,10 @@ def _matrix(block: Block, ber: float, accuracies: Mapping[str, pd.Series], *, an
 def _both_ways(
     labels: Sequence[str], accuracies: Mapping[str, pd.Series], confidence: float, *, anytime: bool
 ) -> Iterator[tuple[tuple[str, str], PairDifference | None]]:
-    for row, column in combinations(labels, 2):
-        pair = pair_difference(accuracies[row], accuracies[column], confidence=confidence, anytime=anytime)
+    two = list(combinations(labels, 2))
+    series = [(accuracies[row], accuracies[column]) for row, column in two]
+    differences = pair_differences(series, confidence=confidence, anytime=anytime)
+    for (row, column), pair in zip(two, differences, strict=True):
         yield (row, column), pair
         yield (column, row), pair and pair.turned
 

@@ -135,9 +135,13 @@ def _pair(labels: SharedLabels, first: ComparedSide, second: ComparedSide) -> It
         for of, golden, own in zip(trials, goldens, strata, strict=True)
     )
     confidence, anytime = max(rule.confidence for rule in rules), any(rule.is_sequence for rule in rules)
-    ends = (second_mean.low - first_mean.high, second_mean.high - first_mean.low)
-    pairs = stats.Pairs(first_mean.unscaled, second_mean.unscaled, ends)
-    (difference,) = stats.mean_differences([pairs], confidence=confidence, anytime=anytime)
+    difference = stats.mean_difference(
+        first_mean.unscaled,
+        second_mean.unscaled,
+        confidence=confidence,
+        anytime=anytime,
+        ends=(second_mean.low - first_mean.high, second_mean.high - first_mean.low),
+    )
     dataset, model, scheme, guard, form, fault, ber = labels
     yield ComparedPair(
         first=first.name,

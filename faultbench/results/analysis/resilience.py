@@ -17,9 +17,6 @@ the rank of the rate, which changes with the rates listed. The abstract of ProAc
 its "6.4×" resilience is measured, so that figure cannot be compared with these areas.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -51,7 +48,8 @@ def resiliences(results: CampaignTables) -> pd.DataFrame:
     `images_per_trial`.
     """
     images = images_per_trial(results)
-    networks = {labels: MeanEstimate(area.to_numpy()) for labels, area in _by_network(areas(results))}
+    by_network = areas(results).groupby([*LABELS], sort=False).area
+    networks = {labels: MeanEstimate(area.to_numpy()) for labels, area in by_network}
     ends = intervals(list(networks.values()), results.manifest.rule)
     rows = [
         (*labels, len(estimate.values), stats.mean(estimate.values), interval.low, interval.high, images[labels])
@@ -59,7 +57,3 @@ def resiliences(results: CampaignTables) -> pd.DataFrame:
     ]
     names = ("n_areas", "resilience", "resilience_ci_low", "resilience_ci_high", "images_per_trial")
     return pd.DataFrame(rows, columns=[*LABELS, *names])
-
-
-def _by_network(of_trials: pd.DataFrame) -> Iterator[tuple[Any, pd.Series]]:
-    return iter(of_trials.groupby([*LABELS], sort=False).area)

@@ -47,13 +47,18 @@ class Pairs:
 
 
 def mean_difference(
-    first: Values, second: Values, *, confidence: float = CONFIDENCE, anytime: bool = False
+    first: Values,
+    second: Values,
+    *,
+    confidence: float = CONFIDENCE,
+    anytime: bool = False,
+    ends: tuple[float, float] = (-1.0, 1.0),
 ) -> MeanDifference:
-    """Estimate the difference of the means from pairs of accuracies.
+    """Estimate the difference of the means from pairs of accuracies; ends are those of `Pairs`.
 
     The number of pairs must not depend on outcomes unless anytime is given, as for `mean_interval`.
     """
-    return mean_differences([Pairs(first, second)], confidence=confidence, anytime=anytime)[0]
+    return mean_differences([Pairs(first, second, ends)], confidence=confidence, anytime=anytime)[0]
 
 
 def mean_differences(

@@ -16,7 +16,7 @@ from faultbench.output.report.flip_check import flip_rows
 from faultbench.output.report.headline import HeadlineNumber, headline
 from faultbench.output.report.origin import campaign_file, origin
 from faultbench.output.report.outcomes import outcome_rows
-from faultbench.output.report.pairs import matrices, pair_difference
+from faultbench.output.report.pairs import PairDifference, matrices, pair_differences
 from faultbench.output.report.summary_text import axis_items, findings, sentences
 from faultbench.results.analysis.results import Results, read_results
 from faultbench.results.folder import LABELS
@@ -278,6 +278,10 @@ def test_the_outcomes_of_a_cell_are_shares_of_its_images(tmp_path: Path):
 
 
 # The comparison
+
+
+def pair_difference(first: pd.Series, second: pd.Series, *, confidence: float) -> PairDifference | None:
+    return pair_differences([(first, second)], confidence=confidence)[0]
 
 
 def test_a_difference_is_the_mean_over_trials_of_both_and_its_interval_that_of_betting():
