@@ -15,7 +15,7 @@ from tests.builders.crashes import Lab, Run, members, resume_commands, waited_fo
 pytestmark = pytest.mark.crash
 
 N_TRIALS = 80
-STALL_S = 45
+STALL_S = 20
 """Longer than a busy machine takes to start a worker, in which nothing gets done either."""
 
 IN_FLIGHT = ("--workers", "2", "--progress", "plain")

@@ -115,8 +115,8 @@ VANISHINGS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.crash
 @pytest.mark.parametrize("case", VANISHINGS)
 def test_a_folder_that_vanishes_ends_the_run_within_seconds(case: str, lab: Lab) -> None:
-    lab.arm("crawl")  # a trial a second: 160 of them take long
-    run = lab.start(*IN_FLIGHT)
+    lab.arm("slow")  # 8,000 trials take minutes, and a chunk of them seconds
+    run = lab.start(*IN_FLIGHT, "-s", "trials=2000")
     assert run.until_recorded(2), run.said
     VANISHINGS[case](lab.results)
     gone_s = time.monotonic()
@@ -133,8 +133,8 @@ def test_a_folder_that_vanishes_ends_the_run_within_seconds(case: str, lab: Lab)
 
 @pytest.mark.crash
 def test_fresh_is_refused_under_a_running_shard_which_goes_on(lab: Lab) -> None:
-    lab.arm("crawl")
-    shard = lab.start("--shard", "1/2", "--workers", "1", "--progress", "plain")
+    lab.arm("slow")
+    shard = lab.start("--shard", "1/2", "--workers", "1", "--progress", "plain", "-s", "trials=400")
     assert shard.until_recorded(2), shard.said
     fresh = lab.run("--fresh", "--limit", "1", "--workers", "1", "--progress", "plain")
     assert fresh.code == 2
