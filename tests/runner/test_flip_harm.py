@@ -32,7 +32,7 @@ from faultbench.output.plots import attribution as plot
 from faultbench.output.plots.style import save, styled
 from faultbench.output.report import write_report
 from faultbench.output.report.harm_charts import harm_charts, worst_flips
-from faultbench.results.analysis.flip_harm import COLUMNS, count_flips, harms
+from faultbench.results.analysis.attribution import COLUMNS, count_flips, harms
 from faultbench.results.analysis.flip_rows import CountedCell, counted_rows
 from faultbench.results.analysis.harm_map import _with_rows, harm_maps, row_text
 from faultbench.results.analysis.results import read_results

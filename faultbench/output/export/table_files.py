@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from faultbench.output.export.csv_text import csv_text
-from faultbench.results.analysis.flip_harm import attributions, count_flips
+from faultbench.results.analysis.attribution import attributions, count_flips
 from faultbench.results.analysis.results import Results
 from faultbench.results.folder import LABELS, CellEntry
 from faultbench.system.errors import FaultbenchError

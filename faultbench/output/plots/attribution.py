@@ -21,7 +21,7 @@ from faultbench.output.plots.map_grid import MapGrid
 from faultbench.output.plots.panels import CAPTION_ROW_IN, add_caption, wrapped
 from faultbench.output.plots.style import COLUMN_IN, PAGE_IN, plain, width_in
 from faultbench.output.scheme_styles import GREY
-from faultbench.results.analysis.flip_harm import HARM_CONFIDENCE, SMALL_HARM
+from faultbench.results.analysis.attribution import HARM_CONFIDENCE, SMALL_HARM
 from faultbench.results.analysis.harm_map import BlockMap, LineMap, harm_maps, row_text
 from faultbench.results.analysis.results import Results
 from faultbench.results.flip_counts import FAILING_DROP

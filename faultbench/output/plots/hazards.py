@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from faultbench.output.captions import shared_count
 from faultbench.output.plots.attribution import draw_maps
-from faultbench.results.analysis.flip_harm import SMALL_HARM
+from faultbench.results.analysis.attribution import SMALL_HARM
 from faultbench.results.analysis.hazard_map import hazard_maps
 from faultbench.results.analysis.results import Results
 

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from faultbench.output.captions import images_text, left_out_text, shared_count
-from faultbench.results.analysis.flip_harm import HARM_CONFIDENCE, SMALL_HARM, with_rates
+from faultbench.results.analysis.attribution import HARM_CONFIDENCE, SMALL_HARM, with_rates
 from faultbench.results.analysis.flip_rows import DIRECTIONS, FLIP
 from faultbench.results.analysis.harm_map import BlockMap, LineMap, row_text, rows_with
 from faultbench.results.analysis.results import Results

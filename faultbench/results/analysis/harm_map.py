@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from faultbench.results.analysis.blocks import BLOCK, LINE, Block, Line, blocks
-from faultbench.results.analysis.flip_harm import SMALL_HARM
+from faultbench.results.analysis.attribution import SMALL_HARM
 from faultbench.results.analysis.flip_rows import DIRECTIONS
 from faultbench.results.analysis.results import Results
 from faultbench.results.flip_counts import WHOLE_MEMORY
@@ -24,7 +24,7 @@ MapRow = tuple[str, str]
 class LineMap:
     """Map of one protected network; arrays are [row, direction, bit], in the order of the block's rows and DIRECTIONS.
 
-    harm, low and high are those of `flip_harm.harms`; NaN, 0 and 1 where no such flip occurred. n_with counts the
+    harm, low and high are those of `attribution.harms`; NaN, 0 and 1 where no such flip occurred. n_with counts the
     trials with such a flip, n_failed those of them that failed, n_counted the counted trials at each BER.
     """
 

@@ -13,7 +13,7 @@ import pandas as pd
 from faultbench.results.analysis.campaign_tables import CampaignTables
 from faultbench.results.analysis.critical_ber import critical_bers
 from faultbench.results.analysis.data_frames import cells_frame, overhead_frame, trials_frame
-from faultbench.results.analysis.flip_harm import TEXT_COLUMNS, attributions, count_flips, harms
+from faultbench.results.analysis.attribution import TEXT_COLUMNS, attributions, count_flips, harms
 from faultbench.results.analysis.hazard_tables import hazards, strata
 from faultbench.results.analysis.resilience import resiliences
 from faultbench.results.flip_counts import FOLDER, n_damaged
@@ -39,17 +39,17 @@ class Results(CampaignTables):
 
     @cached_property
     def counted(self) -> pd.DataFrame:
-        """Return the counts that `attribution` is made of, see `flip_harm.count_flips`."""
+        """Return the counts that `attribution` is made of, see `attribution.count_flips`."""
         return count_flips(self)
 
     @cached_property
     def harms(self) -> pd.DataFrame:
-        """Return the harm of each kind of flip to each protected network, see `flip_harm.harms`."""
+        """Return the harm of each kind of flip to each protected network, see `attribution.harms`."""
         return harms(self.counted)
 
     @cached_property
     def attribution(self) -> pd.DataFrame:
-        """Return how often trials fail with each kind of flip and without it, see `flip_harm.attributions`."""
+        """Return how often trials fail with each kind of flip and without it, see `attribution.attributions`."""
         rows = attributions(self.counted, self.manifest.rule.confidence_per_look)
         return rows.astype(dict.fromkeys(TEXT_COLUMNS, "str"))
 

@@ -10,6 +10,7 @@ from faultbench.results.stats.paired import MeanDifference, Pairs, holm, mean_di
 from faultbench.results.stats.quantiles import below_worst, quantile, quantile_interval
 from faultbench.results.stats.rates import difference_intervals, rate_ends, rate_intervals
 from faultbench.results.stats.ratios import ratio_interval
+from faultbench.results.stats.subsets import low_subset_p_values, mean_ends
 
 __all__ = [
     "CONFIDENCE",
@@ -22,10 +23,12 @@ __all__ = [
     "below_worst",
     "difference_intervals",
     "holm",
+    "low_subset_p_values",
     "margin_test",
     "mean",
     "mean_difference",
     "mean_differences",
+    "mean_ends",
     "mean_interval",
     "mean_intervals",
     "n_to_decide",
