@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from faultbench.campaign.stopping_rule import StoppingRule
+from faultbench.results.analysis.harm import CONFIDENCE_IF_NOT, FALSE_DISCOVERIES, SMALL_LOSS
 
 UNTRIED = "Measured without faults: no trial, one batch of images."
 """Sentence of captions on how overheads are measured."""
@@ -53,6 +54,16 @@ def ratio_texts(row: Mapping[Any, Any]) -> tuple[str, str, str] | None:
 def hollow_note(rule: StoppingRule) -> str:
     """Return the sentence of a caption on hollow markers, after a blank."""
     return f" Hollow: fewer trials than {rule.target_text}."
+
+
+def map_key(told: str, small: str) -> str:
+    """Return what the colours of a map of harm mean, without a full stop; told and small are words for two looks."""
+    return (
+        f"{told.capitalize()} where the flip is told to do harm, by the loss that its interval leaves at least; of the "
+        f"{told} cells of a network at most {100 * FALSE_DISCOVERIES:g}% are expected to be harmless. "
+        f"{small.capitalize()} "
+        f"where a loss above {100 * SMALL_LOSS:g} points is excluded, at {100 * CONFIDENCE_IF_NOT:g}% for each cell"
+    )
 
 
 def left_out_text(n_left_out: int) -> str:

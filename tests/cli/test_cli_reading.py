@@ -46,7 +46,7 @@ def test_export_writes_the_tables_and_prints_their_paths(folder: Path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         str(folder / "tables" / f"{name}.csv")
-        for name in ("cells", "trials", "overhead", "resilience", "critical", "attribution")
+        for name in ("cells", "trials", "overhead", "resilience", "critical", "attribution", "harm")
     ]
     assert len((folder / "tables" / "trials.csv").read_text().splitlines()) == 1 + 6 * 5
 

@@ -20,7 +20,7 @@ from faultbench.system.processes import cut_evenly, run_in_parallel
 LABEL_COLUMNS = (*LABELS, "layer", "kind")
 """Columns whose texts users choose; they can hold anything."""
 
-TABLES = ("cells", "trials", "overhead", "resilience", "critical", "attribution")
+TABLES = ("cells", "trials", "overhead", "resilience", "critical", "attribution", "harm")
 """Tables of a campaign: each is an attribute of `Results` and a CSV file."""
 
 STRATIFIED = ("hazard", "strata")

@@ -1,4 +1,4 @@
-"""Plot of layer × bit maps: how much harm a flip does, by layer, bit and direction."""
+"""Plot of layer × bit maps: how much accuracy a flip costs, by layer, bit and direction."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -16,15 +16,13 @@ from matplotlib.path import Path
 from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
-from faultbench.output.captions import images_text, left_out_text, shared_count
+from faultbench.output.captions import images_text, left_out_text, map_key, shared_count
 from faultbench.output.plots.map_grid import MapGrid
 from faultbench.output.plots.panels import CAPTION_ROW_IN, add_caption, wrapped
 from faultbench.output.plots.style import COLUMN_IN, PAGE_IN, plain, width_in
 from faultbench.output.scheme_styles import GREY
-from faultbench.results.analysis.attribution import HARM_CONFIDENCE, SMALL_HARM
 from faultbench.results.analysis.harm_map import BlockMap, LineMap, harm_maps, row_text
 from faultbench.results.analysis.results import Results
-from faultbench.results.flip_counts import FAILING_DROP
 
 _COLOURS = mpl.colormaps["magma_r"]
 """Colour map of even lightness steps, so that it reads in grey; its lowest colour differs from white paper."""
@@ -46,11 +44,15 @@ _LEAST_IN = 0.5
 def draw(results: Results) -> Figure | None:
     """Draw a panel per protected network, over a page if there are several; return None if there is no row to show."""
     shown = [block for block in harm_maps(results) if block.rows]
-    return draw_maps(shown, _caption(results, shown)) if any(block.maps for block in shown) else None
+    return (
+        draw_maps(shown, _caption(results, shown), name="Lost\n(points)")
+        if any(block.maps for block in shown)
+        else None
+    )
 
 
-def draw_maps(shown: Sequence[BlockMap], caption: str) -> Figure:
-    """Draw a panel per map; there must be at least one map."""
+def draw_maps(shown: Sequence[BlockMap], caption: str, *, name: str) -> Figure:
+    """Draw a panel per map; there must be at least one map. name is what the colours mean, over the colour bar."""
     panels = [line_map for block in shown for line_map in block.maps]
     n_columns = min(len(panels), 3 if max(len(block.rows) for block in shown) <= _MANY_ROWS else 6)
     width = COLUMN_IN if len(panels) == 1 else PAGE_IN
@@ -69,7 +71,7 @@ def draw_maps(shown: Sequence[BlockMap], caption: str) -> Figure:
     for (block, maps), row in zip(bands, grid.axes(figure), strict=True):
         _draw_band(block, maps, row, names_block=grid.names_blocks, has_vectors=has_vectors)
     bar = figure.colorbar(ScalarMappable(Normalize(0, 100), _COLOURS), cax=grid.bar(figure))
-    bar.ax.set_title("Harm\n(%)", pad=5, y=1, fontsize=7.5)
+    bar.ax.set_title(name, pad=5, y=1, fontsize=7.5)
     bar.outline.set_visible(False)
     add_caption(figure, text).set_y(0.04 / grid.height)
     return figure
@@ -178,10 +180,8 @@ def _caption(results: Results, shown: Sequence[BlockMap]) -> str:
     n_counted = shared_count(n_trials for block in shown for line_map in block.maps for n_trials in line_map.n_counted)
     left_out = left_out_text(sum(block.n_left_out for block in shown))
     return (
-        f"Harm: of the trials that hold such a flip and would otherwise pass, the share that fails, that is, loses "
-        f"{100 * FAILING_DROP:g} points of the golden accuracy or more; all BERs together, {n_counted} trials "
+        f"Mean accuracy lost with such a flip against without, at the BER that tells most of it; {n_counted} trials "
         f"counted per cell, {images_text(results.cells)} images per trial. The upper half of a row is for flips "
-        f"0→1, the lower for 1→0; a layer's name stands for its weights. Coloured where the {100 * HARM_CONFIDENCE:g}% "
-        f"interval lies above 0; grey where it holds 0 and ends by {100 * SMALL_HARM:g}%; hatched where the trials do "
-        f"not tell; white where there is no such memory.{left_out}"
+        f"0→1, the lower for 1→0; a layer's name stands for its weights. {map_key('coloured', 'grey')}; hatched where "
+        f"the trials do not tell; white where there is no such memory.{left_out}"
     )

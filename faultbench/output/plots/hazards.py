@@ -4,8 +4,7 @@ from matplotlib.figure import Figure
 
 from faultbench.output.captions import shared_count
 from faultbench.output.plots.attribution import draw_maps
-from faultbench.results.analysis.attribution import SMALL_HARM
-from faultbench.results.analysis.hazard_map import hazard_maps
+from faultbench.results.analysis.hazard_map import SMALL_SHARE, hazard_maps
 from faultbench.results.analysis.results import Results
 
 
@@ -21,6 +20,7 @@ def draw(results: Results) -> Figure | None:
         f"Harm: the share of the images that a flip alone turns or ruins, in the mean over those that a pilot tried, "
         f"{n_flips} flips per network. The upper half of a row is for flips 0→1, the lower for 1→0; a layer's name "
         f"stands for its weights. Coloured where some did harm; grey where none did and the {confidence} interval of "
-        f"how many would ends by {100 * SMALL_HARM:g}%; hatched where too few were tried; white where there is no such "
-        "memory.",
+        f"how many would ends by {100 * SMALL_SHARE:g}%; hatched where too few were tried; white where there is no "
+        "such memory.",
+        name="Harm\n(%)",
     )

@@ -18,7 +18,7 @@ from faultbench.output.report.charts import chart
 from faultbench.output.report.colours import colours
 from faultbench.output.report.completeness import progress
 from faultbench.output.report.flip_check import flip_rows
-from faultbench.output.report.harm_charts import failing_text, harm_charts, shades, worst_flips
+from faultbench.output.report.harm_charts import harm_charts, shades, worst_flips
 from faultbench.output.report.headline import headline
 from faultbench.output.report.origin import origin
 from faultbench.output.report.outcomes import outcome_rows
@@ -55,7 +55,6 @@ def render(results: Results) -> str:
         colours=colours(results),
         origin=origin(results),
         shades=shades(),
-        failing=failing_text(),
         **flips,
         **others,
     )

@@ -8,25 +8,24 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from faultbench.output.captions import images_text, left_out_text, shared_count
-from faultbench.results.analysis.attribution import HARM_CONFIDENCE, SMALL_HARM, with_rates
-from faultbench.results.analysis.flip_rows import DIRECTIONS, FLIP
+from faultbench.output.captions import images_text, left_out_text, map_key, shared_count
+from faultbench.results.analysis.flip_rows import DIRECTIONS
 from faultbench.results.analysis.harm_map import BlockMap, LineMap, row_text, rows_with
 from faultbench.results.analysis.results import Results
-from faultbench.results.flip_counts import FAILING_DROP, WHOLE_MEMORY
+from faultbench.results.flip_counts import WHOLE_MEMORY
 from faultbench.results.folder import LABELS, ber_text
 
 N_SHADES = 10
-"""Number of shades; each stands for a tenth of harm."""
+"""Number of shades; each stands for ten points of accuracy."""
+
+EXCLUDED, UNDECIDED = 10, 11
+"""Numbers that stand for the two looks without a shade in `HarmPanel.values`."""
+
 N_WORST = 5
 """Rows of the table per protected network."""
-
-_POOLED = ["trials_with", "failed_with"]
-"""Columns of pooled counts, which the counts at one BER replace."""
 
 CELL, ROW = 8, 16
 TOP, RIGHT, BOTTOM = 4, 4, 34
@@ -48,7 +47,8 @@ class HarmPanel:
     """Map of one protected network.
 
     grounds are the tops of the rows that the network has memory for. values go by row, direction and bit: trials with
-    such a flip, failed trials of them, harm and the ends of its interval in per mille.
+    such a flip; the mean accuracies without it and with it, the loss and the ends of its interval in per mille; and the
+    number of the shade, `EXCLUDED` or `UNDECIDED`.
     """
 
     label: str
@@ -82,12 +82,11 @@ class HarmChart:
 
 @dataclass(frozen=True)
 class HarmfulFlip:
-    """Kind of flip that does harm, with its row at the BER where most trials with it would pass without it."""
+    """Kind of flip that does harm: the labels of its network, layer, kind, bit and direction, and its row of harms."""
 
     label: str
     block: str
     flip: tuple[str, str, int, str]
-    harm: tuple[float, float, float]
     row: dict[str, Any]
     ber: str
 
@@ -98,29 +97,18 @@ def harm_charts(results: Results, maps: Sequence[BlockMap]) -> list[HarmChart]:
 
 
 def worst_flips(results: Results, maps: Sequence[BlockMap]) -> list[HarmfulFlip]:
-    """Return the flips with significant harm whose lower end is highest, for every protected network of the maps."""
+    """Return the harmful flips with the highest lower ends of their losses, of every protected network of the maps."""
     if not maps:
         return []
-    pooled = results.harms
-    harmful = pooled[(pooled.layer != WHOLE_MEMORY[0]) & (pooled.harm_ci_low > 0)]
-    ranked = harmful.sort_values("harm_ci_low", ascending=False, kind="stable").drop(columns=_POOLED)
+    harmful = results.harm[results.harm.harmful & (results.harm.layer != WHOLE_MEMORY[0])]
+    ranked = harmful.sort_values("lost_ci_low", ascending=False, kind="stable")
     shown = ranked.groupby([*LABELS], sort=False, observed=True).head(N_WORST)
-    rates = with_rates(_at_telling_ber(results.counted, shown), results.manifest.rule.confidence_per_look)
-    rows = shown.merge(rates, on=[*LABELS, *FLIP])
     return [
         _harmful_flip(line.label, block_map.block.name, row)
         for block_map in maps
         for line in block_map.block.lines
-        for row in rows_with(rows, line.cells[[*LABELS]].iloc[0].to_dict()).to_dict("records")
+        for row in rows_with(shown, line.cells[[*LABELS]].iloc[0].to_dict()).to_dict("records")
     ]
-
-
-def _at_telling_ber(rows: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each kind of flip shown, the row of the BER where most trials with it would pass without it."""
-    of_them = rows.merge(shown[[*LABELS, *FLIP]], on=[*LABELS, *FLIP])
-    otherwise = of_them.trials_with * (of_them.trials_without - of_them.failed_without) / of_them.trials
-    by_weight = of_them.assign(otherwise=otherwise).sort_values("otherwise", ascending=False, kind="stable")
-    return by_weight.drop_duplicates([*LABELS, *FLIP])
 
 
 def shades() -> dict[str, tuple[str, str]]:
@@ -135,12 +123,7 @@ def shades() -> dict[str, tuple[str, str]]:
 
 def _harmful_flip(label: str, block: str, row: dict[Any, Any]) -> HarmfulFlip:
     flip = (row["layer"], row["kind"].replace("_", " "), row["bit"], row["direction"])
-    shown = {str(name): value for name, value in row.items()} | {
-        "with": f"{row['failed_with']} of {row['trials_with']}",
-        "without": f"{row['failed_without']} of {row['trials_without']}",
-    }
-    harm = (row["harm"], row["harm_ci_low"], row["harm_ci_high"])
-    return HarmfulFlip(label, block, flip, harm, shown, ber_text(row["ber"]))
+    return HarmfulFlip(label, block, flip, {str(name): value for name, value in row.items()}, ber_text(row["ber"]))
 
 
 def _chart(block_map: BlockMap, results: Results) -> HarmChart:
@@ -156,8 +139,12 @@ def _panel(line_map: LineMap, left: int) -> HarmPanel:
     halves = line_map.shown_harm[:, :, ::-1].reshape(-1, line_map.shown_harm.shape[2])
     shapes = [shape for number, half in enumerate(halves) for shape in _runs(half, number, left)]
     grounds = tuple(TOP + ROW * int(row) for row in np.flatnonzero(line_map.has_memory))
-    ends = (np.nan_to_num(1000 * part).round() for part in (line_map.harm, line_map.low, line_map.high))
-    values = np.stack([line_map.n_with, line_map.n_failed, *ends], axis=-1).reshape(-1, 5).astype(np.int64)
+    numbers = (line_map.before, line_map.after, line_map.harm, line_map.low, line_map.high)
+    per_mille = [np.nan_to_num(1000 * part).round() for part in numbers]
+    shaded = np.clip(np.nan_to_num(line_map.shown_harm) * N_SHADES, 0, N_SHADES - 1).astype(np.int64)
+    undecided = np.where(np.isnan(line_map.shown_harm), UNDECIDED, shaded)
+    shade = np.where(line_map.shown_harm == 0, EXCLUDED, undecided)
+    values = np.stack([line_map.n_with, *per_mille, shade], axis=-1).reshape(-1, 7).astype(np.int64)
     return HarmPanel(line_map.line.label, tuple(shapes), grounds, tuple(map(tuple, values.tolist())))
 
 
@@ -181,15 +168,8 @@ def _shade(harm: float) -> str:
 def _caption(block_map: BlockMap, results: Results) -> str:
     n_counted = shared_count(n_trials for line_map in block_map.maps for n_trials in line_map.n_counted)
     return (
-        f"All BERs together; {n_counted} trials counted per cell, {images_text(results.cells)} images per "
-        f"trial. Upper half of a row: flips {DIRECTIONS[0]}, lower: {DIRECTIONS[1]}. Coloured where the "
-        f"{100 * HARM_CONFIDENCE:g}% interval of the harm lies above 0; plain where it holds 0 and ends by "
-        f"{100 * SMALL_HARM:g}%"
-        "; hatched where the trials do not tell; empty where there is no such memory. A layer's name alone stands for "
-        f"its weights.{left_out_text(block_map.n_left_out)}"
+        f"{n_counted.capitalize()} trials counted per cell, {images_text(results.cells)} images per trial. Upper half "
+        f"of a row: flips {DIRECTIONS[0]}, lower: {DIRECTIONS[1]}. {map_key('coloured', 'plain')}; hatched where the "
+        "trials do not tell; empty where there is no such memory. A layer's name alone stands for its weights."
+        f"{left_out_text(block_map.n_left_out)}"
     )
-
-
-def failing_text() -> str:
-    """Return what a trial loses when it fails, for sentences."""
-    return f"{100 * FAILING_DROP:g} points of the golden accuracy or more"

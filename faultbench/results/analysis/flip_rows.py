@@ -22,11 +22,16 @@ COUNT_COLUMNS = (
 
 @dataclass(frozen=True)
 class CountedCell:
-    """Labels and BER of a cell, the flip counts of its trials, and the mean number of images per trial."""
+    """Labels and BER of a cell, the flip counts of its trials, and the mean number of images per trial.
+
+    accuracies are those of the counted trials, in no order that tells which flips they held.
+    """
 
     labels: Mapping[str, Any]
     counts: FlipCounts
     n_images: float
+    accuracies: NDArray[np.float64]
+    golden_accuracy: float
 
 
 def counted_rows(cells: Sequence[CountedCell]) -> pd.DataFrame:

@@ -10,11 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from faultbench.results.analysis.blocks import BLOCK, LINE, Block, Line, blocks
-from faultbench.results.analysis.attribution import SMALL_HARM
-from faultbench.results.analysis.flip_rows import DIRECTIONS
+from faultbench.results.analysis.flip_rows import DIRECTIONS, CountedCell
+from faultbench.results.analysis.harm import SMALL_LOSS
 from faultbench.results.analysis.results import Results
 from faultbench.results.flip_counts import WHOLE_MEMORY
-from faultbench.results.folder import LABELS
+
+LEAST_SHOWN = 1e-3
+"""Least harm that is drawn where a flip is told to do harm, though the interval of how much contains less."""
 
 MapRow = tuple[str, str]
 """Row of a map: a layer or site, and the kind of its parameters."""
@@ -24,29 +26,23 @@ MapRow = tuple[str, str]
 class LineMap:
     """Map of one protected network; arrays are [row, direction, bit], in the order of the block's rows and DIRECTIONS.
 
-    harm, low and high are those of `attribution.harms`; NaN, 0 and 1 where no such flip occurred. n_with counts the
-    trials with such a flip, n_failed those of them that failed, n_counted the counted trials at each BER.
+    harm, with its ends low and high, is a fraction; NaN, −1 and 1 where no such flip occurred. shown_harm is what is
+    drawn: above 0 where a flip is told to do harm, 0 where a large harm is excluded, NaN where the trials do not
+    decide. n_with counts the trials, or tried flips, behind a harm, and before and after are accuracies without such a
+    flip and with it. has_memory says of each row whether the network has such memory. n_counted is the number of
+    counted trials at each BER.
     """
 
     line: Line
     harm: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-    expected: NDArray[np.float64]
+    shown_harm: NDArray[np.float64]
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
     n_with: NDArray[np.int64]
-    n_failed: NDArray[np.int64]
+    has_memory: NDArray[np.bool_]
     n_counted: tuple[int, ...]
-
-    @property
-    def shown_harm(self) -> NDArray[np.float64]:
-        """Return the harms that differ from 0, 0 where a large one is excluded, NaN where the trials do not decide."""
-        quiet = np.where(self.high <= SMALL_HARM, 0.0, np.nan)
-        return np.where(self.low > 0, self.harm, quiet)
-
-    @property
-    def has_memory(self) -> NDArray[np.bool_]:
-        """Return for each row whether any trial held a flip there; a network without bounds has no such memory."""
-        return np.asarray(self.n_with.any(axis=(1, 2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +66,12 @@ class BlockMap:
 
 def harm_maps(results: Results) -> list[BlockMap]:
     """Return a map for each block with counted trials."""
-    rows = results.counted
-    if rows.empty:
-        return []
-    of_blocks = [(block, _shared_labels(block, BLOCK)) for block in blocks(results)]
-    parts = [(block, rows_with(rows, labels), labels) for block, labels in of_blocks]
-    return [_block_map(block, part, rows_with(results.harms, labels)) for block, part, labels in parts if len(part)]
+    counted = results.counted_cells
+    maps = [
+        _block_map(block, [cell for cell in counted if _is_of(cell, _shared_labels(block, BLOCK))], results.harm)
+        for block in blocks(results)
+    ]
+    return [block_map for block_map in maps if block_map]
 
 
 def rows_with(rows: pd.DataFrame, labels: Mapping[Any, Any]) -> pd.DataFrame:
@@ -114,34 +110,54 @@ def _shared_labels(block: Block, names: Sequence[str]) -> dict[str, str]:
     return {name: str(first[name]) for name in names}
 
 
-def _block_map(block: Block, rows: pd.DataFrame, pooled: pd.DataFrame) -> BlockMap:
-    order, n_bits = _order(rows), int(rows.bit.max()) + 1
-    maps = [_line_map(line, rows, pooled, order, n_bits) for line in block.lines]
+def _is_of(cell: CountedCell, labels: Mapping[str, str]) -> bool:
+    return all(cell.labels[name] == value for name, value in labels.items())
+
+
+def _block_map(block: Block, cells: Sequence[CountedCell], harms: pd.DataFrame) -> BlockMap | None:
+    rows = rows_with(harms, _shared_labels(block, BLOCK))
+    if rows.empty:
+        return None
+    order, n_bits = _order(cells), int(rows.bit.max()) + 1
+    maps = [_line_map(line, cells, rows, order, n_bits) for line in block.lines]
     is_shown = np.any([~np.isnan(line_map.shown_harm).all(axis=(1, 2)) for line_map in maps], axis=0)
     shown = tuple(row for row, flag in zip(order, is_shown, strict=True) if flag)
     cut = tuple(_with_rows(line_map, is_shown) for line_map in maps)
     return BlockMap(block, shown, n_bits, cut, len(order) - len(shown))
 
 
-def _order(rows: pd.DataFrame) -> list[MapRow]:
+def _order(cells: Sequence[CountedCell]) -> list[MapRow]:
     """Return every row, in the order of execution of the network with the most rows, and the whole memory last."""
-    ordered = rows.drop_duplicates([*LABELS, "layer", "kind"]).sort_values("position", kind="stable")
-    networks = ordered.groupby([*LABELS], sort=False, observed=True)
-    lists = [list(zip(part.layer, part.kind, strict=True)) for _, part in networks]
-    union = dict.fromkeys(row for listed in sorted(lists, key=len, reverse=True) for row in listed)
+    lists = sorted((cell.counts.owners for cell in cells), key=len, reverse=True)
+    union = dict.fromkeys(row for owners in lists for row in owners)
     return [*(row for row in union if row != WHOLE_MEMORY), WHOLE_MEMORY]
 
 
-def _line_map(line: Line, rows: pd.DataFrame, pooled: pd.DataFrame, order: list[MapRow], n_bits: int) -> LineMap:
+def _line_map(
+    line: Line, cells: Sequence[CountedCell], harms: pd.DataFrame, order: list[MapRow], n_bits: int
+) -> LineMap:
     labels = {name: getattr(line, name) for name in LINE}
-    empty = {"harm": math.nan, "harm_ci_low": 0, "harm_ci_high": 1, "expected": 0, "trials_with": 0, "failed_with": 0}
-    harm, low, high, expected, n_with, n_failed = map_arrays(rows_with(pooled, labels), order, n_bits, empty)
-    counts = rows_with(rows, labels).groupby("ber").trials.first()
-    n_counted = tuple(counts.tolist())
-    return LineMap(line, harm, low, high, expected, n_with.astype(np.int64), n_failed.astype(np.int64), n_counted)
+    own = [cell for cell in cells if _is_of(cell, labels)]
+    owners = {owner for cell in own for owner in cell.counts.owners}
+    rows = rows_with(harms, labels)
+    empty = {"lost": math.nan, "lost_ci_low": -1, "lost_ci_high": 1, "accuracy_without": math.nan}
+    empty |= {"accuracy_with": math.nan, "trials_with": 0, "harmful": 0}
+    harm, low, high, before, after, n_with, harmful = map_arrays(rows, order, n_bits, empty)
+    return LineMap(
+        line,
+        harm,
+        low,
+        high,
+        shown_harm=np.where(harmful > 0, np.maximum(low, LEAST_SHOWN), np.where(high <= SMALL_LOSS, 0.0, np.nan)),
+        before=before,
+        after=after,
+        n_with=n_with.astype(np.int64),
+        has_memory=np.array([row in owners for row in order]),
+        n_counted=tuple(len(cell.counts.trials) for cell in own),
+    )
 
 
 def _with_rows(line_map: LineMap, kept: NDArray[np.bool_]) -> LineMap:
     """Return the map with the rows that are kept."""
-    names = ("harm", "low", "high", "expected", "n_with", "n_failed")
+    names = ("harm", "low", "high", "shown_harm", "before", "after", "n_with", "has_memory")
     return replace(line_map, **{name: getattr(line_map, name)[kept] for name in names})

@@ -10,6 +10,9 @@ from faultbench.results.analysis.harm_map import BlockMap, LineMap, MapRow, map_
 from faultbench.results.analysis.results import Results
 from faultbench.results.folder import LABELS
 
+SMALL_SHARE = 0.5
+"""Largest upper end of the interval of the share of failing flips that counts as small."""
+
 
 def hazard_maps(results: Results) -> list[BlockMap]:
     """Return a map for each block with a probed network; none for a campaign of plain trials.
@@ -37,7 +40,18 @@ def _owners(rows: pd.DataFrame) -> list[MapRow]:
 
 
 def _line_map(line: Line, rows: pd.DataFrame, order: tuple[MapRow, ...], n_bits: int) -> LineMap:
-    empty = {"harm": math.nan, "failing_rate_ci_low": 0, "failing_rate_ci_high": 1, "flips": 0, "failing": 0}
-    harm, low, high, flips, failing = map_arrays(rows, order, n_bits, empty)
-    n_with, n_failed = flips.astype(np.int64), failing.astype(np.int64)
-    return LineMap(line, harm, low, high, flips, n_with, n_failed, (int(flips.sum()),))
+    empty = {"harm": math.nan, "failing_rate_ci_low": 0, "failing_rate_ci_high": 1, "flips": 0}
+    harm, low, high, flips = map_arrays(rows, order, n_bits, empty)
+    owners = set(_owners(rows))
+    return LineMap(
+        line,
+        harm,
+        low,
+        high,
+        shown_harm=np.where(low > 0, harm, np.where(high <= SMALL_SHARE, 0.0, np.nan)),
+        before=np.full_like(harm, np.nan),
+        after=np.full_like(harm, np.nan),
+        n_with=flips.astype(np.int64),
+        has_memory=np.array([row in owners for row in order]),
+        n_counted=(int(flips.sum()),),
+    )

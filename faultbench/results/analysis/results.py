@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from faultbench.results.analysis.attribution import TEXT_COLUMNS, attributions, counted_cells
 from faultbench.results.analysis.campaign_tables import CampaignTables
 from faultbench.results.analysis.critical_ber import critical_bers
 from faultbench.results.analysis.data_frames import cells_frame, overhead_frame, trials_frame
-from faultbench.results.analysis.attribution import TEXT_COLUMNS, attributions, count_flips, harms
+from faultbench.results.analysis.flip_rows import CountedCell, counted_rows
+from faultbench.results.analysis.harm import harms
 from faultbench.results.analysis.hazard_tables import hazards, strata
 from faultbench.results.analysis.resilience import resiliences
 from faultbench.results.flip_counts import FOLDER, n_damaged
@@ -38,14 +40,19 @@ class Results(CampaignTables):
         return critical_bers(self)
 
     @cached_property
-    def counted(self) -> pd.DataFrame:
-        """Return the counts that `attribution` is made of, see `attribution.count_flips`."""
-        return count_flips(self)
+    def counted_cells(self) -> list[CountedCell]:
+        """Return the flip counts of the cells that have some, see `attribution.counted_cells`."""
+        return counted_cells(self)
 
     @cached_property
-    def harms(self) -> pd.DataFrame:
-        """Return the harm of each kind of flip to each protected network, see `attribution.harms`."""
-        return harms(self.counted)
+    def counted(self) -> pd.DataFrame:
+        """Return the counts that `attribution` is made of, see `flip_rows.counted_rows`."""
+        return counted_rows(self.counted_cells)
+
+    @cached_property
+    def harm(self) -> pd.DataFrame:
+        """Return the accuracy that each kind of flip costs each protected network, see `harm.harms`."""
+        return harms(self.counted_cells).astype(dict.fromkeys(TEXT_COLUMNS, "str"))
 
     @cached_property
     def attribution(self) -> pd.DataFrame:

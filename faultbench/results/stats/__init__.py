@@ -4,9 +4,10 @@ A trial is one draw: its images share its flips, so n trials of m images are n o
 """
 
 from faultbench.campaign.stopping_rule import CONFIDENCE
+from faultbench.results.stats.corrections import benjamini_hochberg, holm
 from faultbench.results.stats.margins import MOST_PAIRS, MarginTest, margin_test, n_to_decide
 from faultbench.results.stats.means import Interval, Values, mean, mean_interval, mean_intervals, one_sided_p_values
-from faultbench.results.stats.paired import MeanDifference, Pairs, holm, mean_difference, mean_differences
+from faultbench.results.stats.paired import MeanDifference, Pairs, mean_difference, mean_differences
 from faultbench.results.stats.quantiles import below_worst, quantile, quantile_interval
 from faultbench.results.stats.rates import difference_intervals, rate_ends, rate_intervals
 from faultbench.results.stats.ratios import ratio_interval
@@ -21,6 +22,7 @@ __all__ = [
     "Pairs",
     "Values",
     "below_worst",
+    "benjamini_hochberg",
     "difference_intervals",
     "holm",
     "low_subset_p_values",

@@ -98,19 +98,6 @@ def _mean_difference(pairs: Pairs, interval: Interval, p: float) -> MeanDifferen
     )
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected so that any true hypothesis of all is below δ with probability ≤ δ.
-
-    S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Stat. 6, 1979: the k-th smallest of n
-    is multiplied by n + 1 - k, and is at least the corrected value of every smaller one. Any dependence is allowed.
-    """
-    n, adjusted, largest = len(p_values), [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(n), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (n - rank) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted
-
-
 def _ratio(independent: float, paired: float) -> float:
     # Differences of equal trials are equal except for their last bits.
     if paired > 1e-24:

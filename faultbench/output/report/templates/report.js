@@ -96,11 +96,12 @@
       const row = Math.floor(((event.clientY - box.top) * scale - 4) / 16), bit = bits - 1 - column;
       if (bit < 0 || bit >= bits || row < 0 || row >= rows.length) { tip.hidden = true; return; }
       place(`${rows[row]}, bit ${bit}`, ["0→1", "1→0"].map((direction, half) => {
-        const [n, failed, harm, low, high] = values[(2 * row + half) * bits + bit];
+        const [n, before, after, lost, low, high, code] = values[(2 * row + half) * bits + bit];
         if (!n) return [direction, "hx", "–", "no trial holds one"];
-        const shade = low > 0 ? Math.min(9, Math.floor(harm / 100)) : high <= 500 ? "q" : "x";
-        const percents = [low, high].map((end) => Math.round(end / 10)).join(", ");
-        return [direction, `h${shade}`, `${Math.round(harm / 10)} %`, `[${percents}]; ${failed} of ${n} trials with it fail`];
+        const points = (part) => (part / 10).toFixed(1).replace("-", "−");
+        const ends = [low, high].map((end) => Math.round(end / 10)).join(", ").replaceAll("-", "−");
+        const text = `[${ends}] points; ${points(after)} with it (${n} trials), ${points(before)} without`;
+        return [direction, `h${code === 10 ? "q" : code === 11 ? "x" : code}`, points(lost), text];
       }), event.clientX, event.clientY);
     });
     svg.addEventListener("pointerleave", () => { tip.hidden = true; });
