@@ -20,15 +20,19 @@ class ClipAct:
     """Clip to zero above the profiled maximum.
 
     These are the first two steps of FT-ClipAct (Hoang et al., DATE 2020, arXiv 1912.00941). By this name FitAct's
-    abstract most likely means FT-ClipAct as a whole; here they are two schemes.
+    abstract most likely means FT-ClipAct as a whole; here they are two schemes. The finer granularities give the bounds
+    of other schemes untrained: neuron those of FitAct, hybrid (neuron at the last site, layer elsewhere) those of
+    ProAct.
     """
 
-    granularity: Literal["layer", "channel", "neuron"] = "layer"
+    granularity: Literal["layer", "channel", "neuron", "hybrid"] = "layer"
     quantile: Annotated[float, Field(gt=0, le=1)] = 1.0
     nan_policy: Literal["zero", "propagate"] = "zero"
 
     def granularity_at(self, site: Site, *, is_last: bool) -> Granularity:
-        """Return the option's granularity, the same at every site."""
+        """Return the option's granularity; hybrid is neuron at the last activation before the classifier."""
+        if self.granularity == "hybrid":
+            return "neuron" if is_last else "layer"
         return self.granularity
 
     def activation(self, bounds: Tensor) -> nn.Module:

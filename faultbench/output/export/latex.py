@@ -9,6 +9,7 @@ import pandas as pd
 from faultbench.output.captions import BEST_NOTE, UNTRIED, images_text, overhead_text, ratio_texts, shared_count
 from faultbench.output.export.accuracy_table import UNKNOWN, Style, TableEntry, TableRow, columns, rows
 from faultbench.output.export.latex_escape import escape_latex
+from faultbench.output.export.outcome_table import OutcomeEntry, has_due, outcome_rows
 from faultbench.results.analysis.blocks import Block, blocks, overheads
 from faultbench.results.analysis.results import Results
 from faultbench.results.folder import ber_text
@@ -23,13 +24,16 @@ _ALIGNMENT = {"brackets": "c", "plusminus": "l", "none": "r"}
 def latex(results: Results, style: Style = Style()) -> str:  # noqa: B008 - frozen
     """Return tables of accuracy, schemes down, BERs across, a block per data set and model; then one of overheads.
 
-    They go into the body of a document that loads booktabs. Intervals in brackets stand below their mean, so that six
-    BERs fit the width of a page.
+    A table of SDCs and DUEs follows those of accuracy if there are DUEs, which an accuracy alone hides. They go into
+    the body of a document that loads booktabs. Intervals in brackets stand below their mean, so that six BERs fit the
+    width of a page.
     """
     name = re.sub(r"[^A-Za-z0-9._-]", "-", results.manifest.campaign)  # a comment would end at a line break
     parts = [f"% Accuracy and overheads of the campaign {name}; \\usepackage{{booktabs}} goes into the preamble."]
     for number, part in enumerate(_pages(blocks(results)), 1):
         parts.append(_accuracy_table(part, results, style, label=f"tab:{name}-accuracy" + _suffix(number)))
+    for number, part in enumerate(_pages([block for block in blocks(results) if has_due(block)]), 1):
+        parts.append(_outcome_table(part, label=f"tab:{name}-outcomes" + _suffix(number)))
     costs = overheads(results)
     if costs:
         parts.append(_overhead_table(costs, label=f"tab:{name}-overhead"))
@@ -44,7 +48,8 @@ def _pages(campaign_blocks: Sequence[Block]) -> Iterator[list[Block]]:
             yield page
             page = []
         page.append(block)
-    yield page
+    if page:
+        yield page
 
 
 def _suffix(number: int) -> str:
@@ -54,17 +59,22 @@ def _suffix(number: int) -> str:
 def _accuracy_table(part: Sequence[Block], results: Results, style: Style, *, label: str) -> str:
     bers = columns(part[0])
     n_columns = 2 + len(bers)
-    body = [
-        rf"& & \multicolumn{{{len(bers)}}}{{c}}{{Bit error rate}} \\",
-        rf"\cmidrule(l){{3-{n_columns}}}",
-        _line(["Scheme", "Golden", *(_power(ber_text(ber)) for ber in bers)]),
-    ]
+    body = _head(["Scheme", "Golden"], bers)
     for block in part:
         body += _block_title(block.name, n_columns)
         for row in rows(block, style):
             body += _row_lines(row, style)
     alignment = "lr" + _ALIGNMENT[style.ci] * len(bers)
     return _table(body, alignment, _accuracy_caption(part, results, style), label)
+
+
+def _head(names: Sequence[str], bers: Sequence[float]) -> list[str]:
+    """Return the lines over a table whose first columns have names and whose others are BERs."""
+    return [
+        rf"{'& ' * len(names)}\multicolumn{{{len(bers)}}}{{c}}{{Bit error rate}} \\",
+        rf"\cmidrule(l){{{1 + len(names)}-{len(names) + len(bers)}}}",
+        _line([*names, *(_power(ber_text(ber)) for ber in bers)]),
+    ]
 
 
 def _row_lines(row: TableRow, style: Style) -> Iterator[str]:
@@ -109,6 +119,37 @@ def _accuracy_caption(part: Sequence[Block], results: Results, style: Style) -> 
     if (cells.trials == 0).any():
         notes.append("--: no trial recorded.")
     return " ".join(notes)
+
+
+def _outcome_table(part: Sequence[Block], *, label: str) -> str:
+    bers = columns(part[0])
+    body = _head(["Scheme"], bers)
+    for block in part:
+        body += _block_title(block.name, 1 + len(bers))
+        for name, entries in outcome_rows(block):
+            known = [entry for entry in entries if entry and entry.sdc != UNKNOWN]
+            body.append(_line([_name(name), *(_rates(entry) for entry in entries)]))
+            if known:
+                body.append(_line(["", *(_finite(entry) for entry in entries)]))
+            body.append(r"\addlinespace[2pt]")
+    counts = shared_count(pd.concat([line.cells for block in part for line in block.lines]).trials)
+    caption = (
+        rf"SDC / DUE in \% of the images, and below the accuracy in \% among those that are no DUE, whose logits are "
+        rf"finite; means over {counts} trials per cell."
+    )
+    return _table(body, "l" + "c" * len(bers), caption, label)
+
+
+def _rates(entry: OutcomeEntry | None) -> str:
+    if entry is None or entry.sdc == UNKNOWN:
+        return "" if entry is None else "--"
+    return f"{entry.sdc} / {entry.due}"
+
+
+def _finite(entry: OutcomeEntry | None) -> str:
+    if entry is None or entry.sdc == UNKNOWN:
+        return ""
+    return rf"\scriptsize {_number(entry.accuracy_not_due)}"
 
 
 def _overhead_table(costs: Mapping[tuple[str, ...], pd.DataFrame], *, label: str) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.output.captions import BEST_NOTE, UNTRIED, images_text, overhead_text, ratio_texts, shared_count
 from faultbench.output.export.accuracy_table import UNKNOWN, Style, TableEntry, caption, columns, rows
+from faultbench.output.export.outcome_table import OutcomeEntry, has_due, outcome_rows, trials_text
 from faultbench.results.analysis.blocks import Block, blocks, overheads
 from faultbench.results.analysis.critical_ber import DROPS, SHOWN_PROBABILITY, critical_text
 from faultbench.results.analysis.results import Results
@@ -75,32 +76,27 @@ def _interval(entry: TableEntry, style: Style) -> str:
 
 
 def _outcome_caption(block: Block) -> str:
-    cells = pd.concat([line.cells for line in block.lines])
     return (
         "SDC / DUE in % of the images, and in parentheses the accuracy in % among those that are no DUE, whose logits "
-        f"are finite; means over {shared_count(cells.trials)} trials per cell."
+        f"are finite; means over {trials_text(block)}."
     )
 
 
 def _outcome_table(block: Block) -> Iterator[str]:
     """Yield the lines of the table of SDCs and DUEs; nothing for a block without a DUE."""
-    if not any((line.cells.due_rate > 0).any() for line in block.lines):
+    if not has_due(block):
         return
     bers = columns(block)
     yield _row(["scheme", *(f"BER {ber_text(ber)}" for ber in bers)])
     yield _row(["---", *["---:"] * len(bers)])
-    for line in block.lines:
-        cells = {cell["ber"]: cell for cell in line.cells.to_dict("records")}
-        yield _row([_plain(line.label), *(_outcomes(cells.get(ber)) for ber in bers)])
+    for label, entries in outcome_rows(block):
+        yield _row([_plain(label), *map(_outcomes, entries)])
 
 
-def _outcomes(cell: Mapping[Any, Any] | None) -> str:
-    if cell is None:
+def _outcomes(entry: OutcomeEntry | None) -> str:
+    if entry is None:
         return ""
-    if not cell["trials"]:
-        return UNKNOWN
-    finite = UNKNOWN if math.isnan(cell["accuracy_not_due"]) else f"{100 * cell['accuracy_not_due']:.1f}"
-    return f"{100 * cell['sdc_rate']:.1f} / {100 * cell['due_rate']:.1f} ({finite})"
+    return UNKNOWN if entry.sdc == UNKNOWN else f"{entry.sdc} / {entry.due} ({entry.accuracy_not_due})"
 
 
 def _resilience_caption(block: Block, results: Results) -> str:

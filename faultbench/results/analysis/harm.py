@@ -93,7 +93,7 @@ def _p_values(rows: pd.DataFrame, cells: Sequence[CountedCell]) -> NDArray[np.fl
 
 def _adjusted(rows: pd.DataFrame) -> pd.DataFrame:
     def adjust(p_values: "pd.Series[float]") -> NDArray[np.float64]:
-        return stats.benjamini_hochberg(p_values.to_numpy(dtype=np.float64))
+        return stats.benjamini_hochberg(np.asarray(p_values, dtype=np.float64))
 
     is_whole = rows.layer == WHOLE_MEMORY[0]
     families = rows.assign(is_whole=is_whole).groupby([*LABELS, "is_whole"], sort=False, observed=True)

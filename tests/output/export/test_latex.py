@@ -65,7 +65,7 @@ def test_schemes_go_down_and_bers_across_a_block_a_network(tmp_path: Path):
     text = latex(read_results(made.write(tmp_path)), Style(ci="none", digits=2))
     assert r"Scheme & Golden & $10^{-6}$ & $2.5 \cdot 10^{-5}$ \\" in text
     titles = re.findall(r"\\itshape (.*?)\}", text)
-    assert titles == ["digits, small, q15.16", "digits, large, q15.16"] * 2
+    assert titles == ["digits, small, q15.16", "digits, large, q15.16"] * 3
     rows = table_lines(text.partition(r"\end{tabular}")[0])
     assert [row.split(" & ")[0] for row in rows] == ["{relu}", r"{clip\_act}"] * 2
     assert all(re.fullmatch(r"\{\S+\} & 98\.00 & \d+\.\d\d & \d+\.\d\d \\\\", row) for row in rows)
@@ -79,7 +79,8 @@ def test_a_caption_counts_trials_and_images_and_says_what_is_missing(tmp_path: P
     text = latex(read_results(folder), Style(ci="none", best=True))
     assert r"over 0 to 3 trials per cell and 200 images per trial." in text
     assert r"$^{\dagger}$LIMITED: 1 of the 3 trials asked for. --: no trial recorded." in text
-    assert table_lines(text) == [r"{relu} & -- & 89.0 & 89.0$^{\dagger}$ & -- \\"]
+    lines = table_lines(text.partition("made-outcomes")[0])
+    assert lines == [r"{relu} & -- & 89.0 & 89.0$^{\dagger}$ & -- \\"]
 
 
 def test_many_networks_go_into_several_tables(tmp_path: Path):
@@ -110,3 +111,24 @@ def test_an_overhead_table_says_what_each_scheme_costs(tmp_path: Path):
         r"{relu} & 0 & 0 & 1.10 {\scriptsize [1.05, 1.20]} & 2.5 & 3 & 0 \\",
         r"{fitact} & 1 & 0.1 & 1.10 {\scriptsize [1.05, 1.20]} & 2.5 & 3 & 0 \\",
     ]
+
+
+def test_rates_of_sdc_and_due_stand_over_the_accuracy_among_the_others(tmp_path: Path):
+    made = Made(schemes=["relu", "ranger"], bers=[1e-6, 1e-5, 1e-4], trials=3)
+    folder = made.write_manifest(tmp_path)
+    trials = [a_trial(cell=made.cells[0]["cell"], trial=k) for k in range(3)]
+    ruined = [a_trial(cell=made.cells[1]["cell"], trial=k, n_correct=0) for k in range(3)]
+    write_journal(folder / "journal", "one", [*trials, *ruined])
+    text = latex(read_results(folder))
+    rows = text.partition("made-outcomes")[2].partition(r"\end{tabular}")[0].splitlines()
+    # 15 SDCs and 5 DUEs of 200 images; 178 of the 195 others are right. All of the second cell's images are DUEs.
+    place = rows.index(r"{relu} & 7.5 / 2.5 & 0.0 / 100.0 & -- \\")
+    assert rows[place + 1] == r" & \scriptsize 91.3 & \scriptsize -- &  \\"
+    assert r"{ranger} & -- & -- & -- \\" in rows
+
+
+def test_without_a_due_there_is_no_table_of_outcomes(tmp_path: Path):
+    made = Made(schemes=["relu"], bers=[1e-6], trials=1)
+    folder = made.write_manifest(tmp_path)
+    write_journal(folder / "journal", "one", [a_trial(cell=made.cells[0]["cell"], trial=0, n_correct=200)])
+    assert "made-outcomes" not in latex(read_results(folder))
