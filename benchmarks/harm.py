@@ -33,7 +33,7 @@ from faultbench.runner.engines.serial import Serial
 from faultbench.runner.subjects.artifacts import ArtifactStore
 from faultbench.runner.subjects.builder import SubjectBuilder
 from faultbench.runner.subjects.components import build_components
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.system.threads import threads
 from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.strata.bit_kinds import KEYS_PER_OWNER, BitKinds
@@ -45,8 +45,8 @@ FIRST = 1_000_000
 def rows(path: Path, overrides: Sequence[str], root: Path, n_maps: int) -> Iterator[dict[str, Any]]:
     """Yield a row for each protected network of a campaign."""
     campaign = load_campaign(path, overrides)
-    folder = run_campaign(campaign, root, engine=Serial(1), reporter=Silent())
-    results, builder = read_results(folder), SubjectBuilder(ArtifactStore(folder / "artifacts"), Silent())
+    folder = run_campaign(campaign, root, engine=Serial(1), reporter=SilentReporter())
+    results, builder = read_results(folder), SubjectBuilder(ArtifactStore(folder / "artifacts"), SilentReporter())
     for subject in campaign.subjects:
         harm = _own_rows(results, subject)
         ber = float(results.cells.ber.max())

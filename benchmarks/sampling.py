@@ -34,7 +34,7 @@ from faultbench.results.journal.records import Golden, Trial
 from faultbench.runner.subjects.artifacts import ArtifactStore
 from faultbench.runner.subjects.builder import SubjectBuilder
 from faultbench.runner.subjects.components import Components, build_components
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.system.threads import threads
 from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.images_per_trial import PILOT_IMAGES, choose_n_images
@@ -103,7 +103,7 @@ class Bed:
 def beds(path: Path, overrides: list[str], artifacts: Path) -> Iterator[Bed]:
     """Every cell of a campaign, trained and fitted, its golden run done."""
     campaign = load_campaign(path, overrides)
-    bench = SubjectBuilder(ArtifactStore(artifacts), Silent(), memory_bytes=MEMORY_BYTES)
+    bench = SubjectBuilder(ArtifactStore(artifacts), SilentReporter(), memory_bytes=MEMORY_BYTES)
     for subject in campaign.subjects:
         cells = [cell for cell in campaign.cells if cell.subject == subject]
         bench.fit(subject)

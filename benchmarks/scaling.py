@@ -37,7 +37,7 @@ from faultbench.plugins import registry
 from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.local import Local
 from faultbench.runner.run_options import RunOptions
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.trials.evaluation import Evaluation
 
 CAMPAIGN = """\
@@ -93,8 +93,8 @@ def _rate(n_workers: int, n_trials: int) -> float:
     engine = Standing(n_workers)
     with TemporaryDirectory() as folder:
         campaign = parse_campaign(CAMPAIGN.format(n_trials=1 + n_trials // N_CELLS), Path(folder) / "scaling.yaml")
-        run_campaign(campaign, Path(folder), engine=engine, reporter=Silent(), options=RunOptions(limit=1))
-        taken_s = seconds(lambda: run_campaign(campaign, Path(folder), engine=engine, reporter=Silent()))
+        run_campaign(campaign, Path(folder), engine=engine, reporter=SilentReporter(), options=RunOptions(limit=1))
+        taken_s = seconds(lambda: run_campaign(campaign, Path(folder), engine=engine, reporter=SilentReporter()))
     engine.end()
     return n_trials // N_CELLS * N_CELLS / taken_s
 

@@ -23,7 +23,7 @@ from faultbench.networks.tracing.trace import trace
 from faultbench.schemes.fitting.profile import profiled_bounds
 from faultbench.schemes.ft_clipact import FtClipAct, ThresholdResilience
 from faultbench.schemes.scheme import Fitting, granularities
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 MEMORY_BYTES = 1 << 30
 
@@ -40,7 +40,7 @@ def fitting(network: Network, images: Images, *, memory_bytes: int) -> Fitting:
         schedule="fast",
         seed=0,
         title="",
-        reporter=Silent(),
+        reporter=SilentReporter(),
         memory_bytes=memory_bytes,
     )
 

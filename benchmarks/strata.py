@@ -27,7 +27,7 @@ from faultbench.results.journal.strata import Strata
 from faultbench.runner.subjects.artifacts import ArtifactStore
 from faultbench.runner.subjects.builder import SubjectBuilder
 from faultbench.runner.subjects.components import build_components
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.system.threads import threads
 from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.strata.bit_kinds import BitKinds
@@ -42,7 +42,7 @@ EXPECTED_FLIPS = (0.1, 1, 3, 10)
 
 def rows(path: Path, overrides: Sequence[str], artifacts: Path, n_trials: int) -> Iterator[dict[str, Any]]:
     """A row for each protected network and expected number of flips."""
-    bench = SubjectBuilder(ArtifactStore(artifacts), Silent(), memory_bytes=MEMORY_BYTES)
+    bench = SubjectBuilder(ArtifactStore(artifacts), SilentReporter(), memory_bytes=MEMORY_BYTES)
     for subject in load_campaign(path, overrides).subjects:
         n_bits = build_components(subject).n_bits
         bers = {flips: flips / n_bits for flips in EXPECTED_FLIPS}

@@ -19,9 +19,9 @@ def wants_events(words: Sequence[str]) -> bool:
 
 def emit_event(message: str, sort: Sort, **fields: Any) -> None:
     """Write an event `said` to stderr; its time counts from the start of the command."""
-    from faultbench.system.progress.events import Events
+    from faultbench.system.progress.json_reporter import JsonReporter
 
-    Events(started_s=_STARTED_S).emit("said", sort=sort, message=message, **fields)
+    JsonReporter(started_s=_STARTED_S).emit("said", sort=sort, message=message, **fields)
 
 
 def warn(message: str, words: Sequence[str]) -> None:

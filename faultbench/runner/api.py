@@ -14,7 +14,7 @@ from faultbench.system import arguments
 from faultbench.system.devices import n_workers_on, resolve_device
 from faultbench.system.error_lines import as_faultbench_error
 from faultbench.system.memory_budget import MOST_WORKERS
-from faultbench.system.progress.reporter import Silent, reporter
+from faultbench.system.progress.reporter import SilentReporter, reporter
 
 
 def run(
@@ -47,7 +47,7 @@ def run(
     with as_faultbench_error():  # a full disk is an EngineError here too
         resolved = resolve_device(device, None if fresh else recorded_device(folder / campaign.name))
         workers = registry.build("engine", engine, {}, n_workers=n_workers or n_workers_on(resolved))
-        progress = Silent() if quiet else reporter(is_terminal=sys.stderr.isatty())
+        progress = SilentReporter() if quiet else reporter(is_terminal=sys.stderr.isatty())
         options = RunOptions(limit=limit, device=resolved, n_threads=n_workers)
         results_folder = runner.run_campaign(
             campaign, folder, engine=workers, reporter=progress, options=options, fresh=fresh, command=sys.argv

@@ -16,7 +16,7 @@ from faultbench.runner.check import check_campaign, update_baseline
 from faultbench.runner.engines.serial import Serial
 from faultbench.runner.run_options import RunSetup
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def check_model(
     criteria = read_criteria(
         loaded, baseline=compared, max_drop=max_drop, max_gain=max_gain, fail_if=fail_if, is_strict=is_strict
     )
-    setup = RunSetup(folder / "results", Serial(n_workers=1), Silent())
+    setup = RunSetup(folder / "results", Serial(n_workers=1), SilentReporter())
     if updates:
         judgement = update_baseline(loaded, setup, criteria, baseline)
     else:

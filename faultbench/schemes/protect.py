@@ -28,7 +28,7 @@ from faultbench.schemes.fitting.bound_checks import fit_and_check
 from faultbench.schemes.scheme import Fitting, Schedule, Scheme, protect_copy
 from faultbench.system import arguments
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.system.random_streams import seed_of
 
 
@@ -72,7 +72,7 @@ def protect(
         schedule=schedule,
         seed=seed_of(seed, "protect"),
         title=f"protect: fit {scheme}" if isinstance(scheme, str) else f"protect: fit {type(chosen).__name__}",
-        reporter=Silent(),
+        reporter=SilentReporter(),
     )
     fitted = fit_and_check(chosen, fitting, source)
     if fitted.remark is not None:

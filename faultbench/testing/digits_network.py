@@ -15,7 +15,7 @@ from faultbench.networks.stored.network_memory import store_parameters
 from faultbench.networks.tracing.trace import trace
 from faultbench.networks.training import RECIPES, train_classifier
 from faultbench.schemes.scheme import Fitting
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 
 @cache
@@ -28,7 +28,7 @@ def load_digits() -> Splits:
 def trained_digits_network() -> Network:
     """Return `digits_cnn` trained for a few seconds, its weights as Q15.16 holds them; copy it before changing it."""
     model, recipe = digits_cnn(Digits.shape, Digits.n_classes), replace(RECIPES["fast"], n_epochs=10)
-    with Silent().task("", recipe.n_epochs) as task:
+    with SilentReporter().task("", recipe.n_epochs) as task:
         generator = torch.Generator().manual_seed(1)
         train_classifier(model, load_digits().train, Digits().augment, recipe, generator, task)
     network = trace(model, Digits.shape)
@@ -48,6 +48,6 @@ def digits_fitting(network: Network, digits: Splits, *, n_train: int, **changes:
         "schedule": "fast",
         "seed": 5,
         "title": "fit",
-        "reporter": Silent(),
+        "reporter": SilentReporter(),
     }
     return Fitting(**{**fields, **changes})

@@ -12,7 +12,7 @@ from faultbench.memory.formats.fixed_point import FixedPoint
 from faultbench.networks.network import Network
 from faultbench.networks.tracing.trace import trace
 from faultbench.schemes.scheme import Fitting
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.testing.digits_network import digits_fitting as on_digits
 from tests.builders.networks import SHAPE, Residual, some_images
 
@@ -32,7 +32,7 @@ def on_noise(n_images: int = 40, **changes: Any) -> Fitting:
         "schedule": "fast",
         "seed": 5,
         "title": "fit",
-        "reporter": Silent(),
+        "reporter": SilentReporter(),
     }
     return Fitting(**{**fields, **changes})
 
@@ -52,7 +52,7 @@ def _labelled(network: Network, n_images: int, *, seed: int) -> Images:
     return Images(pixels, network(pixels).argmax(dim=1))
 
 
-class Noting(Silent):
+class Noting(SilentReporter):
     """Reporter that keeps every note of every task."""
 
     def __init__(self) -> None:

@@ -75,7 +75,7 @@ def key_of(*parts: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Made:
+class ArtificialCampaign:
     """Artificial campaign. Every combination of the axes is a cell."""
 
     name: str = "made"

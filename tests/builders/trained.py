@@ -12,7 +12,7 @@ from faultbench.runner.subjects import builder
 from faultbench.runner.subjects.artifacts import Artifact, ArtifactStore
 from faultbench.runner.subjects.builder import SubjectBuilder
 from faultbench.runner.subjects.components import Components
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 __all__ = ["share_training", "trained_once"]
 
@@ -42,7 +42,9 @@ def share_training(folder: Path) -> Iterator[None]:
     train, watched = SubjectBuilder._train, (builder.train_classifier, builder.threads)
 
     def train_once(self: SubjectBuilder, built: Components, model: nn.Module, name: str) -> Artifact:
-        is_watched = type(self._reporter) is not Silent or (builder.train_classifier, builder.threads) != watched
+        is_watched = (
+            type(self._reporter) is not SilentReporter or (builder.train_classifier, builder.threads) != watched
+        )
         if is_watched or self._artifacts.path(f"partial-{name}").exists() or built.subject.model.origin is not None:
             return train(self, built, model, name)
         with locked(store.folder / f"{name}.lock"):

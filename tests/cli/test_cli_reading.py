@@ -14,7 +14,7 @@ from faultbench.results.analysis.results import read_results
 from faultbench.results.folder import LABELS
 from faultbench.results.journal.records import Quarantine
 from tests.builders.command_line import faultbench
-from tests.builders.results import Made, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_trial, write_journal
 
 VERB = """
 import sys
@@ -38,7 +38,7 @@ def without(banned: tuple[str, ...], *arguments: str | Path) -> "subprocess.Comp
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Made().write(tmp_path / "results")
+    return ArtificialCampaign().write(tmp_path / "results")
 
 
 def test_export_writes_the_tables_and_prints_their_paths(folder: Path):
@@ -66,7 +66,7 @@ def test_plot_draws_into_the_folder_and_prints_the_paths(folder: Path):
 
 def test_status_prints_done_and_missing_a_cell(folder: Path):
     (folder / "journal" / "made.jsonl").unlink()
-    cell = Made().cells[1]
+    cell = ArtificialCampaign().cells[1]
     write_journal(folder / "journal", "one", [a_trial(cell=cell["cell"], trial=k) for k in range(2)])
     done = without(("pandas", "matplotlib"), "status", folder)
     header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
@@ -77,7 +77,7 @@ def test_status_prints_done_and_missing_a_cell(folder: Path):
 
 
 def test_status_of_an_adaptive_campaign_misses_what_the_next_look_needs(tmp_path: Path):
-    made = Made(trials=100, until={"accuracy_halfwidth": 0.2}, schemes=["relu"], bers=[1e-6, 1e-5, 1e-4])
+    made = ArtificialCampaign(trials=100, until={"accuracy_halfwidth": 0.2}, schemes=["relu"], bers=[1e-6, 1e-5, 1e-4])
     folder = made.write_manifest(tmp_path)
     # Looks come after 5, 8, 12, 18, … trials: 18 equal ones are certain to ±0.2 and end their cell, 6 are not.
     known = [
@@ -93,13 +93,15 @@ def test_status_of_an_adaptive_campaign_misses_what_the_next_look_needs(tmp_path
 
 
 def test_status_counts_no_trials_beyond_those_asked_for(folder: Path):
-    write_journal(folder / "journal", "two", [a_trial(cell=Made().cells[0]["cell"], trial=k) for k in range(50, 60)])
+    write_journal(
+        folder / "journal", "two", [a_trial(cell=ArtificialCampaign().cells[0]["cell"], trial=k) for k in range(50, 60)]
+    )
     row = faultbench("status", folder).stdout.splitlines()[1]
     assert row.endswith("\t5\t0\t0")
 
 
 def test_quarantined_trials_are_counted_named_and_missing_in_the_tables(folder: Path):
-    cell = Made().cells[0]
+    cell = ArtificialCampaign().cells[0]
     (folder / "journal" / "made.jsonl").unlink()
     given_up = [Quarantine(cell=cell["cell"], trial=number, n_deaths=3, reason="killed") for number in (2, 99)]
     write_journal(folder / "journal", "one", [a_trial(cell=cell["cell"], trial=0), *given_up])
@@ -123,7 +125,7 @@ def test_damaged_lines_are_told_and_the_rest_is_read(folder: Path, verb: str):
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["status", "export", "plot"])
 def test_a_folder_of_campaigns_stands_for_each_of_them(folder: Path, verb: str):
-    Made(name="other", trials=1).write(folder.parent)
+    ArtificialCampaign(name="other", trials=1).write(folder.parent)
     done = faultbench(verb, folder.parent)
     assert done.returncode == 0
     assert "made" in done.stdout
@@ -182,7 +184,7 @@ def test_export_as_parquet_without_pyarrow_names_the_install_command(folder: Pat
 
 def test_a_label_that_a_spreadsheet_would_calculate_is_quoted_in_csv_and_markdown(tmp_path: Path):
     schemes = ["=1+1", "+x", "-y", "@z", "a=b"]
-    folder = Made(schemes=schemes, bers=[1e-6], trials=1).write(tmp_path)
+    folder = ArtificialCampaign(schemes=schemes, bers=[1e-6], trials=1).write(tmp_path)
     assert faultbench("export", folder).returncode == 0
     for name in ("cells", "trials", "overhead"):
         with (folder / "tables" / f"{name}.csv").open(newline="") as file:
@@ -197,7 +199,7 @@ def test_a_label_that_a_spreadsheet_would_calculate_is_quoted_in_csv_and_markdow
 @pytest.mark.slow
 @pytest.mark.parametrize("style", ["screen", "paper"])
 def test_figures_are_the_same_bytes_in_every_run(tmp_path: Path, style: str):
-    folder = Made(models=["small", "large"]).write(tmp_path)
+    folder = ArtificialCampaign(models=["small", "large"]).write(tmp_path)
     runs = []
     for _ in range(2):
         written = without((), "plot", folder, "--style", style).stdout.split()
@@ -213,7 +215,7 @@ def test_figures_are_the_same_bytes_in_every_run(tmp_path: Path, style: str):
 
 def test_figures_for_papers_are_vectors_as_wide_as_a_column_with_their_fonts_inside(tmp_path: Path):
     labels = ["50%/off", "50%_off"]
-    folder = Made(models=labels).write(tmp_path)
+    folder = ArtificialCampaign(models=labels).write(tmp_path)
     written = [Path(line) for line in faultbench("plot", folder, "--style", "paper").stdout.splitlines()]
     assert {path.suffix for path in written} == {".pdf", ".svg"}
     assert {path.parent for path in written} == {folder / "plots" / "paper"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.results import Made
+from tests.builders.results import ArtificialCampaign
 
 SCHEMES = ["relu", "hyrelu_proact", "Clip-Act with one bound per channel, quantile 0.999"]
 CAMPAIGN = """
@@ -58,7 +58,7 @@ def table_lines(text: str) -> list[str]:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    return Made(schemes=SCHEMES, models=["a small network", "a large network"]).write(tmp_path)
+    return ArtificialCampaign(schemes=SCHEMES, models=["a small network", "a large network"]).write(tmp_path)
 
 
 def test_status_fits(results: Path) -> None:

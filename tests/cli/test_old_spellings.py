@@ -10,7 +10,7 @@ import pytest
 from faultbench.cli.old_spellings import current_spelling
 from faultbench.cli.verbs import export, replay, run
 from faultbench.cli.verbs import list as list_verb
-from tests.builders.results import Made
+from tests.builders.results import ArtificialCampaign
 
 LAB = """
 import faultbench.plugins.registry as registry
@@ -64,7 +64,7 @@ def faultbench(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_an_old_spelling_works_and_is_told_in_one_line(tmp_path: Path) -> None:
-    folder = Made().write(tmp_path)
+    folder = ArtificialCampaign().write(tmp_path)
     new = faultbench("export", str(folder), "--format", "markdown", "--best", cwd=tmp_path)
     assert (new.returncode, new.stderr) == (0, "")
     old = faultbench("export", str(folder), "--format", "markdown", "--best", "bold", cwd=tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from torchvision.datasets import utils
 
 from faultbench.datasets.download_progress import report_downloads
-from faultbench.system.progress.events import Events
+from faultbench.system.progress.json_reporter import JsonReporter
 
 N_BYTES = 2_500_000
 
@@ -39,7 +39,7 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def downloaded(address: str, name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     """Return the events of a download. It must not draw a bar."""
     stream = io.StringIO()
-    with report_downloads(Events(stream), "cifar10"):
+    with report_downloads(JsonReporter(stream), "cifar10"):
         utils.download_url(f"{address}/{name}", str(folder))
     assert "B/s" not in capsys.readouterr().err
     return [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -54,6 +54,6 @@ def test_a_download_is_a_task_in_megabytes(address: str, tmp_path: Path, capsys:
 
 def test_afterwards_torchvision_draws_as_it_did(tmp_path: Path):
     before = utils.tqdm
-    with pytest.raises(OSError, match="refused"), report_downloads(Events(io.StringIO()), "cifar10"):
+    with pytest.raises(OSError, match="refused"), report_downloads(JsonReporter(io.StringIO()), "cifar10"):
         utils.download_url("http://127.0.0.1:9/images", str(tmp_path))
     assert utils.tqdm is before

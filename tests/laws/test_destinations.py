@@ -15,7 +15,7 @@ from faultbench.results.manifest_file import check_same_campaign
 from faultbench.system.errors import EngineError, FaultbenchError
 from faultbench.system.files.destinations import is_stream, refuse_linked
 from faultbench.system.files.disk import append_text, replaced
-from tests.builders.results import Made
+from tests.builders.results import ArtificialCampaign
 
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
 
@@ -145,7 +145,7 @@ def test_a_hard_link_to_a_campaign_is_the_campaign(tmp_path: Path) -> None:
     "inside", ["manifest.json", "journal/made.jsonl", "journal/new", "artifacts/x", "attribution/x"]
 )
 def test_no_output_takes_the_place_of_what_a_results_folder_holds(inside: str, tmp_path: Path) -> None:
-    folder = Made().write(tmp_path)
+    folder = ArtificialCampaign().write(tmp_path)
     (folder / "artifacts").mkdir()
     (folder / "attribution").mkdir()
     with pytest.raises(FaultbenchError, match="which this run reads"):
@@ -157,7 +157,7 @@ def test_no_output_takes_the_place_of_what_a_results_folder_holds(inside: str, t
 def test_compare_writes_no_table_over_results(
     output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = Made().write(tmp_path)
+    folder = ArtificialCampaign().write(tmp_path)
     (tmp_path / "link").symlink_to("made/manifest.json")
     before = (folder / "manifest.json").read_bytes()
     monkeypatch.chdir(tmp_path)

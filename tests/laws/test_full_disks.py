@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.results import Made
+from tests.builders.results import ArtificialCampaign
 
 pytestmark = pytest.mark.crash
 
@@ -47,7 +47,7 @@ def left_over(folder: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with trials, and no tables yet."""
-    return Made(trials=12).write(tmp_path_factory.mktemp("results"))
+    return ArtificialCampaign(trials=12).write(tmp_path_factory.mktemp("results"))
 
 
 @pytest.mark.parametrize("verb", ["plot", "report", "export --format csv", "export --format parquet"])

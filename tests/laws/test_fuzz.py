@@ -17,7 +17,7 @@ from faultbench.results.journal.records import Quarantine
 from faultbench.results.merge import merge
 from faultbench.system.errors import FaultbenchError
 from tests.builders.campaign_texts import SMALL
-from tests.builders.results import Made, a_golden, a_trial, an_overhead
+from tests.builders.results import ArtificialCampaign, a_golden, a_trial, an_overhead
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +112,7 @@ def all_that_reads(folder: Path) -> None:
 def test_a_journal_of_anything_with_the_right_checksum_is_read_or_refused(
     record: dict[str, Any], data: st.DataObject, value: Any, junk: bytes, tmp_path: Path
 ) -> None:
-    made = Made(bers=(1e-6,), schemes=("relu",), trials=2)
+    made = ArtificialCampaign(bers=(1e-6,), schemes=("relu",), trials=2)
     folder = made.write_manifest(tmp_path)
     (folder / "journal").mkdir(exist_ok=True)
     owner = {"cell": made.cells[0]["cell"], "subject": made.cells[0]["subject"]}
@@ -127,7 +127,7 @@ def test_a_journal_of_anything_with_the_right_checksum_is_read_or_refused(
 @few
 @given(path=st.lists(st.integers(0, 9), max_size=4), value=plain)
 def test_a_manifest_with_anything_in_it_is_read_or_refused(path: list[int], value: Any, tmp_path: Path) -> None:
-    folder = Made(bers=(1e-6,), trials=2).write(tmp_path)
+    folder = ArtificialCampaign(bers=(1e-6,), trials=2).write(tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text())
     holder: Any = {"whole": manifest}
     whole, key = holder, "whole"

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultbench.cli.main import main
-from tests.builders.results import Made
+from tests.builders.results import ArtificialCampaign
 from tests.laws.test_fuzz import few, plain
 
-MADE = Made(bers=(1e-6, 1e-5), trials=3)
+MADE = ArtificialCampaign(bers=(1e-6, 1e-5), trials=3)
 
 VALUES: list[Any] = [
     None, True, -1, 0, 1.5, 10**18, 2**70, 10**400, float("nan"), float("inf"), "", "x" * 200_000, [], {}, [1],

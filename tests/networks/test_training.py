@@ -20,7 +20,7 @@ from faultbench.networks.training import (
     shuffled,
     train_classifier,
 )
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from tests.builders.fittings import as_it_is
 from tests.builders.networks import same_bits
 
@@ -210,7 +210,7 @@ def test_accuracy_is_the_share_of_right_rows_and_rows_that_are_not_finite_are_wr
 @pytest.mark.slow
 def test_a_trained_network_is_right_on_98_percent_of_digits_it_never_saw(digits: Splits) -> None:
     model, recipe = build_digits_cnn(Digits.shape, Digits.n_classes), RECIPES["fast"]
-    with Silent().task("", recipe.n_epochs) as task:
+    with SilentReporter().task("", recipe.n_epochs) as task:
         train_classifier(model, digits.train, Digits().augment, recipe, torch.Generator().manual_seed(1), task)
     assert measure_accuracy(trace(model, Digits.shape), digits.test, batch=250) >= 0.98
 

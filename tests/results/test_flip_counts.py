@@ -11,9 +11,9 @@ import pytest
 
 from faultbench.results.analysis.results import read_results
 from faultbench.results.flip_counts import ACCURACY_UNIT, FOLDER, WHOLE_MEMORY, FlipCounts, save_counts
-from tests.builders.results import Made, a_golden, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_golden, a_trial, write_journal
 
-ONE = Made(bers=(1e-6,), schemes=("relu",), trials=3)
+ONE = ArtificialCampaign(bers=(1e-6,), schemes=("relu",), trials=3)
 CELL, SUBJECT = ONE.cells[0]["cell"], ONE.cells[0]["subject"]
 RIGHT = round(ACCURACY_UNIT * 178 / 200)
 

@@ -15,9 +15,9 @@ from faultbench.results.journal.contents import read_journal
 from faultbench.results.journal.records import Quarantine
 from faultbench.results.merge import merge
 from faultbench.system.errors import FaultbenchError
-from tests.builders.results import Made, a_trial, an_overhead, write_journal
+from tests.builders.results import ArtificialCampaign, a_trial, an_overhead, write_journal
 
-MADE = Made()
+MADE = ArtificialCampaign()
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_shards_merged_in_any_order_are_the_whole(parts: list[Path], tmp_path: P
 
 def test_parts_that_stop_by_themselves_are_merged_to_one_that_does(tmp_path: Path) -> None:
     until = {"accuracy_halfwidth": 0.1}
-    few, many = (Made(trials=n, until=until) for n in (6, 8))
+    few, many = (ArtificialCampaign(trials=n, until=until) for n in (6, 8))
     merge(tmp_path / "out", [few.write_manifest(tmp_path / "few"), many.write(tmp_path / "many")])
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["spec"]["trials"] == {
         "max": 8, "min": 5, "until": until,
@@ -66,8 +66,8 @@ def test_parts_that_stop_by_themselves_are_merged_to_one_that_does(tmp_path: Pat
 
 
 def test_a_part_that_stops_by_itself_is_not_merged_with_one_of_a_fixed_number(tmp_path: Path) -> None:
-    fixed = Made(trials=6).write(tmp_path / "fixed")
-    adaptive = Made(trials=6, until={"accuracy_halfwidth": 0.1}).write(tmp_path / "adaptive")
+    fixed = ArtificialCampaign(trials=6).write(tmp_path / "fixed")
+    adaptive = ArtificialCampaign(trials=6, until={"accuracy_halfwidth": 0.1}).write(tmp_path / "adaptive")
     with pytest.raises(FaultbenchError, match="asks for trials in another way than"):
         merge(tmp_path / "out", [fixed, adaptive])
     assert not (tmp_path / "out").exists()
@@ -134,8 +134,8 @@ def test_labels_that_mean_two_things_are_refused(parts: list[Path], tmp_path: Pa
 
 
 def test_campaigns_that_grew_apart_give_all_cells_and_the_most_trials(tmp_path: Path) -> None:
-    small = Made(bers=(1e-6,), trials=2).write(tmp_path / "small")
-    large = Made(schemes=("relu",), bers=(1e-6, 1e-3), trials=7).write_manifest(tmp_path / "large")
+    small = ArtificialCampaign(bers=(1e-6,), trials=2).write(tmp_path / "small")
+    large = ArtificialCampaign(schemes=("relu",), bers=(1e-6, 1e-3), trials=7).write_manifest(tmp_path / "large")
     merge(tmp_path / "out", [small, large])
     merged = read_results(tmp_path / "out")
     assert len(merged.cells) == 3  # relu and clip_act at 1e-6, relu at 1e-3

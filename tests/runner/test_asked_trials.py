@@ -13,11 +13,11 @@ from faultbench.results.folder import ResultsFolder, read_folder
 from faultbench.results.journal.records import Quarantine, Trial
 from faultbench.results.missing_trials import trials_wanted
 from faultbench.runner.replay.selection import find_trial
-from tests.builders.results import Made, write_journal
+from tests.builders.results import ArtificialCampaign, write_journal
 from tests.builders.runs import finished
 from tests.runner.test_campaign_runner import root, tables, trained  # noqa: F401 - fixtures
 
-ONCE = Made(trials=60, schemes=("relu",), bers=(1e-6, 1e-4))
+ONCE = ArtificialCampaign(trials=60, schemes=("relu",), bers=(1e-6, 1e-4))
 
 WIDE = {"accuracy_halfwidth": 0.2, "confidence": 0.9}
 
@@ -31,18 +31,18 @@ RULES: dict[str, dict[str, Any]] = {
 }
 
 
-def asked(rule: dict[str, Any]) -> Made:
+def asked(rule: dict[str, Any]) -> ArtificialCampaign:
     """The campaign with another rule for its trials."""
-    return Made(schemes=ONCE.schemes, bers=ONCE.bers, **rule)
+    return ArtificialCampaign(schemes=ONCE.schemes, bers=ONCE.bers, **rule)
 
 
-def recorded_by_now(made: Made, place: Path) -> ResultsFolder:
+def recorded_by_now(made: ArtificialCampaign, place: Path) -> ResultsFolder:
     """A folder in which the first rule's trials are all recorded, and whose campaign has another now."""
     write_journal(made.write_manifest(place) / "journal", "made", ONCE.records)
     return read_folder(place / made.name)
 
 
-def run_anew(made: Made, place: Path) -> ResultsFolder:
+def run_anew(made: ArtificialCampaign, place: Path) -> ResultsFolder:
     """A folder in which no trial was recorded but those that a run of this campaign hands out, look by look."""
     folder = made.write_manifest(place)
     rule = read_folder(folder).manifest.rule

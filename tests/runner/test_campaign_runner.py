@@ -29,7 +29,7 @@ from faultbench.runner.subjects.artifacts import Artifact, ArtifactStore
 from faultbench.runner.subjects.builder import SubjectBuilder
 from faultbench.runner.tasks.tasks import TrialChunk
 from faultbench.system.errors import EngineError, FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 CAMPAIGN = """
 name: small
@@ -47,7 +47,7 @@ trials: 5
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished results folder, whose artifacts spare the other runs the training."""
     root = tmp_path_factory.mktemp("trained")
-    return run_campaign(campaign(root), root, engine=Serial(1), reporter=Silent())
+    return run_campaign(campaign(root), root, engine=Serial(1), reporter=SilentReporter())
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ class Counting(Serial):
 
 @pytest.mark.parametrize("engine", [Local(1), Local(2)], ids=["1 worker", "2 workers"])
 def test_workers_change_no_byte_of_the_tables(engine: Engine, trained: Path, root: Path) -> None:
-    folder = run_campaign(campaign(root), root, engine=engine, reporter=Silent())
+    folder = run_campaign(campaign(root), root, engine=engine, reporter=SilentReporter())
     assert tables(folder) == tables(trained)
 
 
@@ -106,7 +106,7 @@ def adaptive(trained: Path) -> Path:
     root = trained.parent / "adaptive"
     shutil.copytree(trained / "artifacts", root / "small" / "artifacts")
     shutil.copy(trained / "manifest.json", root / "small")
-    return run_campaign(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent())
+    return run_campaign(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=SilentReporter())
 
 
 def test_trials_go_to_the_cells_that_need_them(adaptive: Path) -> None:
@@ -124,7 +124,7 @@ def test_trials_go_to_the_cells_that_need_them(adaptive: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", [Local(1), Local(2)], ids=["1 worker", "2 workers"])
 def test_workers_do_not_change_where_a_cell_stops(engine: Engine, adaptive: Path, root: Path) -> None:
-    folder = run_campaign(campaign(root, ADAPTIVE), root, engine=engine, reporter=Silent())
+    folder = run_campaign(campaign(root, ADAPTIVE), root, engine=engine, reporter=SilentReporter())
     assert tables(folder) == tables(adaptive)
 
 
@@ -135,20 +135,20 @@ def test_an_interruption_does_not_change_where_a_cell_stops(
 ) -> None:
     monkeypatch.setattr("faultbench.runner.tasks.chunks.MAX_CHUNK", 4)
     with pytest.raises(KeyboardInterrupt):
-        run_campaign(campaign(root, ADAPTIVE), root, engine=Counting(n_chunks_left=n_chunks), reporter=Silent())
-    folder = run_campaign(campaign(root, ADAPTIVE), root, engine=Local(2), reporter=Silent())
+        run_campaign(campaign(root, ADAPTIVE), root, engine=Counting(n_chunks_left=n_chunks), reporter=SilentReporter())
+    folder = run_campaign(campaign(root, ADAPTIVE), root, engine=Local(2), reporter=SilentReporter())
     assert tables(folder) == tables(adaptive)
 
 
 @pytest.mark.slow
 def test_a_limit_ends_adaptive_cells_early_and_a_later_run_goes_on(adaptive: Path, root: Path) -> None:
     folder = run_campaign(
-        campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent(), options=RunOptions(limit=6)
+        campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=SilentReporter(), options=RunOptions(limit=6)
     )
     cells, whole = read_results(folder).cells, read_results(adaptive).cells
     assert cells.trials.tolist() == [min(6, n) for n in whole.trials]
     assert cells.limited.tolist() == [n > 6 for n in whole.trials]
-    run_campaign(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent())
+    run_campaign(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=SilentReporter())
     assert tables(folder) == tables(adaptive)
 
 
@@ -157,17 +157,17 @@ def test_an_adaptive_cell_goes_no_further_than_a_quarantined_trial_allows(adapti
     with Journal(root / "small" / "journal", "before") as journal:
         for cell in campaign(root, ADAPTIVE).cells:
             journal.append(Quarantine(cell.key, 3, 3, "it killed its worker").to_record())
-    folder = run_campaign(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent())
+    folder = run_campaign(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=SilentReporter())
     assert set(read_results(folder).cells.trials) == {4}
     retried = RunOptions(retry_quarantined=True)
-    run_campaign(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=Silent(), options=retried)
+    run_campaign(campaign(root, ADAPTIVE), root, engine=Serial(1), reporter=SilentReporter(), options=retried)
     assert tables(folder) == tables(adaptive)
 
 
 def test_a_finished_adaptive_campaign_run_again_does_nothing(adaptive: Path) -> None:
     before = tables(adaptive)
     again = Counting()
-    run_campaign(campaign(adaptive.parent, ADAPTIVE), adaptive.parent, engine=again, reporter=Silent())
+    run_campaign(campaign(adaptive.parent, ADAPTIVE), adaptive.parent, engine=again, reporter=SilentReporter())
     assert again.n_jobs == 0
     assert tables(adaptive) == before
 
@@ -176,7 +176,7 @@ def test_a_finished_adaptive_campaign_run_again_does_nothing(adaptive: Path) -> 
 def test_trials_of_a_fixed_number_count_for_an_adaptive_campaign(trained: Path, adaptive: Path, root: Path) -> None:
     shutil.copytree(trained / "journal", root / "small" / "journal")
     more = Counting()
-    folder = run_campaign(campaign(root, ADAPTIVE), root, engine=more, reporter=Silent())
+    folder = run_campaign(campaign(root, ADAPTIVE), root, engine=more, reporter=SilentReporter())
     assert more.n_jobs == int(read_results(adaptive).cells.trials.sum()) - 30  # 3 schemes × 2 BERs × 5 trials
     assert tables(folder) == tables(adaptive)
 
@@ -186,9 +186,9 @@ def test_an_interrupted_run_goes_on_where_it_was_and_ends_the_same(trained: Path
     monkeypatch.setattr("faultbench.runner.tasks.chunks.MAX_CHUNK", 4)
     stopped = Counting(n_chunks_left=2)
     with pytest.raises(KeyboardInterrupt):
-        run_campaign(campaign(root), root, engine=stopped, reporter=Silent())
+        run_campaign(campaign(root), root, engine=stopped, reporter=SilentReporter())
     resumed = Counting()
-    folder = run_campaign(campaign(root), root, engine=resumed, reporter=Silent())
+    folder = run_campaign(campaign(root), root, engine=resumed, reporter=SilentReporter())
     assert 0 < stopped.n_jobs < 30
     assert stopped.n_jobs + resumed.n_jobs == 30  # 3 schemes × 2 BERs × 5 trials, none twice
     assert tables(folder) == tables(trained)
@@ -197,7 +197,7 @@ def test_an_interrupted_run_goes_on_where_it_was_and_ends_the_same(trained: Path
 def test_a_finished_campaign_run_again_does_nothing(trained: Path) -> None:
     before = (trained / "journal").stat().st_mtime_ns, [p.read_bytes() for p in (trained / "journal").iterdir()]
     again = Counting()
-    run_campaign(campaign(trained.parent), trained.parent, engine=again, reporter=Silent())
+    run_campaign(campaign(trained.parent), trained.parent, engine=again, reporter=SilentReporter())
     assert again.n_jobs == 0
     assert before[1] == [p.read_bytes() for p in (trained / "journal").iterdir()]
 
@@ -206,7 +206,7 @@ def test_more_trials_bers_and_schemes_keep_the_rows_there_are(trained: Path, roo
     shutil.copytree(trained / "journal", root / "small" / "journal")
     more = Counting()
     grown = campaign(root, "trials=6", "bers=[1e-7, 1e-6, 1e-5]", "schemes=[relu, clip_act]")
-    folder = run_campaign(grown, root, engine=more, reporter=Silent())
+    folder = run_campaign(grown, root, engine=more, reporter=SilentReporter())
     assert more.n_jobs == 2 * (1 + 6 + 1)
     assert set(read_journal(trained / "journal").trials.items()) < set(read_journal(folder / "journal").trials.items())
 
@@ -219,13 +219,15 @@ def test_a_damaged_line_is_run_again(trained: Path, root: Path) -> None:
     lines[damaged] = lines[damaged].replace(b"n_flips", b"n_flipz")
     path.write_bytes(b"".join(lines))
     again = Counting()
-    folder = run_campaign(campaign(root), root, engine=again, reporter=Silent())
+    folder = run_campaign(campaign(root), root, engine=again, reporter=SilentReporter())
     assert again.n_jobs == 1
     assert tables(folder) == tables(trained)
 
 
 def test_limit_ends_every_cell_early_and_the_table_says_so(root: Path) -> None:
-    folder = run_campaign(campaign(root), root, engine=Serial(1), reporter=Silent(), options=RunOptions(limit=2))
+    folder = run_campaign(
+        campaign(root), root, engine=Serial(1), reporter=SilentReporter(), options=RunOptions(limit=2)
+    )
     cells = read_results(folder).cells
     assert (cells.trials == 2).all()
     assert cells.limited.all()
@@ -235,7 +237,9 @@ def test_limit_ends_every_cell_early_and_the_table_says_so(root: Path) -> None:
 def test_deleted_artifacts_are_made_again_equal(trained: Path, root: Path) -> None:
     shutil.rmtree(root / "small" / "artifacts")
     shutil.copytree(trained / "journal", root / "small" / "journal")
-    run_campaign(campaign(root), root, engine=Serial(1), reporter=Silent())  # another golden run would be refused
+    run_campaign(
+        campaign(root), root, engine=Serial(1), reporter=SilentReporter()
+    )  # another golden run would be refused
     stores = ArtifactStore(trained / "artifacts"), ArtifactStore(root / "small" / "artifacts")
     for path in stores[0].folder.iterdir():
         old, new = (store.load(path.stem) for store in stores)
@@ -252,10 +256,10 @@ from faultbench.runner import run_record
 from faultbench.runner import campaign_runner as runner
 from faultbench.campaign import load_campaign
 from faultbench.runner.engines.serial import Serial
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 run_record.write_manifest = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-runner.run_campaign(load_campaign(sys.argv[1]), Path(sys.argv[2]), engine=Serial(1), reporter=Silent())
+runner.run_campaign(load_campaign(sys.argv[1]), Path(sys.argv[2]), engine=Serial(1), reporter=SilentReporter())
 """
 
 
@@ -268,7 +272,7 @@ def test_a_run_killed_before_its_first_word_does_not_stand_in_the_way(tmp_path: 
     assert left == {".lock", ".lock.manifest", ".lock.runs", "journal"}
     (tmp_path / "small" / "tables").mkdir()  # no run gets so far without a manifest
     with pytest.raises(FaultbenchError, match="holds no faultbench results"):
-        run_campaign(again, tmp_path, engine=Serial(1), reporter=Silent())
+        run_campaign(again, tmp_path, engine=Serial(1), reporter=SilentReporter())
     (tmp_path / "small" / "tables").rmdir()
     check_same_campaign(tmp_path / "small", again)
     (tmp_path / "small" / "journal" / "other.jsonl").write_text("{}")
@@ -281,7 +285,7 @@ def test_artifacts_alone_are_where_a_run_may_begin(trained: Path, tmp_path: Path
     again = campaign(tmp_path)
     kept = shutil.copytree(trained / "artifacts", tmp_path / "small" / "artifacts")
     made = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
-    folder = run_campaign(again, tmp_path, engine=Serial(1), reporter=Silent())
+    folder = run_campaign(again, tmp_path, engine=Serial(1), reporter=SilentReporter())
     assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == made  # nothing was trained or fitted again
     assert read_journal(folder / "journal").trials == read_journal(trained / "journal").trials
 
@@ -289,7 +293,7 @@ def test_artifacts_alone_are_where_a_run_may_begin(trained: Path, tmp_path: Path
 def test_another_campaign_of_the_same_name_is_refused_and_nothing_is_written(trained: Path, root: Path) -> None:
     before = sorted(root.rglob("*"))
     with pytest.raises(FaultbenchError, match="another campaign of this name: seed 7 there, 8 here"):
-        run_campaign(campaign(root, "seed=8"), root, engine=Serial(1), reporter=Silent())
+        run_campaign(campaign(root, "seed=8"), root, engine=Serial(1), reporter=SilentReporter())
     assert sorted(root.rglob("*")) == sorted([*before, root / "small.yaml"])
 
 
@@ -297,7 +301,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "thesis.tex").touch()
     with pytest.raises(FaultbenchError, match="holds no faultbench results"):
-        run_campaign(campaign(tmp_path), tmp_path, engine=Serial(1), reporter=Silent())
+        run_campaign(campaign(tmp_path), tmp_path, engine=Serial(1), reporter=SilentReporter())
 
 
 def test_a_golden_run_that_differs_from_the_recorded_one_is_refused(trained: Path, root: Path) -> None:
@@ -310,13 +314,13 @@ def test_a_golden_run_that_differs_from_the_recorded_one_is_refused(trained: Pat
     assert sound is not None
     store.save(name, Artifact({key: -tensor for key, tensor in sound.tensors.items()}, sound.notes))
     with pytest.raises(FaultbenchError, match="recorded with another golden run"):
-        run_campaign(campaign(root, "trials=50"), root, engine=Serial(1), reporter=Silent())
+        run_campaign(campaign(root, "trials=50"), root, engine=Serial(1), reporter=SilentReporter())
 
 
 @pytest.mark.slow
 def test_golden_runs_are_left_to_the_workers(root: Path, monkeypatch) -> None:
     monkeypatch.setattr(SubjectBuilder, "evaluation", lambda *_: pytest.fail("the main process does one"))
-    folder = run_campaign(campaign(root), root, engine=Local(2), reporter=Silent())
+    folder = run_campaign(campaign(root), root, engine=Local(2), reporter=SilentReporter())
     assert len(read_journal(folder / "journal").goldens) == 3
 
 
@@ -325,11 +329,11 @@ def test_only_networks_that_lack_trials_are_opened(trained: Path, root: Path, mo
     shutil.copytree(trained / "journal", root / "small" / "journal")
     opened, evaluation = [], SubjectBuilder.evaluation
     monkeypatch.setattr(SubjectBuilder, "evaluation", lambda bench, *of: opened.append(of[0]) or evaluation(bench, *of))
-    folder = run_campaign(campaign(root), root, engine=Serial(1), reporter=Silent())
+    folder = run_campaign(campaign(root), root, engine=Serial(1), reporter=SilentReporter())
     assert opened == []
     assert tables(folder) == tables(trained)
     more = "schemes=[relu, clip_act, {name: ranger, granularity: neuron}, {name: clip_act, quantile: 0.9, label: new}]"
-    run_campaign(campaign(root, more), root, engine=Serial(1), reporter=Silent())
+    run_campaign(campaign(root, more), root, engine=Serial(1), reporter=SilentReporter())
     assert [subject.scheme.label for subject in opened] == ["new"]
 
 
@@ -339,7 +343,9 @@ def test_each_network_is_opened_once_by_a_worker_that_keeps_one_at_a_time(root: 
     monkeypatch.setattr(
         SubjectBuilder, "evaluation", lambda bench, *of: opened.append(of[0].key) or evaluation(bench, *of)
     )
-    folder = run_campaign(campaign(root), root, engine=Serial(1), reporter=Silent(), options=RunOptions(memory_bytes=1))
+    folder = run_campaign(
+        campaign(root), root, engine=Serial(1), reporter=SilentReporter(), options=RunOptions(memory_bytes=1)
+    )
     assert sorted(opened) == sorted(read_journal(folder / "journal").goldens)
 
 
@@ -351,13 +357,15 @@ def test_a_golden_run_that_no_worker_gets_done_ends_the_run_naming_its_network(r
     with pytest.raises(
         EngineError, match=r"digits/digits_cnn/relu.*golden run: no worker does it: RuntimeError: out of luck"
     ):
-        run_campaign(campaign(root), root, engine=Serial(1), reporter=Silent())
+        run_campaign(campaign(root), root, engine=Serial(1), reporter=SilentReporter())
 
 
 @pytest.mark.slow
 def test_fresh_puts_the_old_results_aside_and_loses_none(trained: Path, root: Path) -> None:
     shutil.copytree(trained / "journal", root / "small" / "journal")
-    run_campaign(campaign(root, "schemes=[relu]", "trials=1"), root, engine=Serial(1), reporter=Silent(), fresh=True)
+    run_campaign(
+        campaign(root, "schemes=[relu]", "trials=1"), root, engine=Serial(1), reporter=SilentReporter(), fresh=True
+    )
     assert len(read_journal(root / "small" / "journal").trials) == 2
     assert read_journal(root / "small~1" / "journal").trials == read_journal(trained / "journal").trials
 
@@ -371,7 +379,7 @@ def test_fresh_puts_the_old_results_aside_and_loses_none(trained: Path, root: Pa
 )
 def test_what_cannot_run_is_found_before_anything_is_written(override: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(FaultbenchError, match=message):
-        run_campaign(campaign(tmp_path, override), tmp_path / "results", engine=Serial(1), reporter=Silent())
+        run_campaign(campaign(tmp_path, override), tmp_path / "results", engine=Serial(1), reporter=SilentReporter())
     assert not (tmp_path / "results").exists()
 
 

@@ -27,7 +27,7 @@ from faultbench.runner.run_options import RunOptions
 from faultbench.runner.subjects.artifacts import Artifact, ArtifactStore
 from faultbench.runner.tasks.shards import Shard
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 CAMPAIGN = """
 name: t
@@ -48,7 +48,9 @@ def campaign(folder: Path, *overrides: str) -> Campaign:
 
 def going_on(folder: Path, *overrides: str, shard: Shard | None = None) -> Path:
     options = RunOptions() if shard is None else RunOptions(shard=shard)
-    return run_campaign(campaign(folder, *overrides), folder, engine=Serial(1), reporter=Silent(), options=options)
+    return run_campaign(
+        campaign(folder, *overrides), folder, engine=Serial(1), reporter=SilentReporter(), options=options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +167,7 @@ def test_weights_that_change_while_a_campaign_waits_are_refused(tmp_path: Path) 
     state = load_file(tmp_path / "w.safetensors")
     save_file({name: tensor + 1 for name, tensor in state.items()}, tmp_path / "w.safetensors")
     with pytest.raises(FaultbenchError, match=r"w\.safetensors: changed since the campaign was read"):
-        run_campaign(read, tmp_path, engine=Serial(1), reporter=Silent())
+        run_campaign(read, tmp_path, engine=Serial(1), reporter=SilentReporter())
     assert not (tmp_path / "t").exists()
 
 
@@ -202,7 +204,7 @@ def test_a_worker_that_finds_other_weights_or_bounds_is_refused(root: Path, kind
     engine = Meddling(lambda: changed(root, kind))
     what = "stored weights" if kind == "weights" else "fitted bounds"
     with pytest.raises(FaultbenchError, match=f"this worker has other {what} of digits/digits_cnn.*give every worker"):
-        run_campaign(campaign(root, "trials=3", "bers=[1e-4]"), root, engine=engine, reporter=Silent())
+        run_campaign(campaign(root, "trials=3", "bers=[1e-4]"), root, engine=engine, reporter=SilentReporter())
 
 
 def test_a_worker_whose_copy_of_the_weights_differs_is_refused(tmp_path: Path) -> None:
@@ -211,7 +213,7 @@ def test_a_worker_whose_copy_of_the_weights_differs_is_refused(tmp_path: Path) -
     engine = Meddling(lambda: save_file(digits_cnn((1, 8, 8), 10).state_dict(), path))
     given = campaign(tmp_path, "models=[{name: digits_cnn, weights: w.safetensors}]")
     with pytest.raises(FaultbenchError, match=r"w\.safetensors: changed since the campaign was read: SHA-256"):
-        run_campaign(given, tmp_path, engine=engine, reporter=Silent())
+        run_campaign(given, tmp_path, engine=engine, reporter=SilentReporter())
 
 
 def test_a_worker_elsewhere_that_has_other_images_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from faultbench.runner.tasks.kept_subjects import KeptSubjects
 from faultbench.runner.tasks.tasks import GoldenRunTask
 from faultbench.runner.tasks.worker import run_golden
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from tests.builders.labs import leaving_no_module, write
 
 BARS = '''\
@@ -189,7 +189,7 @@ def test_a_worker_on_this_machine_whose_load_gives_other_test_images_is_refused(
     monkeypatch.setattr("faultbench.runner.tasks.worker._kept", KeptSubjects())  # as in a process of its own
     subject = load_campaign("c.yaml", ["training={epochs: 1}"]).subjects[0]
     artifacts = lab / "results" / "c" / "artifacts"
-    made = digests(SubjectBuilder(ArtifactStore(artifacts), Silent()), [subject])
+    made = digests(SubjectBuilder(ArtifactStore(artifacts), SilentReporter()), [subject])
     task = GoldenRunTask(
         subject=subject,
         artifacts=artifacts,

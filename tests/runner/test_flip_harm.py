@@ -44,7 +44,7 @@ from faultbench.runner.engines.serial import Serial
 from faultbench.runner.flip_counting import BitKinds, count_flips_of
 from faultbench.runner.run_options import RunOptions
 from faultbench.runner.tasks.shards import Shard
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from tests.builders.programs import program
 from tests.builders.results import a_golden
 
@@ -62,11 +62,11 @@ trials: 40
 """
 
 
-def go(root: Path, *overrides: str, options: RunOptions | None = None, reporter: Silent | None = None) -> Path:
+def go(root: Path, *overrides: str, options: RunOptions | None = None, reporter: SilentReporter | None = None) -> Path:
     path = root / "small.yaml"
     path.write_text(CAMPAIGN)
     return run_campaign(
-        load_campaign(path, overrides), root, engine=Serial(1), reporter=reporter or Silent(), options=options
+        load_campaign(path, overrides), root, engine=Serial(1), reporter=reporter or SilentReporter(), options=options
     )
 
 
@@ -299,7 +299,7 @@ def test_rows_that_are_not_seven_whole_numbers_are_left_out(tmp_path: Path, rows
     assert load_counts(tmp_path, ["s"], {"c": {0: False, 1: True, 5: False}}) == {}
 
 
-class Interrupting(Silent):
+class Interrupting(SilentReporter):
     """Silent, but interrupted like by Ctrl-C once the first cell is counted."""
 
     @contextmanager

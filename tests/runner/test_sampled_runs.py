@@ -19,7 +19,7 @@ from faultbench.runner.replay.replayed_trial import recorded_campaign, replay_tr
 from faultbench.runner.run_options import RunOptions
 from faultbench.runner.subjects.components import build_components
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.trials.images_per_trial import PILOT_IMAGES, choose_n_images
 from tests.builders.campaign_texts import problems, small
 from tests.builders.runs import begun, finished
@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole test set in every trial, and artifacts for the other runs."""
     root = tmp_path_factory.mktemp("all")
     return run_campaign(
-        campaign(root, "trials=60", "bers=[1e-5, 1e-4]", SCHEMES), root, engine=Serial(1), reporter=Silent()
+        campaign(root, "trials=60", "bers=[1e-5, 1e-4]", SCHEMES), root, engine=Serial(1), reporter=SilentReporter()
     )
 
 
@@ -165,6 +165,6 @@ def test_a_replayed_trial_looks_at_the_images_that_it_looked_at(automatic: Path,
     folder = read_folder(automatic)
     for entry in folder.manifest.cells:
         stored = folder.trials[entry.cell][number]
-        again = replay_trial(recorded_campaign(automatic), folder, entry, stored, reporter=Silent())
+        again = replay_trial(recorded_campaign(automatic), folder, entry, stored, reporter=SilentReporter())
         assert again.differences == []
         assert len(again.rows) == stored.n_images

@@ -26,7 +26,7 @@ from faultbench.runner.replay.replayed_trial import recorded_campaign, replay_tr
 from faultbench.runner.run_options import RunOptions
 from faultbench.runner.tasks.shards import Shard
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.trials.images_per_trial import PILOT_IMAGES
 from tests.builders.campaign_texts import problems, small
 from tests.builders.runs import begun, finished
@@ -43,7 +43,7 @@ STRATA = ("sampling=stratified", "trials=60", *GRID)
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Plain trials, and artifacts for the other runs."""
     root = tmp_path_factory.mktemp("plain")
-    return run_campaign(campaign(root, "trials=120", *GRID), root, engine=Serial(1), reporter=Silent())
+    return run_campaign(campaign(root, "trials=120", *GRID), root, engine=Serial(1), reporter=SilentReporter())
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_replayed_trial_has_the_flips_that_it_had(stratified: Path):
     folder = read_folder(stratified)
     for entry in folder.manifest.cells:
         again = replay_trial(
-            recorded_campaign(stratified), folder, entry, folder.trials[entry.cell][7], reporter=Silent()
+            recorded_campaign(stratified), folder, entry, folder.trials[entry.cell][7], reporter=SilentReporter()
         )
         assert again.differences == []
 

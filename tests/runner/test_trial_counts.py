@@ -18,7 +18,7 @@ from faultbench.results.manifest_file import numbers_asked_before
 from faultbench.runner.run_options import RunOptions
 from faultbench.runner.tasks.shards import Shard
 from tests.builders.campaign_texts import write_tiny
-from tests.builders.results import Made, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_trial, write_journal
 from tests.builders.runs import finished
 from tests.runner.test_campaign_runner import root, tables, trained  # noqa: F401 - fixtures
 
@@ -32,7 +32,7 @@ def n_missing(folder: Path) -> list[int]:
 
 @pytest.mark.parametrize("asked", [1, 10, 25, 40])
 def test_missing_trials_are_counted_by_their_numbers(asked: int, tmp_path: Path) -> None:
-    made = Made(trials=asked, schemes=["relu"], bers=[1e-5])
+    made = ArtificialCampaign(trials=asked, schemes=["relu"], bers=[1e-5])
     folder = made.write_manifest(tmp_path)
     recorded = [3, 4, 8, *range(20, 40)]
     write_journal(folder / "journal", "one", [a_trial(cell=made.cells[0]["cell"], trial=k) for k in recorded])
@@ -91,7 +91,7 @@ def test_a_number_that_is_raised_after_results_were_shown_says_so_and_a_lowered_
 
 
 def test_a_manifest_that_leaves_out_the_least_number_of_trials_has_the_default_one(tmp_path: Path) -> None:
-    made = Made(trials=60, until={"accuracy_halfwidth": 0.2})
+    made = ArtificialCampaign(trials=60, until={"accuracy_halfwidth": 0.2})
     folder = made.write_manifest(tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["spec"]["trials"].pop("min", None)

@@ -20,7 +20,7 @@ from faultbench.schemes.fitting.line_search import try_decays
 from faultbench.schemes.fitting.profile import profiled_bounds
 from faultbench.schemes.hyrelu_proact import DECAYS, RECIPES, HyreluProact, ProactRecipe, ProgressiveTraining
 from faultbench.schemes.scheme import Fitting, granularities, protect_copy
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from tests.builders.fittings import Noting, on_digits, on_noise
 from tests.builders.networks import same_bits
 
@@ -93,7 +93,7 @@ def test_decays_that_all_cost_too_much_are_rejected_and_the_bounds_restored(
     # With a tolerance below 0 even an unchanged accuracy costs too much.
     search, student = progressive(fitting, tolerance=-1.0)
     before = student.copy_bounds()
-    with Silent().task("", 1) as task:
+    with SilentReporter().task("", 1) as task:
         search.shrink("relu#1", done=[], task=task)
     assert all(same_bits(bounds, before[name]) for name, bounds in student.bounds.items())
     assert search.n_epochs == 2 * (3 if bisect else 11)  # bisection tries 5, 8 and 10
@@ -112,7 +112,7 @@ def test_a_decay_that_costs_too_much_gives_way_to_the_strongest_that_does_not(mo
     fitting = on_noise()
     search, student = progressive(fitting, tolerance=0.2)
     golden = search._golden_accuracy
-    with Silent().task("", 1) as task:
+    with SilentReporter().task("", 1) as task:
         search.shrink("relu#2", done=[], task=task)
     costs = [abs(golden - reached) for _, reached in tried]
     assert [decay for decay, _ in tried] == list(DECAYS[: len(tried)])
@@ -134,7 +134,7 @@ def test_every_trial_starts_from_the_bounds_before_it(monkeypatch: pytest.Monkey
     fitting = on_noise()
     search, student = progressive(fitting, tolerance=1.0)
     before = student.copy_bounds()["relu#1"]
-    with Silent().task("", 1) as task:
+    with SilentReporter().task("", 1) as task:
         search.shrink("relu#1", done=[], task=task)
     assert len(starts) > 1
     assert all(same_bits(start, before) for start in starts)

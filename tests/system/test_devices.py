@@ -33,9 +33,9 @@ from faultbench.schemes.fitting.activation_recorder import _Recorder, _TopRecord
 from faultbench.system import devices
 from faultbench.system.devices import in_tf32, n_workers_on, resolve_device, to_device
 from faultbench.system.errors import EngineError, FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from tests.builders.networks import SHAPE, Residual
-from tests.builders.results import Made
+from tests.builders.results import ArtificialCampaign
 
 WITHOUT_CARD = pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a CUDA card")
 WITH_CARD = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")]
@@ -59,7 +59,9 @@ def campaign(text: str = CAMPAIGN) -> Campaign:
 
 
 def ran(root: Path, device: str, text: str = CAMPAIGN) -> Path:
-    return run_campaign(campaign(text), root, engine=Serial(1), reporter=Silent(), options=RunOptions(device=device))
+    return run_campaign(
+        campaign(text), root, engine=Serial(1), reporter=SilentReporter(), options=RunOptions(device=device)
+    )
 
 
 def from_a_card(folder: Path) -> None:
@@ -104,7 +106,9 @@ def test_nothing_is_written_or_put_aside_for_a_card_that_is_not_there(tmp_path: 
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for options, fresh in ((RunOptions(device="cuda"), True), (RunOptions(device="cuda"), False)):
         with pytest.raises(FaultbenchError, match="--device cuda: "):
-            run_campaign(campaign(), tmp_path, engine=Serial(1), reporter=Silent(), options=options, fresh=fresh)
+            run_campaign(
+                campaign(), tmp_path, engine=Serial(1), reporter=SilentReporter(), options=options, fresh=fresh
+            )
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
@@ -117,7 +121,7 @@ def test_results_from_a_card_are_not_gone_on_with_on_the_processor(tmp_path: Pat
 
 
 def test_a_manifest_without_a_device_of_ours_names_none(tmp_path: Path) -> None:
-    folder = Made().write_manifest(tmp_path)
+    folder = ArtificialCampaign().write_manifest(tmp_path)
     assert recorded_device(folder) is None
     manifest = read_manifest(folder)
     for execution in ({}, {"device": ["x"]}, {"device": "tpu"}):
@@ -126,7 +130,7 @@ def test_a_manifest_without_a_device_of_ours_names_none(tmp_path: Path) -> None:
 
 
 def test_what_is_no_manifest_is_refused_when_its_device_is_asked_for(tmp_path: Path) -> None:
-    folder = Made().write_manifest(tmp_path)
+    folder = ArtificialCampaign().write_manifest(tmp_path)
     for manifest in ({}, {**read_manifest(folder), "execution": 3}):
         save_manifest(folder, manifest)
         with pytest.raises(FaultbenchError, match=r"no faultbench manifest: (campaign|execution): "):
@@ -277,7 +281,7 @@ class TestOnACard:
         (tmp_path / "small").mkdir()
         (tmp_path / "small" / "artifacts").symlink_to(folders["cpu"] / "artifacts")
         (tmp_path / "small" / "manifest.json").write_bytes((folders["cuda"] / "manifest.json").read_bytes())
-        whole = run_campaign(campaign(), tmp_path, engine=Serial(1), reporter=Silent(), options=options)
+        whole = run_campaign(campaign(), tmp_path, engine=Serial(1), reporter=SilentReporter(), options=options)
         assert read_journal(whole / "journal").trials == read_journal(folders["cuda"] / "journal").trials
 
     @pytest.mark.parametrize("images", ["200", "auto", "{per_trial: 8}"])

@@ -18,7 +18,7 @@ from faultbench.runner.model_check import check_model
 from faultbench.system.errors import FaultbenchError
 from faultbench.system.printable import LONGEST_LINE, MOST_LINES, lines, printable, shortened
 from tests.builders.campaign_texts import SMALL, problems, small
-from tests.builders.results import Made
+from tests.builders.results import ArtificialCampaign
 
 HOSTILE = "x\x1b]0;pwned\x07\u202ey\nz\x85\u2028w"
 """Text that sets a terminal's title, reverses a line, and begins three more lines."""
@@ -193,7 +193,7 @@ def test_a_message_of_ours_is_one_printable_line_wherever_it_is_shown() -> None:
 def test_export_prints_a_path_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    folder = Made().write(tmp_path / HOSTILE)
+    folder = ArtificialCampaign().write(tmp_path / HOSTILE)
     code, text = said(monkeypatch, capfd, "export", str(folder))
     assert code == 0
     assert text

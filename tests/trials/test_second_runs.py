@@ -15,7 +15,7 @@ from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.serial import Serial
 from faultbench.runner.run_options import RunOptions
 from faultbench.system.errors import EngineError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.trials import second_runs
 from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.second_runs import ONE_IN, is_run_twice
@@ -46,7 +46,7 @@ def campaign(images: str) -> Campaign:
 
 
 def ran(root: Path, images: str, options: RunOptions = PARANOID) -> dict[tuple[str, int], Trial]:
-    folder = run_campaign(campaign(images), root, engine=Serial(1), reporter=Silent(), options=options)
+    folder = run_campaign(campaign(images), root, engine=Serial(1), reporter=SilentReporter(), options=options)
     return dict(read_journal(folder / "journal").trials)
 
 

@@ -18,7 +18,7 @@ from faultbench.runner.tasks.kept_subjects import KeptSubject, KeptSubjects
 from faultbench.runner.tasks.tasks import GoldenRunResult, GoldenRunTask, Task, TrialChunk
 from faultbench.system.devices import Device, resolve_device
 from faultbench.system.errors import EngineError, FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from faultbench.trials.second_runs import SecondRuns, is_run_twice
 from faultbench.trials.trial import FaultSource, golden_record, run_jobs, stratified_fault_model, with_stratum
 
@@ -75,7 +75,9 @@ def _ready(task: GoldenRunTask, *, expected: Golden | None = None) -> KeptSubjec
     if (kept := _kept.use(name)) is not None:
         return kept
     device = _required_device(task.device)
-    builder = SubjectBuilder(ArtifactStore(task.artifacts), Silent(), memory_bytes=task.memory_bytes, device=device)
+    builder = SubjectBuilder(
+        ArtifactStore(task.artifacts), SilentReporter(), memory_bytes=task.memory_bytes, device=device
+    )
     _require_made_of(task, builder)
     evaluation = builder.evaluation(task.subject, task.bers)
     if expected is not None and golden_record(task.subject, evaluation) != expected:

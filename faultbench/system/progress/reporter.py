@@ -105,7 +105,7 @@ class Meter:
         return self.ask() if self.ask else None
 
 
-class Silent:
+class SilentReporter:
     """Reporter that shows nothing."""
 
     @contextmanager
@@ -129,17 +129,17 @@ def reporter(kind: Kind | None = None, *, is_terminal: bool) -> Reporter:
     """Return a reporter of this kind; by default `rich` on a terminal and `plain` elsewhere."""
     match kind or ("rich" if is_terminal else "plain"):
         case "rich":
-            from faultbench.system.progress.live import Rich  # importing rich takes 0.1 s
+            from faultbench.system.progress.live_reporter import LiveReporter  # importing rich takes 0.1 s
 
-            return Rich()
+            return LiveReporter()
         case "json":
-            from faultbench.system.progress.events import Events
+            from faultbench.system.progress.json_reporter import JsonReporter
 
-            return Events()
+            return JsonReporter()
         case _:
-            from faultbench.system.progress.plain import Plain
+            from faultbench.system.progress.line_reporter import LineReporter
 
-            return Plain()
+            return LineReporter()
 
 
 def speed_text(per_s: float, unit: str) -> str:

@@ -13,7 +13,7 @@ from faultbench.networks.filter_layout import lies_channels_last, place_channels
 from faultbench.networks.tracing.trace import trace
 from faultbench.networks.training import TrainingRecipe, train_classifier
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from tests.builders.networks import randomise, some_images
 
 N_CLASSES, SIDE, WIDTH = 3, 8, 4
@@ -91,7 +91,7 @@ def test_a_network_that_views_its_maps_is_trained_on_images_in_any_order() -> No
     model = place_channels_last(Convolutions(1, ROW_MAJOR["a batch of rows"], FLAT), Digits.shape)
     model.linear = nn.Linear(FLAT, Digits.n_classes)
     before = copy.deepcopy(model.state_dict())
-    with Silent().task("train", 1, unit="epochs") as task:  # shifting makes single channels look channels-last
+    with SilentReporter().task("train", 1, unit="epochs") as task:  # shifting makes single channels look channels-last
         train_classifier(model, images, Digits().augment, TrainingRecipe(1, 32, 0.05), torch.Generator(), task)
     assert not torch.equal(model.state_dict()["first.weight"], before["first.weight"])
 

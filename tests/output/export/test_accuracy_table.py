@@ -8,7 +8,7 @@ from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.output.export.accuracy_table import Style, TableEntry, _entry, caption, columns, rows
 from faultbench.results.analysis.blocks import blocks
 from faultbench.results.analysis.results import read_results
-from tests.builders.results import Made, a_golden, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_golden, a_trial, write_journal
 
 SHARES = st.floats(0, 1)
 
@@ -31,7 +31,7 @@ def test_what_is_printed_holds_the_interval_in_either_form(ends: list[float], di
 
 
 def test_a_cell_without_trials_and_one_that_is_not_in_the_grid_differ(tmp_path):
-    results = read_results(Made(schemes=["relu"], bers=[1e-6], trials=2).write_manifest(tmp_path))
+    results = read_results(ArtificialCampaign(schemes=["relu"], bers=[1e-6], trials=2).write_manifest(tmp_path))
     (block,) = blocks(results)
     assert rows(block, Style())[0].entries == (TableEntry(n_trials=0, is_limited=True),)
     assert rows(block, Style())[0].golden == "-"
@@ -39,7 +39,7 @@ def test_a_cell_without_trials_and_one_that_is_not_in_the_grid_differ(tmp_path):
 
 def marked(tmp_path, n_correct: dict[str, list[int]], *, trials: int = 2) -> list[str]:
     """Which schemes are marked best at the one BER, each with these right answers of 200 a trial."""
-    made = Made(schemes=list(n_correct), bers=[1e-6], trials=trials)
+    made = ArtificialCampaign(schemes=list(n_correct), bers=[1e-6], trials=trials)
     folder = made.write_manifest(tmp_path)
     records = [a_golden(subject=cell["subject"]) for cell in made.cells]
     for cell in made.cells:
@@ -68,7 +68,7 @@ def test_one_scheme_alone_is_not_the_best_of_anything(tmp_path):
 
 
 def test_a_caption_says_how_many_trials_and_images_stand_behind_the_table(tmp_path):
-    (block,) = blocks(read_results(Made(trials=4).write(tmp_path)))
+    (block,) = blocks(read_results(ArtificialCampaign(trials=4).write(tmp_path)))
     assert columns(block) == [1e-6, 1e-5, 1e-4]
     counts = "over 4 trials per cell, 200 images per trial."
     assert caption(block, Style(), StoppingRule(4)) == f"Mean accuracy in % and its 95% betting interval, {counts}"

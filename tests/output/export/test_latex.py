@@ -9,7 +9,7 @@ from faultbench.output.export.latex import ROWS_PER_TABLE, latex
 from faultbench.output.export.latex_escape import escape_latex
 from faultbench.results.analysis.results import read_results
 from tests.builders.programs import program
-from tests.builders.results import Made, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_trial, write_journal
 
 HOSTILE = (
     r"\input{/etc/passwd}", "$x_1$ & 50% #1", "[bracket]", "*star", "a~b^c", "{open", "close}", 'say "hi" `now`',
@@ -37,7 +37,7 @@ def compiled(body: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("ci", ["brackets", "plusminus", "none"])
 def test_tables_compile_and_fit_the_page(tmp_path: Path, ci: str):
-    made = Made(
+    made = ArtificialCampaign(
         schemes=["relu", "clip_act", "ranger", "ft_clipact", "fitact", "hyrelu_proact"],
         models=["alexnet", "vgg16"],
         bers=[1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5],
@@ -48,7 +48,7 @@ def test_tables_compile_and_fit_the_page(tmp_path: Path, ci: str):
 
 
 def test_labels_that_are_anybodys_text_compile(tmp_path: Path):
-    made = Made(schemes=HOSTILE, models=["50%_off & more"], trials=2)
+    made = ArtificialCampaign(schemes=HOSTILE, models=["50%_off & more"], trials=2)
     log = compiled(latex(read_results(made.write(tmp_path))), tmp_path)
     assert "Missing character" not in log
 
@@ -61,7 +61,7 @@ def test_a_label_is_printed_letter_by_letter():
 
 
 def test_schemes_go_down_and_bers_across_a_block_a_network(tmp_path: Path):
-    made = Made(models=["small", "large"], bers=[1e-6, 2.5e-5])
+    made = ArtificialCampaign(models=["small", "large"], bers=[1e-6, 2.5e-5])
     text = latex(read_results(made.write(tmp_path)), Style(ci="none", digits=2))
     assert r"Scheme & Golden & $10^{-6}$ & $2.5 \cdot 10^{-5}$ \\" in text
     titles = re.findall(r"\\itshape (.*?)\}", text)
@@ -72,7 +72,7 @@ def test_schemes_go_down_and_bers_across_a_block_a_network(tmp_path: Path):
 
 
 def test_a_caption_counts_trials_and_images_and_says_what_is_missing(tmp_path: Path):
-    made = Made(schemes=["relu"], bers=[1e-6, 1e-5, 1e-4], trials=3)
+    made = ArtificialCampaign(schemes=["relu"], bers=[1e-6, 1e-5, 1e-4], trials=3)
     folder = made.write_manifest(tmp_path)
     trials = [a_trial(cell=made.cells[0]["cell"], trial=k) for k in range(3)]
     write_journal(folder / "journal", "one", [*trials, a_trial(cell=made.cells[1]["cell"], trial=0)])
@@ -84,7 +84,9 @@ def test_a_caption_counts_trials_and_images_and_says_what_is_missing(tmp_path: P
 
 
 def test_many_networks_go_into_several_tables(tmp_path: Path):
-    made = Made(models=[f"net{n}" for n in range(9)], schemes=[f"s{n}" for n in range(8)], bers=[1e-6], trials=1)
+    made = ArtificialCampaign(
+        models=[f"net{n}" for n in range(9)], schemes=[f"s{n}" for n in range(8)], bers=[1e-6], trials=1
+    )
     text = latex(read_results(made.write(tmp_path)))
     tables = re.findall(r"\\label\{tab:made-accuracy(.*?)\}(.*?)\\end\{tabular\}", text, re.DOTALL)
     assert [label for label, _ in tables] == ["", "-2", "-3"]
@@ -93,7 +95,7 @@ def test_many_networks_go_into_several_tables(tmp_path: Path):
 
 
 def test_the_form_of_intervals_is_chosen(tmp_path: Path):
-    results = read_results(Made(schemes=["relu"], bers=[1e-6], trials=4).write(tmp_path))
+    results = read_results(ArtificialCampaign(schemes=["relu"], bers=[1e-6], trials=4).write(tmp_path))
     (cell,) = results.cells.to_dict("records")
     brackets = latex(results, Style(ci="brackets"))
     found = re.search(r"\[(\d+\.\d), (\d+\.\d)\] \\\\", brackets)
@@ -105,7 +107,7 @@ def test_the_form_of_intervals_is_chosen(tmp_path: Path):
 
 
 def test_an_overhead_table_says_what_each_scheme_costs(tmp_path: Path):
-    text = latex(read_results(Made(schemes=["relu", "fitact"]).write(tmp_path)))
+    text = latex(read_results(ArtificialCampaign(schemes=["relu", "fitact"]).write(tmp_path)))
     costs = table_lines(text.partition("made-overhead")[2])
     assert costs == [
         r"{relu} & 0 & 0 & 1.10 {\scriptsize [1.05, 1.20]} & 2.5 & 3 & 0 \\",
@@ -114,7 +116,7 @@ def test_an_overhead_table_says_what_each_scheme_costs(tmp_path: Path):
 
 
 def test_rates_of_sdc_and_due_stand_over_the_accuracy_among_the_others(tmp_path: Path):
-    made = Made(schemes=["relu", "ranger"], bers=[1e-6, 1e-5, 1e-4], trials=3)
+    made = ArtificialCampaign(schemes=["relu", "ranger"], bers=[1e-6, 1e-5, 1e-4], trials=3)
     folder = made.write_manifest(tmp_path)
     trials = [a_trial(cell=made.cells[0]["cell"], trial=k) for k in range(3)]
     ruined = [a_trial(cell=made.cells[1]["cell"], trial=k, n_correct=0) for k in range(3)]
@@ -128,7 +130,7 @@ def test_rates_of_sdc_and_due_stand_over_the_accuracy_among_the_others(tmp_path:
 
 
 def test_without_a_due_there_is_no_table_of_outcomes(tmp_path: Path):
-    made = Made(schemes=["relu"], bers=[1e-6], trials=1)
+    made = ArtificialCampaign(schemes=["relu"], bers=[1e-6], trials=1)
     folder = made.write_manifest(tmp_path)
     write_journal(folder / "journal", "one", [a_trial(cell=made.cells[0]["cell"], trial=0, n_correct=200)])
     assert "made-outcomes" not in latex(read_results(folder))

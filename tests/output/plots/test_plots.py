@@ -25,7 +25,7 @@ from faultbench.results.analysis.results import Results, read_results
 from faultbench.results.journal.records import Overhead
 from faultbench.system.error_lines import explain
 from faultbench.system.errors import FaultbenchError
-from tests.builders.results import Made, a_golden, a_trial, an_overhead, write_journal
+from tests.builders.results import ArtificialCampaign, a_golden, a_trial, an_overhead, write_journal
 
 SIX = ("relu", "clip_act", "ranger", "ft_clipact", "fitact", "hyrelu_proact")
 LONG = (*SIX, "Clip-Act (channel)")
@@ -35,7 +35,7 @@ BERS = (1e-7, 1e-6, 3e-6, 1e-5, 3e-5)
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Seven schemes, one of them with a long label, at five BERs on one network."""
-    return read_results(Made(schemes=LONG, bers=BERS, trials=4).write(tmp_path_factory.mktemp("results")))
+    return read_results(ArtificialCampaign(schemes=LONG, bers=BERS, trials=4).write(tmp_path_factory.mktemp("results")))
 
 
 def drawn(plot, results: Results) -> Figure:
@@ -43,7 +43,7 @@ def drawn(plot, results: Results) -> Figure:
         return plot.draw(results)
 
 
-def with_bounds(made: Made, folder: Path, bounds: Sequence[int]) -> Results:
+def with_bounds(made: ArtificialCampaign, folder: Path, bounds: Sequence[int]) -> Results:
     """The results of made, written to folder, with so many bounds on 1,000 parameters, scheme by scheme."""
     path = made.write_manifest(folder)
     costs = [
@@ -167,7 +167,7 @@ def test_accuracy_marks_each_golden_accuracy_left_of_all_bers(results: Results):
 
 
 def test_cells_without_trials_have_no_point_and_limited_cells_a_hollow_one(tmp_path: Path):
-    made = Made(schemes=["relu"], bers=BERS, trials=3)
+    made = ArtificialCampaign(schemes=["relu"], bers=BERS, trials=3)
     folder = made.write_manifest(tmp_path)
     n_trials = dict(zip(BERS, (3, 0, 2, 3, 0), strict=True))
     write_journal(
@@ -188,15 +188,17 @@ def test_cells_without_trials_have_no_point_and_limited_cells_a_hollow_one(tmp_p
 
 
 def test_results_without_any_trial_still_show_the_golden_accuracies(tmp_path: Path):
-    folder = Made().write_manifest(tmp_path)
-    subjects = {cell["subject"] for cell in Made().cells}
+    folder = ArtificialCampaign().write_manifest(tmp_path)
+    subjects = {cell["subject"] for cell in ArtificialCampaign().cells}
     write_journal(folder / "journal", "one", [a_golden(subject=subject) for subject in subjects])
     paths = list(write_plots(read_results(folder), tmp_path / "plots"))
     assert {path.stem for path in paths} == {"accuracy"}
 
 
 def test_there_is_a_panel_for_each_dataset_model_format_and_fault_model(tmp_path: Path):
-    made = Made(datasets=["digits", "cifar10"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"], trials=1)
+    made = ArtificialCampaign(
+        datasets=["digits", "cifar10"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"], trials=1
+    )
     figure = drawn(accuracy, read_results(made.write(tmp_path)))
     titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
     assert titles[0] == "digits, digits_cnn, q15.16, bernoulli"
@@ -204,7 +206,9 @@ def test_there_is_a_panel_for_each_dataset_model_format_and_fault_model(tmp_path
 
 
 def test_guards_of_one_scheme_differ_in_their_lines(tmp_path: Path):
-    figure = drawn(accuracy, read_results(Made(schemes=["relu"], guards=["none", "secded"]).write(tmp_path)))
+    figure = drawn(
+        accuracy, read_results(ArtificialCampaign(schemes=["relu"], guards=["none", "secded"]).write(tmp_path))
+    )
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["relu", "relu + secded"]
     assert [line.is_dashed() for line in legend.get_lines()] == [False, True]
@@ -221,7 +225,7 @@ def test_sdc_draws_the_mean_rates_of_sdcs_and_dues_apart_in_per_cent(results: Re
 
 
 def test_sdc_shows_rates_of_zero(tmp_path: Path):
-    made = Made(schemes=["relu"], bers=[1e-6, 1e-5], trials=3)
+    made = ArtificialCampaign(schemes=["relu"], bers=[1e-6, 1e-5], trials=3)
     folder = made.write_manifest(tmp_path)
     harmless = {"n_masked": 200, "n_sdc": 0, "n_sdc_critical": 0, "n_due": 0}
     trials = [a_trial(cell=cell["cell"], trial=k, **harmless) for cell in made.cells for k in range(3)]
@@ -260,13 +264,15 @@ def test_overhead_has_panels_for_formats_only_where_they_differ(tmp_path: Path):
         ("q15.16",): ["digits, small", "digits, large"],
         ("q15.16", "float32"): [f"digits, {m}, {f}" for m in ("small", "large") for f in ("q15.16", "float32")],
     }.items():
-        made = Made(name=f"of_{len(formats)}", models=["small", "large"], formats=formats, faults=["exact", "burst"])
+        made = ArtificialCampaign(
+            name=f"of_{len(formats)}", models=["small", "large"], formats=formats, faults=["exact", "burst"]
+        )
         figure = drawn(overhead, read_results(made.write(tmp_path)))
         assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()][::2] == titles
 
 
 def test_overhead_without_bounds_or_latency_says_so(tmp_path: Path):
-    made = Made(schemes=["relu"])
+    made = ArtificialCampaign(schemes=["relu"])
     folder = made.write_manifest(tmp_path)
     unmeasured = {"latency_ratio": None, "latency_ratio_ci_low": None, "latency_ratio_ci_high": None}
     cost = an_overhead(subject=made.cells[0]["subject"], bounds=0, extra_bits=0, **unmeasured)
@@ -289,7 +295,7 @@ def test_legend_panel_and_caption_do_not_overlap(results: Results, tmp_path: Pat
 
 
 def test_resilience_draws_the_means_and_intervals_of_the_areas(tmp_path: Path):
-    results = with_bounds(Made(schemes=SIX, bers=BERS), tmp_path, (0, 1, 3, 10, 30, 100))
+    results = with_bounds(ArtificialCampaign(schemes=SIX, bers=BERS), tmp_path, (0, 1, 3, 10, 30, 100))
     (axes,) = drawn(resilience, results).axes
     table = resiliences(results).set_index("scheme")
     markers = markers_of(axes)
@@ -307,7 +313,7 @@ def test_resilience_draws_the_means_and_intervals_of_the_areas(tmp_path: Path):
 
 
 def test_resilience_has_a_place_for_an_overhead_of_exactly_0_left_of_all_others(tmp_path: Path):
-    (axes,) = drawn(resilience, with_bounds(Made(schemes=SIX), tmp_path, (0, 1, 3, 10, 30, 100))).axes
+    (axes,) = drawn(resilience, with_bounds(ArtificialCampaign(schemes=SIX), tmp_path, (0, 1, 3, 10, 30, 100))).axes
     zero, *others = (marker.get_xdata()[0] for marker in markers_of(axes))
     ticks = {label.get_text(): place for label, place in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)}
     assert ticks["0"] == pytest.approx(zero)
@@ -317,7 +323,9 @@ def test_resilience_has_a_place_for_an_overhead_of_exactly_0_left_of_all_others(
 
 @pytest.mark.parametrize("bounds", [(0, 5, 5, 5, 50, 50), (0, 5, 5, 6, 6400, 260), (0, 0, 0, 0, 0, 1), (7,) * 6])
 def test_markers_of_schemes_with_the_same_overhead_do_not_lie_over_each_other(tmp_path: Path, bounds: tuple[int, ...]):
-    figure = laid_out(drawn(resilience, with_bounds(Made(schemes=SIX, bers=BERS), tmp_path, bounds)), tmp_path)
+    figure = laid_out(
+        drawn(resilience, with_bounds(ArtificialCampaign(schemes=SIX, bers=BERS), tmp_path, bounds)), tmp_path
+    )
     (axes,) = figure.axes
     middles = [axes.transData.transform((marker.get_xdata()[0], 0))[0] for marker in markers_of(axes)]
     widest = max(marker.get_markersize() for marker in markers_of(axes)) * figure.dpi / 72
@@ -328,7 +336,7 @@ def test_markers_of_schemes_with_the_same_overhead_do_not_lie_over_each_other(tm
 
 
 def test_resilience_says_over_how_many_trials_it_is_and_marks_fewer_than_asked_for(tmp_path: Path):
-    made = Made(schemes=["relu", "clip_act"], trials=5)
+    made = ArtificialCampaign(schemes=["relu", "clip_act"], trials=5)
     folder = made.write_manifest(tmp_path)
     missing = {(made.cells[1]["cell"], 2), (made.cells[2]["cell"], 4)}
     records = [r for r in made.records if (getattr(r, "cell", ""), getattr(r, "trial", 0)) not in missing]
@@ -342,7 +350,7 @@ def test_resilience_says_over_how_many_trials_it_is_and_marks_fewer_than_asked_f
 
 @pytest.mark.parametrize("bers", [(1e-6,), (1e-6, 1e-5)])
 def test_there_is_no_resilience_without_overheads_or_with_one_ber(tmp_path: Path, bers: tuple[float, ...]):
-    made = Made(bers=bers)
+    made = ArtificialCampaign(bers=bers)
     folder = made.write_manifest(tmp_path)
     kept = [record for record in made.records if len(bers) == 1 or not isinstance(record, Overhead)]
     write_journal(folder / "journal", "one", kept)
@@ -350,7 +358,7 @@ def test_there_is_no_resilience_without_overheads_or_with_one_ber(tmp_path: Path
 
 
 def test_a_scheme_without_overhead_has_no_marker(tmp_path: Path):
-    made = Made(schemes=["relu", "clip_act"])
+    made = ArtificialCampaign(schemes=["relu", "clip_act"])
     folder = made.write_manifest(tmp_path)
     relu = made.cells[0]["subject"]
     kept = [r for r in made.records if not isinstance(r, Overhead) or r.subject != relu]
@@ -395,7 +403,7 @@ def gaps_of(axes: Axes) -> list[float]:
 @pytest.mark.slow
 @pytest.mark.parametrize("plot", [accuracy, overhead, resilience, sdc])
 def test_the_label_of_an_axis_stands_as_far_from_the_ticks_labels_as_asked_for(tmp_path: Path, plot):
-    made = Made(models=["a", "b", "c"], schemes=SIX, bers=BERS, trials=3)
+    made = ArtificialCampaign(models=["a", "b", "c"], schemes=SIX, bers=BERS, trials=3)
     figure = laid_out(drawn(plot, read_results(made.write(tmp_path))), tmp_path)
     with styled():  # how many ticks there is room for hangs on the size of their labels
         gaps = [gap for axes in figure.axes if axes.get_visible() for gap in gaps_of(axes)]
@@ -416,7 +424,7 @@ def test_the_labels_of_axes_go_where_the_last_pass_of_the_layout_has_put_the_axe
 @pytest.mark.parametrize("plot", [accuracy, resilience, sdc])
 def test_the_legend_keeps_the_order_of_the_campaign_file(tmp_path: Path, plot):
     schemes = ["Zeta (channel)", "relu", "Alpha", "clip_act"]
-    figure = drawn(plot, read_results(Made(schemes=schemes, models=["z_net", "a_net"]).write(tmp_path)))
+    figure = drawn(plot, read_results(ArtificialCampaign(schemes=schemes, models=["z_net", "a_net"]).write(tmp_path)))
     assert [text.get_text() for text in figure.legends[0].get_texts()] == schemes
     assert [axes.get_title() for axes in figure.axes] == ["digits, z_net, q15.16", "digits, a_net, q15.16"]
 
@@ -431,7 +439,7 @@ def test_a_caption_is_broken_into_as_few_lines_as_fit():
 
 
 def test_labels_and_values_of_the_bars_do_not_overlap(tmp_path: Path):
-    made = Made(schemes=LONG)
+    made = ArtificialCampaign(schemes=LONG)
     folder = made.write_manifest(tmp_path)
     subjects = list(dict.fromkeys(cell["subject"] for cell in made.cells))
     costs = [
@@ -462,7 +470,7 @@ def inside(outer: Bbox, inner: Bbox) -> bool:
 
 @pytest.mark.slow
 def test_a_label_with_dollar_signs_is_printed_letter_by_letter(tmp_path: Path):
-    folder = Made(schemes=["$\\frac$ scheme"], trials=1).write(tmp_path)
+    folder = ArtificialCampaign(schemes=["$\\frac$ scheme"], trials=1).write(tmp_path)
     assert list(write_plots(read_results(folder), tmp_path / "plots"))
 
 

@@ -23,7 +23,7 @@ from faultbench.results.folder import LABELS
 from faultbench.results.journal.records import Quarantine
 from faultbench.results.manifest_file import write_manifest
 from faultbench.results.stats import mean_interval
-from tests.builders.results import Made, a_golden, a_trial, an_overhead, write_journal
+from tests.builders.results import ArtificialCampaign, a_golden, a_trial, an_overhead, write_journal
 from tests.cli.test_cli_reading import without
 
 HOSTILE = (
@@ -58,7 +58,9 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    return read_results(Made(schemes=["relu", "clip_act", "fitact"], models=["small", "large"]).write(tmp_path))
+    return read_results(
+        ArtificialCampaign(schemes=["relu", "clip_act", "fitact"], models=["small", "large"]).write(tmp_path)
+    )
 
 
 def test_the_page_loads_nothing_from_anywhere(results: Results):
@@ -75,7 +77,7 @@ def test_the_page_loads_nothing_from_anywhere(results: Results):
 
 
 def test_labels_that_are_anybodys_text_stay_text(tmp_path: Path):
-    made = Made(schemes=HOSTILE, datasets=HOSTILE[:2], models=["<i>net</i>"], bers=[1e-6, 1e-5], trials=2)
+    made = ArtificialCampaign(schemes=HOSTILE, datasets=HOSTILE[:2], models=["<i>net</i>"], bers=[1e-6, 1e-5], trials=2)
     page = Page(render(read_results(made.write(tmp_path))))
     tags = [tag for tag, _ in page.tags]
     assert tags.count("script") == tags.count("style") == 1
@@ -90,14 +92,14 @@ def test_labels_that_are_anybodys_text_stay_text(tmp_path: Path):
 
 
 def test_equal_results_make_equal_bytes(tmp_path: Path):
-    folder = Made().write(tmp_path)
+    folder = ArtificialCampaign().write(tmp_path)
     first = write_report(read_results(folder)).read_bytes()
     assert write_report(read_results(folder)).read_bytes() == first
 
 
 def unfinished(tmp_path: Path) -> Results:
     """Of six cells one complete, one with 3 of 5 trials, four empty; two trials quarantined."""
-    made = Made(schemes=["relu", "fitact"])
+    made = ArtificialCampaign(schemes=["relu", "fitact"])
     folder = made.write_manifest(tmp_path)
     first, second = (cell["cell"] for cell in made.cells[:2])
     trials = [a_trial(cell=first, trial=k) for k in range(5)] + [a_trial(cell=second, trial=k) for k in range(3)]
@@ -125,7 +127,7 @@ def test_an_unfinished_folder_makes_a_page_that_says_what_is_missing(tmp_path: P
 
 @pytest.mark.parametrize("has_journal", [False, True])
 def test_a_folder_without_trials_makes_a_page_with_every_cell(tmp_path: Path, has_journal: bool):
-    made = Made()
+    made = ArtificialCampaign()
     folder = made.write_manifest(tmp_path)
     if has_journal:
         write_journal(folder / "journal", "one", [a_golden(subject=made.cells[0]["subject"])])
@@ -141,7 +143,7 @@ def test_a_complete_folder_is_said_to_be_so(results: Results):
 
 
 def test_damaged_lines_are_told_on_the_page(tmp_path: Path):
-    folder = Made().write(tmp_path)
+    folder = ArtificialCampaign().write(tmp_path)
     with (folder / "journal" / "made.jsonl").open("ab") as journal:
         journal.write(b'{"kind":"trial","cell')
     text = render(read_results(folder))
@@ -150,7 +152,7 @@ def test_damaged_lines_are_told_on_the_page(tmp_path: Path):
 
 
 def test_the_verb_writes_the_page_and_prints_its_path(tmp_path: Path):
-    folder = Made().write(tmp_path)
+    folder = ArtificialCampaign().write(tmp_path)
     done = without((), "report", folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{folder / 'report.html'}\n"
@@ -158,7 +160,7 @@ def test_the_verb_writes_the_page_and_prints_its_path(tmp_path: Path):
 
 
 def test_a_grid_as_large_as_the_papers_makes_a_small_page(tmp_path: Path):
-    made = Made(
+    made = ArtificialCampaign(
         models=["alexnet", "vgg16", "resnet50"],
         schemes=["relu", "clip_act", "ranger", "ft_clipact", "fitact", "hyrelu_proact"],
         bers=[1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 3e-5],
@@ -171,7 +173,7 @@ def test_a_grid_as_large_as_the_papers_makes_a_small_page(tmp_path: Path):
 
 
 def marked(tmp_path: Path, n_correct: dict[str, int]) -> list[str]:
-    made = Made(schemes=list(n_correct), bers=[1e-6], trials=3)
+    made = ArtificialCampaign(schemes=list(n_correct), bers=[1e-6], trials=3)
     folder = made.write_manifest(tmp_path)
     trials = [
         a_trial(cell=cell["cell"], trial=k, n_correct=n_correct[cell["scheme"]])
@@ -216,7 +218,7 @@ def test_critical_bers_are_shown_where_the_results_have_them(results: Results):
 
 
 def test_the_numbers_of_a_row_are_those_of_its_trials_and_its_overhead(tmp_path: Path):
-    made = Made(schemes=["relu", "fitact"], bers=[1e-6, 1e-4], trials=2)
+    made = ArtificialCampaign(schemes=["relu", "fitact"], bers=[1e-6, 1e-4], trials=2)
     folder = made.write_manifest(tmp_path)
     right = {
         ("relu", 1e-6): (196, 196),
@@ -258,7 +260,7 @@ def test_the_numbers_of_a_row_are_those_of_its_trials_and_its_overhead(tmp_path:
 
 
 def test_the_outcomes_of_a_cell_are_shares_of_its_images(tmp_path: Path):
-    made = Made(schemes=["relu"], bers=[1e-6], trials=2)
+    made = ArtificialCampaign(schemes=["relu"], bers=[1e-6], trials=2)
     folder = made.write_manifest(tmp_path)
     (cell,) = made.cells
     # Of 400 images 360 are masked, 30 are SDCs, 20 of them critical, and 10 are DUEs.
@@ -333,7 +335,7 @@ def test_schemes_that_do_not_differ_are_rarely_told_apart_and_far_ones_are():
 
 
 def flips_of(tmp_path: Path, n_flips: list[int], *, fault: str = "bernoulli") -> list:
-    made = Made(schemes=["relu"], bers=[1e-4], faults=[fault], trials=len(n_flips))
+    made = ArtificialCampaign(schemes=["relu"], bers=[1e-4], faults=[fault], trials=len(n_flips))
     folder = made.write_manifest(tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["spec"]["faults"] = [{"name": fault, "label": fault}]
@@ -386,7 +388,7 @@ def test_the_campaign_file_of_the_page_makes_the_same_cells(tmp_path: Path):
 
 
 def test_the_parts_of_a_campaign_are_named_with_what_they_are(tmp_path: Path):
-    folder = Made(schemes=["relu"]).write(tmp_path)
+    folder = ArtificialCampaign(schemes=["relu"]).write(tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text())
     axes = {
         "formats": [{"name": "q15.16", "label": "q15.16"}],
@@ -427,7 +429,7 @@ def test_the_words_tell_trials_that_are_asked_for_and_not_there(tmp_path: Path):
 
 
 def test_a_finding_rests_on_complete_cells_only(tmp_path: Path):
-    made = Made(schemes=["relu", "fitact"], bers=[1e-6, 1e-5], trials=2)
+    made = ArtificialCampaign(schemes=["relu", "fitact"], bers=[1e-6, 1e-5], trials=2)
     folder = made.write_manifest(tmp_path)
     cells = [cell["cell"] for cell in made.cells]
     trials = [a_trial(cell=cell, trial=k, n_correct=180) for cell in cells[:3] for k in range(2)]
@@ -447,7 +449,7 @@ def test_a_finding_rests_on_complete_cells_only(tmp_path: Path):
 def test_a_curve_breaks_where_a_cell_is_empty(tmp_path: Path):
     from faultbench.results.analysis.blocks import blocks
 
-    made = Made(schemes=["relu"], bers=[1e-7, 1e-6, 1e-5, 1e-4, 1e-3], trials=2)
+    made = ArtificialCampaign(schemes=["relu"], bers=[1e-7, 1e-6, 1e-5, 1e-4, 1e-3], trials=2)
     folder = made.write_manifest(tmp_path)
     cells = [cell["cell"] for cell in made.cells]
     kept = [a_trial(cell=cell, trial=k) for cell in (*cells[:2], *cells[3:]) for k in range(2)]

@@ -10,7 +10,7 @@ import pytest
 from faultbench.output.report import write_report
 from faultbench.results.analysis.results import read_results
 from tests.builders.programs import program
-from tests.builders.results import Made, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_trial, write_journal
 
 SCHEMES = ("relu", "clip_act", "Zeta <b>", "fitact")
 
@@ -28,7 +28,7 @@ def browser():
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two networks, one LIMITED cell, one empty."""
-    made = Made(schemes=SCHEMES, models=["small", "large"], bers=[1e-6, 1e-5, 1e-4], trials=6)
+    made = ArtificialCampaign(schemes=SCHEMES, models=["small", "large"], bers=[1e-6, 1e-5, 1e-4], trials=6)
     folder = made.write_manifest(tmp_path_factory.mktemp("results"))
     cells = [cell["cell"] for cell in made.cells]
     kept = [r for r in made.records if getattr(r, "cell", "") not in (cells[1], cells[-1])]

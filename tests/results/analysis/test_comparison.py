@@ -13,13 +13,15 @@ from faultbench.results.folder import ResultsFolder, read_folder
 from faultbench.results.stats import mean_difference
 from faultbench.system.errors import FaultbenchError
 from tests.builders.command_line import faultbench
-from tests.builders.results import Made, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_trial, write_journal
 from tests.cli.test_cli_reading import without
 
-TWO = Made(schemes=["relu", "clip_act"], bers=[1e-6, 1e-5], trials=40)
+TWO = ArtificialCampaign(schemes=["relu", "clip_act"], bers=[1e-6, 1e-5], trials=40)
 
 
-def recorded(root: Path, made: Made, n_correct: Mapping[tuple[str, float], Mapping[int, int]]) -> ResultsFolder:
+def recorded(
+    root: Path, made: ArtificialCampaign, n_correct: Mapping[tuple[str, float], Mapping[int, int]]
+) -> ResultsFolder:
     """A results folder with the n_correct of 200 of trials given by scheme, BER and number."""
     folder = made.write_manifest(root)
     cells = {(cell["scheme"], cell["ber"]): cell["cell"] for cell in made.cells}
@@ -72,8 +74,8 @@ def test_p_values_are_corrected_for_all_rows_together(tmp_path: Path):
 
 
 def test_campaigns_are_compared_in_the_cells_that_both_have(tmp_path: Path):
-    first = read_folder(Made(schemes=["relu", "ranger"], trials=6).write(tmp_path / "a"))
-    second = read_folder(Made(schemes=["relu", "fitact"], trials=4).write(tmp_path / "b"))
+    first = read_folder(ArtificialCampaign(schemes=["relu", "ranger"], trials=6).write(tmp_path / "a"))
+    second = read_folder(ArtificialCampaign(schemes=["relu", "fitact"], trials=4).write(tmp_path / "b"))
     pairs = compare_folders(first, second)
     assert [(pair.scheme, pair.guard, pair.ber, pair.trials) for pair in pairs] == [
         ("relu", "none", ber, 4) for ber in (1e-6, 1e-5, 1e-4)
@@ -81,14 +83,14 @@ def test_campaigns_are_compared_in_the_cells_that_both_have(tmp_path: Path):
 
 
 def test_a_guarded_scheme_is_named_with_its_guard(tmp_path: Path):
-    folder = read_folder(Made(schemes=["relu"], guards=["none", "secded"]).write(tmp_path))
+    folder = read_folder(ArtificialCampaign(schemes=["relu"], guards=["none", "secded"]).write(tmp_path))
     assert len(compare_schemes(folder, "relu", "relu + secded")) == 3
 
 
 def test_where_outcomes_ended_the_trials_the_interval_is_of_a_sequence(tmp_path: Path):
-    made = Made(trials=40, until={"accuracy_halfwidth": 0.4, "confidence": 0.99})
+    made = ArtificialCampaign(trials=40, until={"accuracy_halfwidth": 0.4, "confidence": 0.99})
     (pair, *_) = compare_schemes(read_folder(made.write(tmp_path / "a")), "relu", "clip_act")
-    (fixed, *_) = compare_schemes(read_folder(Made(trials=40).write(tmp_path / "b")), "relu", "clip_act")
+    (fixed, *_) = compare_schemes(read_folder(ArtificialCampaign(trials=40).write(tmp_path / "b")), "relu", "clip_act")
     assert (pair.interval, pair.confidence) == ("betting-sequence", 0.99)
     assert (fixed.interval, fixed.confidence) == ("betting", 0.95)
     assert pair.difference_ci_low < fixed.difference_ci_low <= fixed.difference_ci_high < pair.difference_ci_high
@@ -104,8 +106,8 @@ def test_where_outcomes_ended_the_trials_the_interval_is_of_a_sequence(tmp_path:
 )
 def test_campaigns_whose_trials_met_other_flips_are_refused(tmp_path: Path, changes: dict[str, object], told: str):
     shared = {"seed": 1, "images": "all", "faults": [{"name": "bernoulli", "label": "bernoulli", "bits": None}]}
-    first = with_spec(Made().write(tmp_path / "a"), **shared)
-    second = with_spec(Made().write(tmp_path / "b"), **{**shared, **changes})
+    first = with_spec(ArtificialCampaign().write(tmp_path / "a"), **shared)
+    second = with_spec(ArtificialCampaign().write(tmp_path / "b"), **{**shared, **changes})
     with pytest.raises(FaultbenchError, match="do not pair") as refused:
         compare_folders(first, second)
     assert told in str(refused.value)
@@ -131,9 +133,9 @@ def test_trials_over_other_images_are_no_pairs(tmp_path: Path):
     ],
 )
 def test_what_cannot_be_compared_is_one_line_and_exit_code_2(tmp_path: Path, arguments: Sequence[str], told: str):
-    Made().write(tmp_path)
-    Made(name="other", models=["alexnet"]).write(tmp_path)
-    Made(name="empty").write_manifest(tmp_path)
+    ArtificialCampaign().write(tmp_path)
+    ArtificialCampaign(name="other", models=["alexnet"]).write(tmp_path)
+    ArtificialCampaign(name="empty").write_manifest(tmp_path)
     places = [tmp_path / name if (tmp_path / name).exists() else name for name in arguments]
     done = faultbench("compare", *places, "--output", tmp_path / "out.csv")
     assert (done.returncode, done.stdout) == (2, "")
@@ -143,7 +145,7 @@ def test_what_cannot_be_compared_is_one_line_and_exit_code_2(tmp_path: Path, arg
 
 
 def test_compare_prints_a_table_and_writes_the_csv_without_torch_and_pandas(tmp_path: Path):
-    folder = Made(trials=30).write(tmp_path)
+    folder = ArtificialCampaign(trials=30).write(tmp_path)
     done = without(("pandas", "scipy"), "compare", folder, "relu", "clip_act", "--output", tmp_path / "out.csv")
     assert (done.returncode, done.stderr) == (0, "")
     pairs = compare_schemes(read_folder(folder), "relu", "clip_act")

@@ -9,15 +9,15 @@ from faultbench.output.plots import accuracy
 from faultbench.output.plots.style import styled
 from faultbench.results.analysis.critical_ber import DROPS, PROBABILITIES, critical_bers
 from faultbench.results.analysis.results import Results, read_results
-from tests.builders.results import Made, a_golden, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_golden, a_trial, write_journal
 
 BERS = (1e-6, 1e-5, 1e-4)
-MADE = Made(schemes=["relu"], bers=BERS)
+MADE = ArtificialCampaign(schemes=["relu"], bers=BERS)
 HELD, FAILED = 196, 100
 """Of 200 images; the golden run has 196 right."""
 
 
-def recorded(root: Path, curves: list[tuple[int, ...]], made: Made = MADE, **golden: int) -> Results:
+def recorded(root: Path, curves: list[tuple[int, ...]], made: ArtificialCampaign = MADE, **golden: int) -> Results:
     """Results of relu, given the n_correct at each BER of trial 0, 1, …; None is not recorded."""
     made = replace(made, trials=max(made.trials, len(curves)))
     cells = {cell["ber"]: cell["cell"] for cell in made.cells}
@@ -73,7 +73,7 @@ def test_a_loss_of_just_the_drop_is_a_failure(tmp_path: Path, n_correct: int, he
 
 
 def test_the_larger_the_drop_and_the_surer_the_fewer(tmp_path: Path):
-    table = critical_bers(read_results(Made(schemes=["relu"], trials=60).write(tmp_path)))
+    table = critical_bers(read_results(ArtificialCampaign(schemes=["relu"], trials=60).write(tmp_path)))
     assert len(table) == len(DROPS) * len(PROBABILITIES)
     for probability in PROBABILITIES:
         assert table[table.probability == probability].critical_ber.is_monotonic_increasing
@@ -96,7 +96,7 @@ def test_a_number_that_is_not_recorded_at_every_ber_does_not_count(tmp_path: Pat
 
 
 def test_one_ber_is_enough(tmp_path: Path):
-    made = Made(schemes=["relu"], bers=[1e-5])
+    made = ArtificialCampaign(schemes=["relu"], bers=[1e-5])
     assert critical(recorded(tmp_path, [(HELD,)] * 100, made), 0.01, 0.9) == (1e-5, 1e-5, math.inf)
 
 
@@ -110,7 +110,7 @@ def test_without_trials_or_a_golden_run_there_is_none(tmp_path: Path):
 
 def test_where_outcomes_ended_the_trials_the_looks_share_what_may_fail(tmp_path: Path):
     # Twelve looks up to 400 trials: 0.9^n must be at most 0.05 / 12 / 2, from 59 trials on instead of 36.
-    made = Made(schemes=["relu"], bers=BERS, trials=400, until={"accuracy_halfwidth": 0.01})
+    made = ArtificialCampaign(schemes=["relu"], bers=BERS, trials=400, until={"accuracy_halfwidth": 0.01})
     assert len(read_results(made.write_manifest(tmp_path)).manifest.rule.looks) == 12
     assert critical(recorded(tmp_path / "a", [held_up_to(3)] * 58, made), 0.05, 0.9)[1] == 0
     assert critical(recorded(tmp_path / "b", [held_up_to(3)] * 59, made), 0.05, 0.9)[1] == 1e-4

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from faultbench.results.analysis.resilience import areas, resiliences
 from faultbench.results.analysis.results import Results, read_results
 from faultbench.results.stats import mean_interval
-from tests.builders.results import Made, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_trial, write_journal
 
 UNEVEN = (1e-6, 1e-5, 1e-3)
 """One decade, then two."""
@@ -18,7 +18,7 @@ bers = st.lists(st.floats(1e-12, 0.5), min_size=2, max_size=6, unique_by=lambda 
 
 def recorded(root: Path, curves: dict[int, dict[float, int]], grid: tuple[float, ...] = UNEVEN) -> Results:
     """Results of relu at the BERs of grid, given for each trial number its n_correct of 200 at each BER."""
-    made = Made(schemes=["relu"], bers=grid)
+    made = ArtificialCampaign(schemes=["relu"], bers=grid)
     cells = {cell["ber"]: cell["cell"] for cell in made.cells}
     folder = made.write_manifest(root)
     trials = [
@@ -71,7 +71,9 @@ def test_a_campaign_of_one_ber_or_without_trials_has_no_area(tmp_path: Path, cur
 
 
 def test_the_resilience_is_the_mean_area_with_the_interval_over_trial_numbers(tmp_path: Path):
-    results = read_results(Made(schemes=["relu", "fitact"], formats=["q15.16", "float32"], trials=30).write(tmp_path))
+    results = read_results(
+        ArtificialCampaign(schemes=["relu", "fitact"], formats=["q15.16", "float32"], trials=30).write(tmp_path)
+    )
     table, all_areas = resiliences(results), areas(results)
     assert len(all_areas) == 4 * 30
     assert len(table) == 4
@@ -86,7 +88,7 @@ def test_the_resilience_is_the_mean_area_with_the_interval_over_trial_numbers(tm
 
 def test_where_outcomes_ended_the_trials_the_interval_is_of_a_sequence(tmp_path: Path):
     until = {"accuracy_halfwidth": 0.01, "confidence": 0.9}
-    results = read_results(Made(schemes=["relu"], trials=30, until=until).write(tmp_path))
+    results = read_results(ArtificialCampaign(schemes=["relu"], trials=30, until=until).write(tmp_path))
     (row,) = resiliences(results).itertuples()
     interval = mean_interval(areas(results).area.tolist(), confidence=0.9, anytime=True)
     assert (row.resilience_ci_low, row.resilience_ci_high) == (interval.low, interval.high)

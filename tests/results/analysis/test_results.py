@@ -18,7 +18,7 @@ from faultbench.results.journal.journal import Journal
 from faultbench.results.journal.records import Trial
 from faultbench.results.stats import mean_interval, ratio_interval
 from faultbench.system.errors import EngineError, FaultbenchError
-from tests.builders.results import Made, a_golden, a_trial, an_overhead, key_of, write_journal
+from tests.builders.results import ArtificialCampaign, a_golden, a_trial, an_overhead, key_of, write_journal
 
 COLUMNS = {
     "cells": (
@@ -50,7 +50,7 @@ COLUMNS = {
 }
 """Other people's scripts lean on these names."""
 
-ONE_CELL = Made(schemes=["relu"], bers=[1e-6], trials=4)
+ONE_CELL = ArtificialCampaign(schemes=["relu"], bers=[1e-6], trials=4)
 CELL = ONE_CELL.cells[0]["cell"]
 SUBJECT = ONE_CELL.cells[0]["subject"]
 
@@ -70,7 +70,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("table", COLUMNS)
 def test_the_columns_are_those_that_scripts_lean_on(tmp_path: Path, table: str):
-    folder = Made().write(tmp_path)
+    folder = ArtificialCampaign().write(tmp_path)
     header = written(folder)[table].decode().partition("\n")[0]
     assert header.split(",") == COLUMNS[table].split()
     assert list(getattr(read_results(folder), table).columns) == COLUMNS[table].split()
@@ -150,11 +150,11 @@ def test_six_trials_bound_a_median_and_seventy_two_a_five_per_cent_quantile(tmp_
 
 
 def test_a_cell_without_trials_is_a_row_of_unknowns(tmp_path: Path):
-    folder = Made().write_manifest(tmp_path)
-    relu = [record for record in Made().records if "/relu/" in getattr(record, "cell", "/relu/")]
+    folder = ArtificialCampaign().write_manifest(tmp_path)
+    relu = [record for record in ArtificialCampaign().records if "/relu/" in getattr(record, "cell", "/relu/")]
     write_journal(folder / "journal", "one", relu)
     results = read_results(folder)
-    assert len(results.cells) == len(Made().cells)
+    assert len(results.cells) == len(ArtificialCampaign().cells)
     empty = results.cells[results.cells.scheme == "clip_act"]
     assert (empty.trials == 0).all()
     assert empty.limited.all()
@@ -165,7 +165,7 @@ def test_a_cell_without_trials_is_a_row_of_unknowns(tmp_path: Path):
 
 
 def test_a_folder_without_a_journal_is_all_rows_of_unknowns(tmp_path: Path):
-    results = read_results(Made().write_manifest(tmp_path))
+    results = read_results(ArtificialCampaign().write_manifest(tmp_path))
     assert results.cells.trials.tolist() == [0] * 6
     assert results.cells.n_bits.isna().all()
     assert len(results.trials) == len(results.overhead) == 0
@@ -185,7 +185,7 @@ def test_a_cell_with_fewer_trials_than_asked_for_is_limited(tmp_path: Path):
 def test_tables_are_the_same_bytes_whatever_the_files_and_their_order(
     tmp_path: Path, order: random.Random, n_files: int
 ):
-    made = Made(trials=40)
+    made = ArtificialCampaign(trials=40)
     if not (tmp_path / "whole").exists():
         made.write(tmp_path / "whole")
     expected = written(tmp_path / "whole" / "made")
@@ -198,7 +198,7 @@ def test_tables_are_the_same_bytes_whatever_the_files_and_their_order(
 
 
 def test_the_table_of_trials_holds_every_record_as_it_was_written(tmp_path: Path):
-    made = Made(schemes=["relu", "fitact"], bers=[1e-5, 1e-6])
+    made = ArtificialCampaign(schemes=["relu", "fitact"], bers=[1e-5, 1e-6])
     cells = {cell["cell"]: cell for cell in made.cells}
     expected = [
         {"campaign": "made", **cells[record.cell], **asdict(record), **fractions(record)}
@@ -224,7 +224,9 @@ def fractions(trial: Trial) -> dict[str, float]:
 
 
 def test_rows_are_sorted_by_label_then_ber_then_trial(tmp_path: Path):
-    made = Made(datasets=["digits", "cifar10"], schemes=["relu", "Clip-Act (channel)", "fitact"], bers=[1e-4, 1e-6])
+    made = ArtificialCampaign(
+        datasets=["digits", "cifar10"], schemes=["relu", "Clip-Act (channel)", "fitact"], bers=[1e-4, 1e-6]
+    )
     results = read_results(made.write(tmp_path))
     labels = ["dataset", "model", "scheme", "guard", "format", "fault"]
     cells = list(results.cells[[*labels, "ber"]].itertuples(index=False, name=None))
@@ -235,7 +237,7 @@ def test_rows_are_sorted_by_label_then_ber_then_trial(tmp_path: Path):
 
 
 def test_fractions_in_csv_read_back_bit_for_bit(tmp_path: Path):
-    folder = Made(trials=7).write(tmp_path)
+    folder = ArtificialCampaign(trials=7).write(tmp_path)
     rows = list(csv.DictReader(written(folder)["cells"].decode().splitlines()))
     floats = read_results(folder).cells.select_dtypes("float64")
     for name in floats:
@@ -252,7 +254,7 @@ def test_memory_overhead_is_bounds_in_per_cent_of_parameters(tmp_path: Path):
 
 
 def test_a_network_has_an_overhead_row_for_each_format_that_its_fault_models_share(tmp_path: Path):
-    made = Made(schemes=["relu"], formats=["q15.16", "float16"], faults=["exact", "bernoulli"])
+    made = ArtificialCampaign(schemes=["relu"], formats=["q15.16", "float16"], faults=["exact", "bernoulli"])
     folder = made.write_manifest(tmp_path)
     bits = {"q15.16": 320, "float16": 160}
     costs = [
@@ -298,15 +300,15 @@ def test_trials_of_one_cell_with_different_numbers_of_images_are_an_error(tmp_pa
 
 
 def test_the_folder_of_one_campaign_stands_for_it(tmp_path: Path):
-    Made().write(tmp_path)
+    ArtificialCampaign().write(tmp_path)
     (tmp_path / "notes").mkdir()
     assert read_results(tmp_path).folder == tmp_path / "made"
 
 
 def test_several_campaigns_are_found_but_not_read_as_one(tmp_path: Path):
-    Made(name="first").write(tmp_path).rename(tmp_path / "first~1")
+    ArtificialCampaign(name="first").write(tmp_path).rename(tmp_path / "first~1")
     for name in ("second", "first"):
-        Made(name=name).write(tmp_path)
+        ArtificialCampaign(name=name).write(tmp_path)
     assert find_results(tmp_path) == [tmp_path / "first", tmp_path / "second"]
     with pytest.raises(FaultbenchError, match="name one of first, second"):
         read_results(tmp_path)
@@ -333,7 +335,7 @@ def test_a_foreign_manifest_is_an_error_that_names_it(tmp_path: Path, text: str)
 
 
 def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    folder = Made().write(tmp_path)
+    folder = ArtificialCampaign().write(tmp_path)
     before = written(folder)
 
     def full_disk(path: Path) -> None:
@@ -347,7 +349,7 @@ def test_a_table_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monke
 
 
 def test_markdown_has_schemes_down_and_bers_across(tmp_path: Path):
-    made = Made(schemes=["relu", "Clip|Act"], bers=[1e-6, 2.5e-5], trials=3)
+    made = ArtificialCampaign(schemes=["relu", "Clip|Act"], bers=[1e-6, 2.5e-5], trials=3)
     folder = made.write_manifest(tmp_path)
     cells = {(cell["scheme"], cell["ber"]): cell["cell"] for cell in made.cells}
     perfect = {"n_correct": 200, "n_masked": 200, "n_sdc": 0, "n_sdc_critical": 0, "n_due": 0}
@@ -376,7 +378,9 @@ def test_markdown_has_schemes_down_and_bers_across(tmp_path: Path):
 
 
 def test_where_outcomes_end_the_trials_tables_have_sequences_and_say_so(tmp_path: Path):
-    made = Made(schemes=["relu"], bers=[1e-6, 1e-5], trials=100, until={"accuracy_halfwidth": 0.3, "confidence": 0.9})
+    made = ArtificialCampaign(
+        schemes=["relu"], bers=[1e-6, 1e-5], trials=100, until={"accuracy_halfwidth": 0.3, "confidence": 0.9}
+    )
     folder = made.write_manifest(tmp_path)
     spread = [196, 150, 20, 196, 100, 190, 30, 196]
     trials = [a_trial(cell=made.cells[0]["cell"], trial=k, n_correct=196) for k in range(12)]
@@ -400,7 +404,9 @@ def test_where_outcomes_end_the_trials_tables_have_sequences_and_say_so(tmp_path
 
 
 def test_markdown_has_a_table_for_each_dataset_model_format_and_fault_model(tmp_path: Path):
-    made = Made(datasets=["digits", "cifar10"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"])
+    made = ArtificialCampaign(
+        datasets=["digits", "cifar10"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"]
+    )
     text = markdown(read_results(made.write(tmp_path)))
     titles = [line for line in text.splitlines() if line.startswith("## ")]
     assert titles[:3] == [
@@ -413,7 +419,7 @@ def test_markdown_has_a_table_for_each_dataset_model_format_and_fault_model(tmp_
 
 
 def test_markdown_says_what_each_scheme_survives(tmp_path: Path):
-    made = Made(schemes=["relu", "fitact", "clip_act", "ranger"], bers=[1e-6, 1e-5, 1e-4], trials=100)
+    made = ArtificialCampaign(schemes=["relu", "fitact", "clip_act", "ranger"], bers=[1e-6, 1e-5, 1e-4], trials=100)
     folder = made.write_manifest(tmp_path)
     cells = {(cell["scheme"], cell["ber"]): cell for cell in made.cells}
     # 196 of 200 are right without faults; 180 are 8 points fewer, 100 fail anywhere.
@@ -439,7 +445,7 @@ def test_markdown_says_what_each_scheme_survives(tmp_path: Path):
 
 
 def test_markdown_says_what_each_scheme_costs(tmp_path: Path):
-    made = Made(schemes=["relu", "ft_clipact", "Pro|Act"], bers=[1e-6])
+    made = ArtificialCampaign(schemes=["relu", "ft_clipact", "Pro|Act"], bers=[1e-6])
     folder = made.write_manifest(tmp_path)
     relu, ft_clipact, proact = (cell["subject"] for cell in made.cells)
     unmeasured = {"latency_ratio": None, "latency_ratio_ci_low": None, "latency_ratio_ci_high": None}
@@ -492,7 +498,7 @@ def test_an_overhead_of_an_earlier_version_has_an_empty_field_for_its_bounds(tmp
 
 
 def test_markdown_has_the_overheads_of_each_network_once_whatever_its_fault_models(tmp_path: Path):
-    made = Made(models=["small", "large"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"])
+    made = ArtificialCampaign(models=["small", "large"], formats=["q15.16", "float32"], faults=["bernoulli", "exact"])
     text = markdown(read_results(made.write(tmp_path)))
     parts = text.split("\n## ")[1:]
     assert len(parts) == 8
@@ -503,7 +509,7 @@ def test_markdown_has_the_overheads_of_each_network_once_whatever_its_fault_mode
 
 
 def test_markdown_is_silent_on_overheads_that_are_not_recorded(tmp_path: Path):
-    made = Made()
+    made = ArtificialCampaign()
     folder = made.write_manifest(tmp_path)
     trials = [record for record in made.records if isinstance(record, Trial)]
     write_journal(folder / "journal", "one", trials)
@@ -516,7 +522,9 @@ def test_markdown_is_silent_on_overheads_that_are_not_recorded(tmp_path: Path):
 
 def test_markdown_keeps_the_order_of_the_campaign_file(tmp_path: Path):
     schemes = ["Zeta (channel)", "relu", "Alpha", "clip_act"]
-    text = markdown(read_results(Made(schemes=schemes, models=["z_net", "a_net"], guards=["secded"]).write(tmp_path)))
+    text = markdown(
+        read_results(ArtificialCampaign(schemes=schemes, models=["z_net", "a_net"], guards=["secded"]).write(tmp_path))
+    )
     rows = [line.split("|")[1].strip() for line in text.splitlines() if " + secded |" in line]
     assert rows == [f"{scheme} + secded" for scheme in schemes] * 8
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
@@ -526,7 +534,7 @@ def test_markdown_keeps_the_order_of_the_campaign_file(tmp_path: Path):
 
 
 def test_markdown_names_the_guard_of_a_guarded_scheme(tmp_path: Path):
-    text = markdown(read_results(Made(schemes=["relu"], guards=["none", "secded"]).write(tmp_path)))
+    text = markdown(read_results(ArtificialCampaign(schemes=["relu"], guards=["none", "secded"]).write(tmp_path)))
     assert "\n| relu |" in text
     assert "\n| relu + secded |" in text
 
@@ -541,7 +549,7 @@ def test_a_ber_is_written_as_people_write_it(ber: float, text: str):
 
 def test_labels_that_a_spreadsheet_would_run_are_written_as_text(tmp_path: Path) -> None:
     labels = ("=HYPERLINK(1)", "+1", "-relu", "@sum", "plain", "a=b")
-    results = read_results(Made(schemes=labels, bers=(1e-6,), trials=1).write(tmp_path))
+    results = read_results(ArtificialCampaign(schemes=labels, bers=(1e-6,), trials=1).write(tmp_path))
     cells, trials, *_ = write_tables(results, tmp_path / "tables")
     for path in (cells, trials):
         written = pd.read_csv(path).scheme.tolist()

@@ -16,9 +16,9 @@ from faultbench.results.journal.records import Golden, Trial
 from faultbench.results.journal.trial_rules import ABSENT
 from faultbench.results.merge import merge
 from faultbench.system.errors import FaultbenchError
-from tests.builders.results import Made, a_golden, a_trial, write_journal
+from tests.builders.results import ArtificialCampaign, a_golden, a_trial, write_journal
 
-ONE = Made(bers=(1e-6,), schemes=("relu",), trials=3)
+ONE = ArtificialCampaign(bers=(1e-6,), schemes=("relu",), trials=3)
 CELL, SUBJECT = ONE.cells[0]["cell"], ONE.cells[0]["subject"]
 
 
@@ -97,7 +97,7 @@ def test_a_trial_that_its_golden_run_does_not_allow_is_left_out_and_told(
 
 
 def test_sound_trials_all_stay(tmp_path: Path) -> None:
-    made = Made(trials=50)
+    made = ArtificialCampaign(trials=50)
     read = read_folder(made.write(tmp_path))
     assert read.journal.n_unfit == 0
     assert len(read.journal.trials) == 50 * len(made.cells)

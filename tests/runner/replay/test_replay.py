@@ -31,7 +31,7 @@ from faultbench.runner.replay.minimise import minimise
 from faultbench.runner.replay.replayed_trial import ReplayedTrial, recorded_campaign, replay_trial
 from faultbench.runner.replay.selection import find_cell, find_trial
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 PLANTED = '''
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ def again_of(lab: Path, name: str, cell: str, number: int) -> ReplayedTrial:
     folder = read_folder(lab / "results" / name)
     entry = find_cell(folder, cell)
     stored = find_trial(folder, entry, number)
-    return replay_trial(recorded_campaign(folder.path), folder, entry, stored, reporter=Silent())
+    return replay_trial(recorded_campaign(folder.path), folder, entry, stored, reporter=SilentReporter())
 
 
 def test_planted_flips_are_shown_with_what_they_do_to_their_words(lab: Path) -> None:

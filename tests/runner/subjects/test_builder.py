@@ -24,7 +24,7 @@ from faultbench.schemes.hyrelu_proact import ProgressiveTraining
 from faultbench.schemes.scheme import Fitted
 from faultbench.system import threads
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from tests.builders.trained import share_training
 
 CAMPAIGN = """
@@ -94,7 +94,7 @@ def test_norms_are_targets_where_they_are_asked_for() -> None:
 
 
 def fitted(scheme: str, artifacts: Path) -> Fitted:
-    return SubjectBuilder(ArtifactStore(artifacts), Silent()).fit(subject(scheme=scheme))[0]
+    return SubjectBuilder(ArtifactStore(artifacts), SilentReporter()).fit(subject(scheme=scheme))[0]
 
 
 class Interrupted(Exception):  # noqa: N818 - stands for Ctrl-C
@@ -168,7 +168,7 @@ def test_time_before_an_interruption_counts(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_how_far_bounds_lie_below_the_maxima_is_found_once_and_kept(tmp_path: Path) -> None:
-    bench = SubjectBuilder(ArtifactStore(tmp_path), Silent())
+    bench = SubjectBuilder(ArtifactStore(tmp_path), SilentReporter())
     quantile = subject(scheme="{name: clip_act, quantile: 0.9}")
     first, again = bench.fit(quantile)[0], bench.fit(quantile)[0]
     assert first.bounds_to_maxima == again.bounds_to_maxima
@@ -205,7 +205,7 @@ def test_fitting_uses_no_more_threads_than_it_was_given(
 
     monkeypatch.setattr(subjects, "threads", asking)
     monkeypatch.setitem(RECIPES, "fast", replace(RECIPES["fast"], n_epochs=1))
-    SubjectBuilder(ArtifactStore(tmp_path), Silent(), n_threads=limit).fit(subject())
+    SubjectBuilder(ArtifactStore(tmp_path), SilentReporter(), n_threads=limit).fit(subject())
     assert asked == [expected, expected]  # of the training and of the fitting
 
 

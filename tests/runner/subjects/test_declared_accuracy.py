@@ -19,7 +19,7 @@ from faultbench.results.journal.contents import read_journal
 from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.serial import Serial
 from faultbench.system.errors import FaultbenchError
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 MEAN, STD = 0.375, 0.5  # exact in binary, so that the first layer can undo them
 
@@ -51,7 +51,7 @@ def campaign(folder: Path, weights: str) -> Campaign:
 
 
 def run_it(folder: Path, weights: str) -> Path:
-    return run_campaign(campaign(folder, weights), folder / "results", engine=Serial(1), reporter=Silent())
+    return run_campaign(campaign(folder, weights), folder / "results", engine=Serial(1), reporter=SilentReporter())
 
 
 @pytest.fixture
@@ -130,7 +130,10 @@ def test_all_that_is_declared_is_checked_before_anything_is_trained_or_fitted(fo
     written = text("raw.pt").replace("[{name: digits_cnn, weights: raw.pt}]", models)
     with pytest.raises(FaultbenchError) as raised:
         run_campaign(
-            parse_campaign(written, folder / "given.yaml"), folder / "results", engine=Serial(1), reporter=Silent()
+            parse_campaign(written, folder / "given.yaml"),
+            folder / "results",
+            engine=Serial(1),
+            reporter=SilentReporter(),
         )
     assert [share in str(raised.value) for share in ("declares 10.00 %", "declares 20.00 %")] == [True, True]
     assert not list((folder / "results" / "given" / "artifacts").glob("weights-*"))

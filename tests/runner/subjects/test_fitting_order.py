@@ -16,7 +16,7 @@ from faultbench.runner.subjects.subject_keys import bounds_name, weights_name
 from faultbench.schemes import fitact
 from faultbench.schemes.fitact import FitAct
 from faultbench.schemes.scheme import Fitted, Fitting
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from tests.runner.test_campaign_runner import campaign, tables
 
 SCHEMES = "schemes=[hyrelu_proact, fitact, ft_clipact, relu, clip_act]"
@@ -93,16 +93,16 @@ def test_trials_of_cheap_schemes_are_recorded_when_a_long_fit_begins(
     asked = campaign(tmp_path, SLOW_FIRST)
     monkeypatch.setattr(FitAct, "fit", fail)
     with pytest.raises(Power):
-        run_campaign(asked, tmp_path, engine=Serial(1), reporter=Silent())
+        run_campaign(asked, tmp_path, engine=Serial(1), reporter=SilentReporter())
     assert len(read_journal(tmp_path / "small" / "journal").trials) == 2 * 2 * 5
     assert len(read_manifest(tmp_path / "small")["data"]["stored weights"]) == 1
     monkeypatch.setattr(FitAct, "fit", look)
-    resumed = tables(run_campaign(asked, tmp_path, engine=Serial(1), reporter=Silent()))
+    resumed = tables(run_campaign(asked, tmp_path, engine=Serial(1), reporter=SilentReporter()))
     assert recorded == [2 * 2 * 5]  # its own trials begin after it
     monkeypatch.setattr(FitAct, "fit", fit)
     (tmp_path / "whole").mkdir()
     whole = run_campaign(
-        campaign(tmp_path / "whole", SLOW_FIRST), tmp_path / "whole", engine=Serial(1), reporter=Silent()
+        campaign(tmp_path / "whole", SLOW_FIRST), tmp_path / "whole", engine=Serial(1), reporter=SilentReporter()
     )
     assert tables(whole) == resumed
     assert read_manifest(whole)["data"] == read_manifest(tmp_path / "small")["data"]

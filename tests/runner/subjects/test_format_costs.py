@@ -16,7 +16,7 @@ from faultbench.results.analysis.results import read_results
 from faultbench.runner.campaign_runner import run_campaign
 from faultbench.runner.engines.serial import Serial
 from faultbench.runner.subjects.format_costs import FormatCost
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,9 @@ def test_a_second_run_says_it_again_and_measures_nothing_twice(
     before = json.loads((place / "manifest.json").read_text())["warnings"]
     target = "faultbench.runner.subjects.format_costs.measure_accuracy"
     monkeypatch.setattr(target, lambda *_, **__: pytest.fail("it was measured again"))
-    run_campaign(parse_campaign(TEXT, folder / "formats.yaml"), folder / "r", engine=Serial(1), reporter=Silent())
+    run_campaign(
+        parse_campaign(TEXT, folder / "formats.yaml"), folder / "r", engine=Serial(1), reporter=SilentReporter()
+    )
     assert json.loads((place / "manifest.json").read_text())["warnings"] == before
 
 

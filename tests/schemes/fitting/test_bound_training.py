@@ -10,7 +10,7 @@ from faultbench.networks.tracing.trace import trace
 from faultbench.networks.training import descend
 from faultbench.schemes.bounded_activations import Smooth
 from faultbench.schemes.fitting.bound_training import STEEPNESS, Student, mean_square
-from faultbench.system.progress.reporter import Silent
+from faultbench.system.progress.reporter import SilentReporter
 from tests.builders.networks import SHAPE, Residual, same_bits, some_images, state_of, unchanged
 
 PIXELS, LABELS = some_images(8), torch.arange(8) % 3
@@ -34,7 +34,7 @@ def bounds_of(network: Network) -> dict[str, Tensor]:
 
 
 def steps(student: Student, trained: list[nn.Parameter], n_steps: int = 3) -> None:
-    with Silent().task("", n_steps) as task:
+    with SilentReporter().task("", n_steps) as task:
         descend(
             lambda pixels, labels: F.cross_entropy(student.network(pixels), labels),
             torch.optim.SGD(trained, lr=0.1),

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from faultbench.system.progress import reporter as progress
-from faultbench.system.progress.events import Events
-from faultbench.system.progress.live import Rich, _View
-from faultbench.system.progress.plain import Plain
-from faultbench.system.progress.reporter import Silent, Task, reporter, speed_text
+from faultbench.system.progress.json_reporter import JsonReporter
+from faultbench.system.progress.line_reporter import LineReporter
+from faultbench.system.progress.live_reporter import LiveReporter, _View
+from faultbench.system.progress.reporter import SilentReporter, Task, reporter, speed_text
 
 
 class Clock:
@@ -37,7 +37,7 @@ def stream() -> io.StringIO:
 def test_a_plain_task_ends_with_what_was_done_the_last_note_the_time_and_the_rate(
     stream: io.StringIO, clock: Clock
 ) -> None:
-    with Plain(stream).task("train digits_cnn", 40, unit="epochs") as task:
+    with LineReporter(stream).task("train digits_cnn", 40, unit="epochs") as task:
         for epoch in range(40):
             clock.now_s += 0.5
             task.advance(note=f"loss {epoch}" if epoch < 20 else "")
@@ -45,7 +45,7 @@ def test_a_plain_task_ends_with_what_was_done_the_last_note_the_time_and_the_rat
 
 
 def test_a_long_plain_task_writes_a_line_every_30_seconds(stream: io.StringIO, clock: Clock) -> None:
-    with Plain(stream).task("trials", 100, unit="trials") as task:
+    with LineReporter(stream).task("trials", 100, unit="trials") as task:
         for _ in range(10):
             clock.now_s += 10.0
             task.advance(10)
@@ -58,7 +58,7 @@ def test_a_long_plain_task_writes_a_line_every_30_seconds(stream: io.StringIO, c
 
 
 def test_a_slow_task_tells_how_long_each_unit_takes(stream: io.StringIO, clock: Clock) -> None:
-    with Plain(stream).task("fit", 150, unit="epochs") as task:
+    with LineReporter(stream).task("fit", 150, unit="epochs") as task:
         clock.now_s += 234.0
         task.advance(10)
         clock.now_s += 1
@@ -75,41 +75,41 @@ def test_a_slow_task_tells_how_long_each_unit_takes(stream: io.StringIO, clock: 
 
 
 def test_a_task_without_a_unit_or_without_time_has_no_rate(stream: io.StringIO, clock: Clock) -> None:
-    with Plain(stream).task("load", 2) as task:
+    with LineReporter(stream).task("load", 2) as task:
         clock.now_s += 1
         task.advance(2)
-    with Plain(stream).task("at once", 1, unit="files") as task:
+    with LineReporter(stream).task("at once", 1, unit="files") as task:
         task.advance()
     assert stream.getvalue().splitlines() == ["load: 2/2, 1.0 s", "at once: 1/1, 0.0 s"]
 
 
 def test_units_done_elsewhere_are_counted_as_told(stream: io.StringIO, clock: Clock) -> None:
-    with Plain(stream).task("sites", 5) as task:
+    with LineReporter(stream).task("sites", 5) as task:
         task.advance(0, note="site 1: decay 4e-01")
         task.advance(3)
     assert stream.getvalue() == "sites: 3/5, site 1: decay 4e-01, 0.0 s\n"
 
 
 def test_a_plain_message_is_a_line(stream: io.StringIO) -> None:
-    Plain(stream).say("[cell 3] done")
+    LineReporter(stream).say("[cell 3] done")
     assert stream.getvalue() == "[cell 3] done\n"
 
 
 def test_plain_lines_go_to_stderr_so_that_stdout_is_for_results(capfd: pytest.CaptureFixture[str]) -> None:
-    Plain().say("working")
+    LineReporter().say("working")
     assert capfd.readouterr() == ("", "working\n")
 
 
 def test_silence_shows_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    with Silent().task("train", 2, unit="epochs") as task:
+    with SilentReporter().task("train", 2, unit="epochs") as task:
         task.advance(note="loss 1")
         task.advance(1)
-    Silent().say("done")
+    SilentReporter().say("done")
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_rich_task_and_its_messages_go_to_stderr_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
-    shown = Rich()
+    shown = LiveReporter()
     with shown.task("train", 4, unit="epochs") as task:
         task.advance(3, note="loss 0.5")
         shown.say("[bold]not markup[/bold]")
@@ -122,7 +122,13 @@ def test_a_rich_task_and_its_messages_go_to_stderr_as_they_are(capfd: pytest.Cap
 
 @pytest.mark.parametrize(
     ("kind", "is_terminal", "expected"),
-    [(None, True, Rich), (None, False, Plain), ("plain", True, Plain), ("rich", False, Rich), ("json", True, Events)],
+    [
+        (None, True, LiveReporter),
+        (None, False, LineReporter),
+        ("plain", True, LineReporter),
+        ("rich", False, LiveReporter),
+        ("json", True, JsonReporter),
+    ],
 )
 def test_bars_are_for_terminals_unless_asked_for(kind: str | None, is_terminal: bool, expected: type) -> None:
     assert type(reporter(kind, is_terminal=is_terminal)) is expected
@@ -135,7 +141,7 @@ def told(stream: io.StringIO) -> list[dict[str, Any]]:
 def test_events_tell_when_a_task_begins_how_far_it_is_once_a_second_and_when_it_ends(
     stream: io.StringIO, clock: Clock
 ) -> None:
-    events = Events(stream)
+    events = JsonReporter(stream)
     clock.now_s += 2
     with events.task("train net", 10, unit="epochs") as task:
         for epoch in range(10):
@@ -160,13 +166,13 @@ def _advance_and_stop(task: Task) -> None:
 
 
 def test_a_task_that_fails_ends_as_an_event_where_it_was(stream: io.StringIO) -> None:
-    with pytest.raises(KeyboardInterrupt), Events(stream).task("fit net", 3, unit="sites") as task:
+    with pytest.raises(KeyboardInterrupt), JsonReporter(stream).task("fit net", 3, unit="sites") as task:
         _advance_and_stop(task)
     assert [(event["event"], event["done"]) for event in told(stream)] == [("started", 0), ("ended", 1)]
 
 
 def test_messages_of_any_text_are_one_event_a_line(stream: io.StringIO) -> None:
-    Events(stream).say("two\nlines, “quoted” \x1b[1m", "quarantine")
+    JsonReporter(stream).say("two\nlines, “quoted” \x1b[1m", "quarantine")
     (event,) = told(stream)
     assert (event["event"], event["sort"], event["message"]) == ("said", "quarantine", "two\nlines, “quoted” \x1b[1m")
 
@@ -183,7 +189,7 @@ class Standing:
 
 
 def test_facts_stand_in_lines_and_events(stream: io.StringIO, clock: Clock) -> None:
-    for shown in (Plain(stream), Events(stream)):
+    for shown in (LineReporter(stream), JsonReporter(stream)):
         with shown.task("run trials", 4, unit="trials", facts=Standing) as task:
             clock.now_s += 2
             task.advance(2)
@@ -194,7 +200,7 @@ def test_facts_stand_in_lines_and_events(stream: io.StringIO, clock: Clock) -> N
 
 def test_facts_are_asked_for_once_a_second_at_most(stream: io.StringIO, clock: Clock) -> None:
     n_asked = []
-    for shown in (Events(stream), Rich(Console(file=io.StringIO(), force_terminal=True))):
+    for shown in (JsonReporter(stream), LiveReporter(Console(file=io.StringIO(), force_terminal=True))):
         n_asked.append(0)
 
         def ask() -> Standing:
@@ -211,7 +217,7 @@ def test_facts_are_asked_for_once_a_second_at_most(stream: io.StringIO, clock: C
 def test_the_live_view_shows_all_open_tasks_and_below_them_how_the_trials_stand() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=140, color_system=None)
-    shown = Rich(console)
+    shown = LiveReporter(console)
     with shown.task("golden runs", 2, unit="networks") as outer:
         with shown.task("fit [bold]net", 3, unit="sites") as inner:
             inner.advance(3, note="bound 2.5")
@@ -237,7 +243,7 @@ def test_facts_are_drawn_below_the_bars() -> None:
 
 def test_a_live_view_closes_when_its_task_fails() -> None:
     screen = io.StringIO()
-    shown = Rich(Console(file=screen, force_terminal=True))
+    shown = LiveReporter(Console(file=screen, force_terminal=True))
     with pytest.raises(ValueError, match="broken"), shown.task("fit", 2):
         raise ValueError("broken")
     assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h") == 1

@@ -17,7 +17,7 @@ INTERVAL_S = 1.0
 """Least time between two `advanced` events of a task."""
 
 
-class Events:
+class JsonReporter:
     """Reporter that writes the events `started`, `advanced` and `ended` of each task, and `said` for each message."""
 
     def __init__(self, stream: TextIO | None = None, started_s: float | None = None) -> None:
@@ -46,7 +46,7 @@ class Events:
 
 
 class _EventTask:
-    def __init__(self, events: Events, meter: Meter) -> None:
+    def __init__(self, events: JsonReporter, meter: Meter) -> None:
         self._events, self._meter = events, meter
         self._emitted_s = meter.started_s
 

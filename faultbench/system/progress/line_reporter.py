@@ -12,7 +12,7 @@ from faultbench.system.progress.reporter import Ask, GrowingTask, Meter, Sort, s
 INTERVAL_S = 30.0
 
 
-class Plain:
+class LineReporter:
     """Reporter that writes a line when a task ends, and one every 30 s during a long task."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -31,7 +31,7 @@ class Plain:
 
 
 class _PlainTask:
-    def __init__(self, reporter: Plain, meter: Meter) -> None:
+    def __init__(self, reporter: LineReporter, meter: Meter) -> None:
         self._reporter, self._meter = reporter, meter
         self._shown_s = meter.started_s
 

@@ -27,7 +27,7 @@ REFRESH_PER_S = 2
 FACTS_INTERVAL_S = 1.0
 
 
-class Rich:
+class LiveReporter:
     """Reporter that draws bars with rate and time left. Bars of finished tasks stay."""
 
     def __init__(self, console: Console | None = None) -> None:
