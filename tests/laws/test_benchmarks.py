@@ -117,3 +117,21 @@ def test_a_card_that_is_not_there_is_said() -> None:
         1,
         "torch finds no CUDA card here; `faultbench doctor` says what it finds\n",
     )
+
+
+@pytest.mark.slow
+def test_flips_that_a_map_colours_are_injected_apart_from_the_others(tmp_path: Path) -> None:
+    (tmp_path / "few.yaml").write_text(
+        "name: few\ndatasets: [digits]\nmodels: [digits_cnn]\nschemes: [relu]\nbers: [1e-6, 3e-6]\ntrials: 400\n"
+        "training: {epochs: 8}\n"
+    )
+    run("harm.py", str(tmp_path / "few.yaml"), "--maps", "40", "--output", str(tmp_path))
+    (row,) = table(tmp_path / "harm.csv")
+    assert (row["scheme"], row["ber"]) == ("relu", "3e-06")
+    assert 0 < int(row["told"]) < int(row["kinds"])
+    # Each part of the flips costs something, and less than all flips together.
+    golden, whole, told, others = (
+        float(row[name]) for name in ("golden", "all_flips", "told_flips", "undecided_flips")
+    )
+    assert whole < told < golden
+    assert whole < others < golden
