@@ -44,11 +44,9 @@ _LEAST_IN = 0.5
 def draw(results: Results) -> Figure | None:
     """Draw a panel per protected network, over a page if there are several; return None if there is no row to show."""
     shown = [block for block in harm_maps(results) if block.rows]
-    return (
-        draw_maps(shown, _caption(results, shown), name="Lost\n(points)")
-        if any(block.maps for block in shown)
-        else None
-    )
+    if not any(block.maps for block in shown):
+        return None
+    return draw_maps(shown, _caption(results, shown), name="Lost\n(points)")
 
 
 def draw_maps(shown: Sequence[BlockMap], caption: str, *, name: str) -> Figure:
