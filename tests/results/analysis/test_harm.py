@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from faultbench.results import stats
 from faultbench.results.analysis.flip_rows import CountedCell
 from faultbench.results.analysis.harm import COLUMNS, FALSE_DISCOVERIES, harms
 from faultbench.results.flip_counts import ACCURACY_UNIT, WHOLE_MEMORY, FlipCounts
@@ -60,6 +61,33 @@ def test_the_loss_is_the_difference_of_two_means_at_one_ber() -> None:
     moments = np.mean(np.exp(-np.outer(rates, accuracies)), axis=1)
     assert some.p_value == pytest.approx(np.exp(2 * np.min(0.15 * rates + np.log(moments))), rel=2e-3)
     assert some.lost_ci_low < 0.75 < some.lost_ci_high
+
+
+def test_the_ends_of_a_loss_are_those_of_two_means_at_half_the_error_each() -> None:
+    rows = harms(nested_cells(np.random.default_rng(4), harmful=[60]))
+    n_told = (rows.layer != "*").groupby(rows.harmful).sum().get(True, 0)
+    assert n_told >= 1
+    for row in rows.to_dict("records")[:80]:
+        confidence = 0.99
+        if row["harmful"]:
+            family = rows[(rows.layer == "*") == (row["layer"] == "*")]
+            confidence = 1 - FALSE_DISCOVERIES * family.harmful.mean()
+        assert row["confidence"] == pytest.approx(confidence)
+        means = np.array([row["accuracy_without"], row["accuracy_with"]])
+        sizes = np.array([row["trials"] - row["trials_with"], row["trials_with"]])
+        low, high = stats.mean_ends(means, sizes, error=(1 - confidence) / 4)
+        assert row["lost_ci_low"] == pytest.approx(low[0] - high[1], abs=2e-6)
+        assert row["lost_ci_high"] == pytest.approx(high[0] - low[1], abs=2e-6)
+
+
+def test_the_whole_memory_is_corrected_apart_from_the_layers() -> None:
+    rows = harms(nested_cells(np.random.default_rng(5), harmful=[60, 61]))
+    for is_whole in (False, True):
+        family = rows[(rows.layer == "*") == is_whole]
+        assert len(family) > 60
+        assert family.p_adjusted.to_numpy() == pytest.approx(
+            stats.benjamini_hochberg(family.p_value.to_numpy()), rel=2e-3
+        )
 
 
 def test_each_kind_is_judged_where_many_trials_hold_it_and_few_fail_anyway() -> None:
