@@ -15,13 +15,14 @@ names below `FALSE_DISCOVERIES`. That holds for fault models that flip bits inde
 fixes the number of flips makes kinds dependent, though hardly. The rows of the whole memory overlap those of the
 layers, so they are a family of their own.
 
-*The interval.* The two means have the ends of `stats.mean_ends`, each pair at half the error; the difference holds the
-loss whatever the distributions are. For R harmful ones of K kinds the confidence is 1 − `FALSE_DISCOVERIES`·R/K, which
-keeps the expected share of intervals that miss, among those of harmful kinds, below `FALSE_DISCOVERIES` (Y. Benjamini
-and D. Yekutieli, J. Am. Stat. Assoc. 100, 2005). For the others it is `CONFIDENCE_IF_NOT` for each by itself.
+*The ends.* The mean loss of the trials that hold the flip has the ends of `stats.effect_ends`, which assume that such a
+flip raises no accuracy. For R harmful ones of K kinds the confidence of an end is 1 − `FALSE_DISCOVERIES`·R/K: the
+lower end is above 0, and the expected share of lower ends that miss, among those of harmful kinds, is at most
+`FALSE_DISCOVERIES` (Y. Benjamini and D. Yekutieli, J. Am. Stat. Assoc. 100, 2005). For the others it is
+`CONFIDENCE_IF_NOT` for each by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -36,10 +37,10 @@ FALSE_DISCOVERIES = 0.05
 """Largest expected share of harmless kinds of flips among those that a map shows as harmful."""
 
 CONFIDENCE_IF_NOT = 0.99
-"""Confidence of the interval of a kind that is not told to be harmful."""
+"""Confidence of either end of the loss of a kind that is not told to be harmful."""
 
-SMALL_LOSS = 0.2
-"""Largest upper end of the interval of a loss that counts as small."""
+SMALL_LOSS = 0.1
+"""Largest upper end of a loss that counts as small."""
 
 COLUMNS = (
     *LABELS, *FLIP, "ber", "trials", "trials_with", "accuracy_with", "accuracy_without", "lost", "lost_ci_low",
@@ -55,13 +56,15 @@ def harms(cells: Sequence[CountedCell]) -> pd.DataFrame:
     """Return a row for each kind of flip that occurred in each network; the columns are `COLUMNS`.
 
     lost is the mean accuracy without such a flip minus that with one, at the BER of the row; NaN if all trials hold
-    one. p_adjusted is that of Benjamini and Hochberg; harmful where it is at most `FALSE_DISCOVERIES`.
+    one. confidence is that of either end. p_adjusted is that of Benjamini and Hochberg; harmful where it is at most
+    `FALSE_DISCOVERIES`.
     """
     if not cells:
         return pd.DataFrame(columns=list(COLUMNS)).astype({"harmful": "bool"})
     rows = _at_one_ber(cells)
-    rows = rows.assign(p_value=_p_values(rows, cells), lost=rows.accuracy_without - rows.accuracy_with)
-    return _with_ends(_adjusted(rows))[list(COLUMNS)].reset_index(drop=True)
+    rows = rows.assign(lost=rows.accuracy_without - rows.accuracy_with)
+    rows = _with_ends(_adjusted(_with_p_values(rows, cells)), cells)
+    return rows[list(COLUMNS)].reset_index(drop=True)
 
 
 def _at_one_ber(cells: Sequence[CountedCell]) -> pd.DataFrame:
@@ -81,14 +84,21 @@ def _share_lost(cell: CountedCell) -> float:
     return float(np.clip(lost, 1 / (n_trials + 1), 1))
 
 
-def _p_values(rows: pd.DataFrame, cells: Sequence[CountedCell]) -> NDArray[np.float64]:
+def _with_p_values(rows: pd.DataFrame, cells: Sequence[CountedCell]) -> pd.DataFrame:
     p_values = np.ones(len(rows))
+    for places, part, accuracies in _by_cell(rows, cells):
+        sizes, means = part.trials_with.to_numpy(), part.accuracy_with.to_numpy()
+        p_values[places] = stats.low_subset_p_values(accuracies, sizes, means)
+    return rows.assign(p_value=_rounded(p_values))
+
+
+def _by_cell(
+    rows: pd.DataFrame, cells: Sequence[CountedCell]
+) -> Iterator[tuple[NDArray[np.int64], pd.DataFrame, NDArray[np.float64]]]:
+    """Yield the places and rows of each cell, and the accuracies of its trials."""
     for number in rows.cell.unique().tolist():
         places = np.flatnonzero(rows.cell == number)
-        part = rows.iloc[places]
-        sizes, means = part.trials_with.to_numpy(), part.accuracy_with.to_numpy()
-        p_values[places] = stats.low_subset_p_values(cells[number].accuracies, sizes, means)
-    return _rounded(p_values)
+        yield places, rows.iloc[places], cells[number].accuracies
 
 
 def _adjusted(rows: pd.DataFrame) -> pd.DataFrame:
@@ -104,17 +114,13 @@ def _adjusted(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(p_adjusted=_rounded(adjusted.to_numpy()), harmful=harmful, confidence=confidence)
 
 
-def _with_ends(rows: pd.DataFrame) -> pd.DataFrame:
-    error = (1 - rows.confidence.to_numpy()) / 4  # two means with two ends each
-    (low_1, high_1), (low_0, high_0) = (
-        stats.mean_ends(rows[f"accuracy_{side}"].to_numpy(), rows[f"trials_{side}"].to_numpy(), error=error)
-        for side in ("with", "without")
-    )
-    low, high = np.floor((low_0 - high_1) * _STEPS) / _STEPS, np.ceil((high_0 - low_1) * _STEPS) / _STEPS
-    return rows.assign(lost_ci_low=low, lost_ci_high=high)
+def _with_ends(rows: pd.DataFrame, cells: Sequence[CountedCell]) -> pd.DataFrame:
+    low, high = np.empty(len(rows)), np.empty(len(rows))
+    for places, part, accuracies in _by_cell(rows, cells):
+        sizes, means, held = (part[name].to_numpy() for name in ("trials_with", "accuracy_with", "confidence"))
+        low[places], high[places] = stats.effect_ends(accuracies, sizes, means, error=1 - held)
+    return rows.assign(lost_ci_low=np.floor(low * _STEPS) / _STEPS, lost_ci_high=np.ceil(high * _STEPS) / _STEPS)
 
 
 def _rounded(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p-values rounded to a number of digits; those below 1e-300 are 0."""
-    magnitude = 10.0 ** np.floor(np.log10(np.maximum(p_values, 1e-300)))
-    return np.where(p_values < 1e-300, 0.0, np.round(p_values / magnitude, _DIGITS - 1) * magnitude)
+    return np.array([float(f"{p_value:.{_DIGITS}g}") for p_value in p_values.tolist()])

@@ -1,4 +1,4 @@
-"""Means of random subsets, held against every subset of small populations and against Clopper and Pearson."""
+"""Means of random subsets, held against every subset of small populations and a search of all rates."""
 
 from itertools import combinations
 
@@ -58,20 +58,42 @@ def test_corrected_p_values_are_those_of_scipy() -> None:
     assert stats.benjamini_hochberg(np.array([])).tolist() == []
 
 
-def test_the_ends_of_a_mean_are_where_the_divergence_reaches_the_limit() -> None:
-    low, high = stats.mean_ends(np.array([0.0, 1.0, 0.9, 0.5]), np.array([10, 10, 100, 0]), error=0.01)
-    # By hand: of ten zeros (1 - μ)^10 = 0.01, so μ = 1 - 0.01^(1/10).
-    assert (low[0], high[0]) == (0, pytest.approx(1 - 0.01**0.1))
-    assert (low[1], high[1]) == (pytest.approx(0.01**0.1), 1)
-    assert (low[3], high[3]) == (0, 1)
-    for end in (low[2], high[2]):
-        divergence = 0.9 * np.log(0.9 / end) + 0.1 * np.log(0.1 / (1 - end))
-        assert 100 * divergence == pytest.approx(np.log(100))
+@pytest.mark.parametrize("name", POPULATIONS)
+@pytest.mark.parametrize("effect", [0.0, 0.2, 1.0])
+def test_each_end_of_an_effect_misses_no_more_often_than_allowed(name: str, effect: float) -> None:
+    """Every subset of each size is lowered by the effect, or to 0; the true mean effect is known for each."""
+    without = np.array(POPULATIONS[name])
+    for size in range(1, len(without)):
+        missed_low = missed_high = n_subsets = 0
+        for part in combinations(range(len(without)), size):
+            values = without.copy()
+            values[list(part)] = np.maximum(values[list(part)] - effect, 0)
+            true = (without[list(part)] - values[list(part)]).mean()
+            low, high = stats.effect_ends(values, np.array([size]), values[list(part)].mean(keepdims=True), error=0.2)
+            missed_low += true < low[0] - 1e-9
+            missed_high += true > high[0] + 1e-9
+            n_subsets += 1
+        assert missed_low <= 0.2 * n_subsets
+        assert missed_high <= 0.2 * n_subsets
 
 
-def test_the_ends_hold_those_of_clopper_and_pearson_for_rates() -> None:
-    n_failed, n_trials = np.arange(51), np.full(51, 50)
-    low, high = stats.mean_ends(n_failed / 50, n_trials, error=0.025)
-    exact_low, exact_high = stats.rate_intervals(n_failed, n_trials)
-    assert (low <= exact_low + 1e-6).all()
-    assert (high >= exact_high - 1e-6).all()
+def test_the_lower_end_is_above_0_if_and_only_if_the_p_value_is_below_the_error() -> None:
+    rng = np.random.default_rng(2)
+    values = np.where(rng.random(300) < 0.2, 0.1, 0.9)
+    sizes = np.arange(1, 101)
+    means = 0.9 - 0.8 * rng.random(100)
+    p_values = stats.low_subset_p_values(values, sizes, means)
+    for error in (0.05, 1e-3):
+        low, _ = stats.effect_ends(values, sizes, means, error=error)
+        assert ((low > 0) == (p_values < error)).all()
+    assert 20 < (p_values < 1e-3).sum() < 100
+
+
+def test_the_ends_of_an_effect_by_a_search_of_all_rates() -> None:
+    values = np.array([0.1, 0.2, *[0.9] * 18])
+    rates = np.geomspace(1e-3, 300, 100_000)
+    low, high = stats.effect_ends(values, np.array([2]), np.array([0.15]), error=0.01)
+    moments = np.log(np.mean(np.exp(-np.outer(rates, values)), axis=1))
+    assert low[0] == pytest.approx(np.max((-moments - np.log(100) / 2) / rates) - 0.15, abs=1e-3)
+    raised = np.mean(np.exp(np.outer(rates, values - 1)), axis=1) + 2 / 20 * (1 - np.exp(-0.85 * rates))
+    assert high[0] == pytest.approx(np.min((np.log(raised) + np.log(100) / 2) / rates) + 1 - 0.15, abs=1e-3)
