@@ -4,7 +4,7 @@
 
 Runs each campaign and takes its maps. Then new fault maps are drawn at the highest BER, numbers apart from those of
 trials, and each is injected four times: whole; its flips of kinds told to be harmful alone; those of kinds for which a
-large loss is excluded alone; and the others alone, which the trials do not decide. Writes harm.csv, a row per protected
+large loss is excluded alone; and the others alone, which the trials do not decide. Writes harm_injected.csv, a row per protected
 network.
 """
 
@@ -128,7 +128,7 @@ def main() -> None:
             for row in rows(path, given.set, Path(folder), given.maps):
                 print({key: f"{x:.4g}" if isinstance(x, float) else x for key, x in row.items()}, flush=True)
                 found.append(row)
-    write_csv(given.output / "harm.csv", found, f"{machine()}; {given.maps} fault maps per network")
+    write_csv(given.output / "harm_injected.csv", found, f"{machine()}; {given.maps} fault maps per network")
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def test_flips_that_a_map_colours_are_injected_apart_from_the_others(tmp_path: P
         "training: {epochs: 8}\n"
     )
     run("harm.py", str(tmp_path / "few.yaml"), "--maps", "40", "--output", str(tmp_path))
-    (row,) = table(tmp_path / "harm.csv")
+    (row,) = table(tmp_path / "harm_injected.csv")
     assert (row["scheme"], row["ber"]) == ("relu", "3e-06")
     assert 0 < int(row["told"]) < int(row["kinds"])
     # Each part of the flips costs something, and less than all flips together.
