@@ -1,8 +1,8 @@
 """Whether the map of harm tells the truth: inject only flips of the kinds that it shows, and only those of the others.
 
-    python benchmarks/harm.py CAMPAIGN… [--maps 300] [-s key=value …] [--data-dir DIR] [--output FOLDER]
+    python benchmarks/harm.py [CAMPAIGN…] [--maps 300] [-s key=value …] [--data-dir DIR] [--output FOLDER]
 
-Runs each campaign and takes its maps. Then new fault maps are drawn at the highest BER, numbers apart from those of
+Runs each campaign, or one of digits and one of LeNet-5 on CIFAR-10, and takes its maps. Then new fault maps are drawn at the highest BER, numbers apart from those of
 trials, and each is injected four times: whole; its flips of kinds told to be harmful alone; those of kinds for which a
 large loss is excluded alone; and the others alone, which the trials do not decide. Writes harm_injected.csv, a row per protected
 network.
@@ -37,6 +37,15 @@ from faultbench.system.progress.reporter import SilentReporter
 from faultbench.system.threads import threads
 from faultbench.trials.evaluation import Evaluation
 from faultbench.trials.strata.bit_kinds import KEYS_PER_OWNER, BitKinds
+
+CAMPAIGNS = {
+    "digits": "datasets: [digits]\nmodels: [digits_cnn]\nbers: [3e-7, 1e-6, 3e-6, 1e-5]\ntraining: {schedule: fast}\n",
+    "lenet5": "datasets: [cifar10]\nmodels: [lenet5]\nbers: [1e-6, 3e-6, 1e-5]\nimages: {per_trial: 100}\n"
+    "training: {schedule: fast, epochs: 8, batch: 128, learning_rate: 0.05}\n",
+}
+"""Campaigns that run if none is given, with `SHARED`."""
+
+SHARED = "seed: 2024\nschemes: [relu, clip_act]\ntrials: 1000\n"
 
 FIRST = 1_000_000
 """Number of the first fault map: no campaign here has as many trials."""
@@ -111,10 +120,17 @@ def _means(accuracies: NDArray[np.float64]) -> dict[str, float]:
     return columns
 
 
+def write_campaigns(folder: Path) -> list[Path]:
+    """Write the campaigns that run if none is given, and return their files."""
+    for name, text in CAMPAIGNS.items():
+        (folder / f"{name}.yaml").write_text(f"name: {name}\n{SHARED}{text}")
+    return [folder / f"{name}.yaml" for name in CAMPAIGNS]
+
+
 def main() -> None:
     """Print a line per protected network, and write the table."""
     parser = argparse.ArgumentParser(description="Flips that the map of harm shows against the others.")
-    parser.add_argument("campaigns", type=Path, nargs="+")
+    parser.add_argument("campaigns", type=Path, nargs="*")
     parser.add_argument("--maps", type=int, default=300, help="fault maps per network (default 300)")
     parser.add_argument("-s", "--set", action="append", default=[], help="key=value, overrides a key of the campaigns")
     parser.add_argument("--data-dir", type=Path, help="where data sets are")
@@ -124,7 +140,7 @@ def main() -> None:
         os.environ["FAULTBENCH_DATA"] = str(given.data_dir.resolve())
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        for path in given.campaigns:
+        for path in given.campaigns or write_campaigns(Path(folder)):
             for row in rows(path, given.set, Path(folder), given.maps):
                 print({key: f"{x:.4g}" if isinstance(x, float) else x for key, x in row.items()}, flush=True)
                 found.append(row)
