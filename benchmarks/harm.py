@@ -2,10 +2,10 @@
 
     python benchmarks/harm.py [CAMPAIGN…] [--maps 300] [-s key=value …] [--data-dir DIR] [--output FOLDER]
 
-Runs each campaign, or one of digits and one of LeNet-5 on CIFAR-10, and takes its maps. Then new fault maps are drawn at the highest BER, numbers apart from those of
-trials, and each is injected four times: whole; its flips of kinds told to be harmful alone; those of kinds for which a
-large loss is excluded alone; and the others alone, which the trials do not decide. Writes harm_injected.csv, a row per protected
-network.
+Runs each campaign, or one of digits and one of LeNet-5 on CIFAR-10, and takes its maps. Then new fault maps are drawn
+at the highest BER, numbers apart from those of trials, and each is injected four times: whole; its flips of kinds told
+to be harmful alone; those of kinds for which a large loss is excluded alone; and the others alone, which the trials do
+not decide. Writes harm_injected.csv, a row per protected network.
 """
 
 import argparse
