@@ -89,11 +89,16 @@ def test_the_lower_end_is_above_0_if_and_only_if_the_p_value_is_below_the_error(
     assert 20 < (p_values < 1e-3).sum() < 100
 
 
-def test_the_ends_of_an_effect_by_a_search_of_all_rates() -> None:
-    values = np.array([0.1, 0.2, *[0.9] * 18])
-    rates = np.geomspace(1e-3, 300, 100_000)
-    low, high = stats.effect_ends(values, np.array([2]), np.array([0.15]), error=0.01)
-    moments = np.log(np.mean(np.exp(-np.outer(rates, values)), axis=1))
-    assert low[0] == pytest.approx(np.max((-moments - np.log(100) / 2) / rates) - 0.15, abs=1e-3)
-    raised = np.mean(np.exp(np.outer(rates, values - 1)), axis=1) + 2 / 20 * (1 - np.exp(-0.85 * rates))
-    assert high[0] == pytest.approx(np.min((np.log(raised) + np.log(100) / 2) / rates) + 1 - 0.15, abs=1e-3)
+@pytest.mark.parametrize(
+    ("values", "size", "mean"), [([0.1, 0.2, *[0.9] * 18], 2, 0.15), ([0.3] * 50 + [0.6] * 30 + [0.8] * 120, 20, 0.7)]
+)
+def test_the_ends_of_an_effect_by_a_search_of_all_rates(values: list[float], size: int, mean: float) -> None:
+    known, n_values = np.array(values), len(values)
+    rates = np.geomspace(1e-3, 300, 50_000)
+    low, high = stats.effect_ends(known, np.array([size]), np.array([mean]), error=0.01)
+    moments = np.log(np.mean(np.exp(-np.outer(rates, known)), axis=1))
+    allowed = np.log(100) / size
+    assert low[0] == pytest.approx(np.max((-moments - allowed) / rates) - mean, abs=1e-3)
+    raised = np.mean(np.exp(np.outer(rates, known - 1)), axis=1)
+    raised += size / n_values * (1 - np.exp((mean - 1) * rates))
+    assert high[0] == pytest.approx(np.min((np.log(raised) + allowed) / rates) + 1 - mean, abs=1e-3)
