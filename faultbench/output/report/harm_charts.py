@@ -1,6 +1,5 @@
 """Layer × bit maps as inline SVG, with values for the script to show, and a table of the most harmful flips."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -136,33 +135,31 @@ def _chart(block_map: BlockMap, results: Results) -> HarmChart:
 
 
 def _panel(line_map: LineMap, left: int) -> HarmPanel:
-    halves = line_map.shown_harm[:, :, ::-1].reshape(-1, line_map.shown_harm.shape[2])
+    shades = _shade_numbers(line_map.shown_harm)
+    halves = shades[:, :, ::-1].reshape(-1, shades.shape[2])
     shapes = [shape for number, half in enumerate(halves) for shape in _runs(half, number, left)]
     grounds = tuple(TOP + ROW * int(row) for row in np.flatnonzero(line_map.has_memory))
     numbers = (line_map.before, line_map.after, line_map.harm, line_map.low, line_map.high)
     per_mille = [np.nan_to_num(1000 * part).round() for part in numbers]
-    shaded = np.clip(np.nan_to_num(line_map.shown_harm) * N_SHADES, 0, N_SHADES - 1).astype(np.int64)
-    undecided = np.where(np.isnan(line_map.shown_harm), UNDECIDED, shaded)
-    shade = np.where(line_map.shown_harm == 0, EXCLUDED, undecided)
-    values = np.stack([line_map.n_with, *per_mille, shade], axis=-1).reshape(-1, 7).astype(np.int64)
+    values = np.stack([line_map.n_with, *per_mille, shades], axis=-1).reshape(-1, 7).astype(np.int64)
     return HarmPanel(line_map.line.label, tuple(shapes), grounds, tuple(map(tuple, values.tolist())))
 
 
-def _runs(half: NDArray[np.float64], number: int, left: int) -> Iterator[Shape]:
+def _runs(half: NDArray[np.int64], number: int, left: int) -> Iterator[Shape]:
     """Yield a shape for each run of neighbours of one shade: a page has tens of thousands of cells."""
     y, height = TOP + number * ROW // 2, ROW // 2 - number % 2  # a line is left free below each row
     place = 0
-    for shade, run in groupby(map(_shade, half.tolist())):
+    for shade, run in groupby(half.tolist()):
         length = len(list(run))
-        if shade:
-            yield Shape(left + CELL * place, y, CELL * length, height, shade)
+        if shade != UNDECIDED:
+            yield Shape(left + CELL * place, y, CELL * length, height, "q" if shade == EXCLUDED else str(shade))
         place += length
 
 
-def _shade(harm: float) -> str:
-    if math.isnan(harm):
-        return ""
-    return str(min(N_SHADES - 1, int(harm * N_SHADES))) if harm else "q"
+def _shade_numbers(shown_harm: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the number of each cell's shade, or `EXCLUDED` or `UNDECIDED`."""
+    shades = np.minimum(np.nan_to_num(shown_harm) * N_SHADES, N_SHADES - 1).astype(np.int64)
+    return np.where(np.isnan(shown_harm), UNDECIDED, np.where(shown_harm == 0, EXCLUDED, shades))
 
 
 def _caption(block_map: BlockMap, results: Results) -> str:

@@ -9,7 +9,7 @@ from faultbench.results.stats.margins import MOST_PAIRS, MarginTest, margin_test
 from faultbench.results.stats.means import Interval, Values, mean, mean_interval, mean_intervals, one_sided_p_values
 from faultbench.results.stats.paired import MeanDifference, Pairs, mean_difference, mean_differences
 from faultbench.results.stats.quantiles import below_worst, quantile, quantile_interval
-from faultbench.results.stats.rates import difference_intervals, rate_ends, rate_intervals
+from faultbench.results.stats.rates import difference_intervals, rate_intervals
 from faultbench.results.stats.ratios import ratio_interval
 from faultbench.results.stats.subsets import effect_ends, low_subset_p_values
 
@@ -37,7 +37,6 @@ __all__ = [
     "one_sided_p_values",
     "quantile",
     "quantile_interval",
-    "rate_ends",
     "rate_intervals",
     "ratio_interval",
 ]

@@ -24,25 +24,22 @@ Fractions = NDArray[np.float64]
 def rate_intervals(
     n_failed: Counts, n_trials: Counts, *, confidence: float = CONFIDENCE
 ) -> tuple[Fractions, Fractions]:
-    """Return low and high ends for the rates n_failed / n_trials, element by element; 0 and 1 without trials."""
+    """Return low and high ends for the rates n_failed / n_trials, element by element; 0 and 1 without trials.
+
+    ValueError unless each n_failed is in 0..n_trials.
+    """
+    if (n_failed < 0).any() or (n_failed > n_trials).any():
+        raise ValueError("a rate needs 0 to n_trials failures")
     # Pairs are joined to one number each: rows of pairs are slow to sort.
     base = int(n_failed.max(initial=0)) + 1
     pairs, place = np.unique(n_trials * base + n_failed, return_inverse=True)
-    low, high = rate_ends(pairs % base, pairs // base, confidence=confidence)
+    low, high = _rate_ends(pairs % base, pairs // base, confidence=confidence)
     return low[place], high[place]
 
 
-def rate_ends(
-    n_failed: Counts | Fractions, n_trials: Counts | Fractions, *, confidence: float = CONFIDENCE
-) -> tuple[Fractions, Fractions]:
-    """Return the ends of `rate_intervals` for numbers that need not be whole, such as sums of weights.
-
-    For numbers that are not whole the confidence is not guaranteed.
-    """
+def _rate_ends(n_failed: Counts, n_trials: Counts, *, confidence: float) -> tuple[Fractions, Fractions]:
     from scipy.special import betaincinv  # takes a third of a second, which readers of other tables save
 
-    if (n_failed < 0).any() or (n_failed > n_trials).any():
-        raise ValueError("a rate needs 0 to n_trials failures")
     n_passed, tail = n_trials - n_failed, (1 - confidence) / 2
     # A beta distribution needs both parameters above 0; where one is not, the end is 0 or 1 anyway.
     low = np.where(n_failed > 0, betaincinv(np.where(n_failed > 0, n_failed, 1), n_passed + 1, tail), 0.0)

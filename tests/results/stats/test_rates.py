@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from faultbench.results.stats import difference_intervals, rate_ends, rate_intervals
+from faultbench.results.stats import difference_intervals, rate_intervals
 
 
 @pytest.mark.parametrize(("n_failed", "n_trials"), [(0, 10), (3, 10), (10, 10), (1, 1), (40, 300)])
@@ -43,7 +43,7 @@ def test_intervals_of_differences_hold_the_truth_at_least_as_often_as_they_say(p
 @pytest.mark.parametrize(("n_failed", "n_trials"), [(3, 2), (-1, 2)])
 def test_more_failures_than_trials_are_refused(n_failed: int, n_trials: int):
     with pytest.raises(ValueError, match="0 to n_trials failures"):
-        rate_ends(np.array([n_failed]), np.array([n_trials]))
+        rate_intervals(np.array([n_failed]), np.array([n_trials]))
 
 
 def test_each_rate_of_a_difference_has_half_of_the_error():
