@@ -19,9 +19,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """The quickstart with 40 trials per cell."""
+    """The quickstart at its two highest BERs, with 40 trials per cell."""
     root = tmp_path_factory.mktemp("quickstart")
-    command = [sys.executable, "-m", "faultbench", "run", str(CAMPAIGN), "-o", str(root), "--limit", "40"]
+    options = ["-o", str(root), "--limit", "40", "-s", "bers=[1e-5, 3e-5]"]
+    command = [sys.executable, "-m", "faultbench", "run", str(CAMPAIGN), *options]
     subprocess.run(command, check=True, capture_output=True, timeout=290)
     return read_results(root / "quickstart")
 
@@ -33,7 +34,7 @@ def accuracies(results: Results, scheme: str, ber: float) -> np.ndarray:
 
 @pytest.mark.parametrize("scheme", PROTECTED)
 def test_every_protected_scheme_beats_relu_at_the_two_highest_bers(results: Results, scheme: str) -> None:
-    for ber in sorted(results.cells.ber.unique())[-2:]:
+    for ber in results.cells.ber.unique():
         # Trials are paired: trial k meets the same flips in the weights under both.
         gains = accuracies(results, scheme, ber) - accuracies(results, "relu", ber)
         interval = mean_interval((gains + 1) / 2)  # a difference lies in -1..1

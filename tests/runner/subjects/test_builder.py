@@ -117,7 +117,10 @@ def after(n_calls: int, method: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "owner", "step"),
-    [("{name: ft_clipact, injections: 1}", FtClipAct, "_with_site"), ("hyrelu_proact", ProgressiveTraining, "shrink")],
+    [
+        ("{name: ft_clipact, injections: 1}", FtClipAct, "_with_site"),
+        ("{name: hyrelu_proact, train_images: 64}", ProgressiveTraining, "shrink"),
+    ],
 )
 def test_an_interrupted_fitting_goes_on_at_the_last_finished_site_and_ends_the_same(
     scheme: str, owner: type, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
