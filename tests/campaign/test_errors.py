@@ -42,8 +42,8 @@ images: 5
         "small.yaml:5:31: models[1].when: unknown key 'data'; did you mean 'dataset'? (known: dataset)",
         f"small.yaml:8:5: schemes[1]: unknown scheme 'ftclipact'; did you mean 'ft_clipact'? (known: {SCHEMES})",
         (
-            "small.yaml:9:35: schemes[2].granularity: must be 'layer', 'channel', 'neuron' or 'hybrid'; given 'chanel'; "
-            "did you mean 'channel'?"
+            "small.yaml:9:35: schemes[2].granularity: must be 'layer', 'channel', 'neuron' or 'hybrid'; given "
+            "'chanel'; did you mean 'channel'?"
         ),
         (
             "small.yaml:10:22: schemes[3]: unknown key 'granulrity'; did you mean 'granularity'? "
