@@ -24,7 +24,7 @@ from faultbench.campaign import Subject, load_campaign
 from faultbench.memory.fault_map import FaultMap
 from faultbench.results import stats
 from faultbench.results.analysis.flip_rows import DIRECTIONS
-from faultbench.results.analysis.harm import SMALL_LOSS
+from faultbench.results.analysis.harm import is_small
 from faultbench.results.analysis.harm_map import rows_with
 from faultbench.results.analysis.results import Results, read_results
 from faultbench.results.folder import LABELS
@@ -63,7 +63,9 @@ def rows(path: Path, overrides: Sequence[str], root: Path, n_maps: int) -> Itera
             evaluation = builder.evaluation(subject, [ber])
             kinds = BitKinds(evaluation.network, evaluation.space)
             told = _keys(kinds, harm[harm.harmful])
-            small = _keys(kinds, harm[~harm.harmful & (harm.lost_ci_high <= SMALL_LOSS)])
+            small = _keys(
+                kinds, harm[~harm.harmful & is_small(harm.lost_at_most.to_numpy(), harm.accuracy_without.to_numpy())]
+            )
             accuracies = _accuracies(evaluation, _fault_maps(evaluation, kinds, subject, ber, (told, small), n_maps))
         yield {
             "model": subject.model.label,

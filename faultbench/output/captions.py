@@ -59,10 +59,11 @@ def hollow_note(rule: StoppingRule) -> str:
 def map_key(told: str, small: str) -> str:
     """Return what the colours of a map of harm mean, without a full stop; told and small are words for two looks."""
     return (
-        f"{told.capitalize()} where the flip is told to do harm, by the lower end of the loss; of the "
+        f"{told.capitalize()} where the flip is told to do harm, by what it cost at least; of the "
         f"{told} cells of a network at most {100 * FALSE_DISCOVERIES:g}% are expected to be harmless. "
         f"{small.capitalize()} "
-        f"where a loss above {100 * SMALL_LOSS:g} points is excluded, at {100 * CONFIDENCE_IF_NOT:g}% for each cell"
+        f"where a loss above {100 * SMALL_LOSS:g}% of the accuracy without the flip is excluded, at "
+        f"{100 * CONFIDENCE_IF_NOT:g}% for each cell"
     )
 
 

@@ -20,6 +20,7 @@ from torch import nn
 
 from faultbench.campaign import load_campaign
 from faultbench.memory.fault_map import FaultMap
+from faultbench.memory.faults.bernoulli import Bernoulli
 from faultbench.memory.formats.fixed_point import FixedPoint
 from faultbench.networks.network import Network
 from faultbench.networks.stored.network_memory import fault_space, store_parameters
@@ -33,6 +34,7 @@ from faultbench.output.report import write_report
 from faultbench.output.report.harm_charts import UNDECIDED, harm_charts, worst_flips
 from faultbench.results.analysis.attribution import COLUMNS, count_flips
 from faultbench.results.analysis.flip_rows import CountedCell, counted_rows
+from faultbench.results.analysis.harm import harms
 from faultbench.results.analysis.harm_map import _with_rows, harm_maps, row_text
 from faultbench.results.analysis.results import read_results
 from faultbench.results.flip_counts import FAILING_DROP, WHOLE_MEMORY, FlipCounts, has_failed, load_counts, save_counts
@@ -320,6 +322,39 @@ def test_an_interruption_keeps_what_is_counted(finished: Path, root: Path):
     assert len(count_flips(read_results(root / "small")).groupby(["scheme", "ber"])) == 1
     go(root)
     assert table(root / "small") == table(finished)
+
+
+def known_truth(*, n_trials: int = 400) -> list[CountedCell]:
+    """Counts of made-up trials at two BERs, of which those fail that hold a flip 0→1 of bit 30 of `first`'s weights."""
+    network, codec = made(), FixedPoint(15, 16)
+    space = fault_space(network, codec, ["weights", "biases"])
+    memory = BitKinds(network, space)
+    bad = memory.keys(np.arange(space.n_bits)).reshape(2, -1)[0] == memory.owners.index(("first", "weights")) * 64 + 60
+    cells = []
+    for ber in (1e-3, 1e-2):
+        maps = [Bernoulli().draw(space, ber=ber, seed=3, trial=number) for number in range(n_trials)]
+        trials = [a_trial(k, one, 0 if bad[one.addresses].any() else 95) for k, one in enumerate(maps)]
+        counts = count_flips_of(memory, lambda trial, maps=maps: maps[trial.trial], trials, golden=golden(95))
+        labels = dict.fromkeys(("dataset", "model", "scheme", "guard", "format", "fault"), "x")
+        accuracies = np.array([trial.n_correct / 100 for trial in trials])
+        cells.append(CountedCell({**labels, "ber": ber}, counts, 100, accuracies, 0.95))
+    return cells
+
+
+def test_the_one_kind_of_flip_that_does_harm_is_told_and_no_other():
+    found = harms(known_truth())
+    told = found[found.harmful & (found.layer != WHOLE_MEMORY[0])]
+    (only,) = zip(told.layer, told.kind, told.bit, told.direction, told.accuracy_with, strict=True)
+    assert only == ("first", "weights", 30, "0→1", 0)
+
+
+def test_few_trials_are_never_drawn_as_no_harm(mapped: Path):
+    for block in harm_maps(read_results(mapped)):
+        for one in block.maps:
+            quiet = one.shown_harm == 0
+            # Of n that lose nothing the mean loss is at most 1 - 0.005^(1/n): 49 leave more than 10 points.
+            assert (one.n_with[quiet] >= 49).all()
+            assert np.isnan(one.shown_harm[one.n_with == 0]).all()
 
 
 def test_the_plot_has_a_panel_a_scheme_with_the_highest_bit_on_the_left(mapped: Path):

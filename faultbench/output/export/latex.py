@@ -9,7 +9,7 @@ import pandas as pd
 from faultbench.output.captions import BEST_NOTE, UNTRIED, images_text, overhead_text, ratio_texts, shared_count
 from faultbench.output.export.accuracy_table import UNKNOWN, Style, TableEntry, TableRow, columns, rows
 from faultbench.output.export.latex_escape import escape_latex
-from faultbench.output.export.outcome_table import OutcomeEntry, has_due, outcome_rows
+from faultbench.output.export.outcome_table import OutcomeEntry, counts_text, has_due, outcome_rows
 from faultbench.results.analysis.blocks import Block, blocks, overheads
 from faultbench.results.analysis.results import Results
 from faultbench.results.folder import ber_text
@@ -132,10 +132,9 @@ def _outcome_table(part: Sequence[Block], *, label: str) -> str:
             if known:
                 body.append(_line(["", *(_finite(entry) for entry in entries)]))
             body.append(r"\addlinespace[2pt]")
-    counts = shared_count(pd.concat([line.cells for block in part for line in block.lines]).trials)
     caption = (
         rf"SDC / DUE in \% of the images, and below the accuracy in \% among those that are no DUE, whose logits are "
-        rf"finite; means over {counts} trials per cell."
+        rf"finite; means over {counts_text(part)}."
     )
     return _table(body, "l" + "c" * len(bers), caption, label)
 

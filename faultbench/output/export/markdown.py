@@ -10,7 +10,7 @@ import pandas as pd
 from faultbench.campaign.stopping_rule import StoppingRule
 from faultbench.output.captions import BEST_NOTE, UNTRIED, images_text, overhead_text, ratio_texts, shared_count
 from faultbench.output.export.accuracy_table import UNKNOWN, Style, TableEntry, caption, columns, rows
-from faultbench.output.export.outcome_table import OutcomeEntry, has_due, outcome_rows, trials_text
+from faultbench.output.export.outcome_table import OutcomeEntry, counts_text, has_due, outcome_rows
 from faultbench.results.analysis.blocks import Block, blocks, overheads
 from faultbench.results.analysis.critical_ber import DROPS, SHOWN_PROBABILITY, critical_text
 from faultbench.results.analysis.results import Results
@@ -78,7 +78,7 @@ def _interval(entry: TableEntry, style: Style) -> str:
 def _outcome_caption(block: Block) -> str:
     return (
         "SDC / DUE in % of the images, and in parentheses the accuracy in % among those that are no DUE, whose logits "
-        f"are finite; means over {trials_text(block)}."
+        f"are finite; means over {counts_text([block])}."
     )
 
 

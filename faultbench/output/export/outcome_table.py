@@ -1,7 +1,7 @@
 """Cells of tables of SDCs and DUEs, for Markdown and LaTeX."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -31,9 +31,9 @@ def outcome_rows(block: Block) -> Iterator[tuple[str, list[OutcomeEntry | None]]
         yield line.label, [_entry(cells.get(ber)) for ber in columns(block)]
 
 
-def trials_text(block: Block) -> str:
-    """Return how many trials stand behind each cell of a block."""
-    return f"{shared_count(pd.concat([line.cells for line in block.lines]).trials)} trials per cell"
+def counts_text(blocks: Sequence[Block]) -> str:
+    """Return how many trials stand behind each cell of some blocks."""
+    return f"{shared_count(pd.concat([line.cells for block in blocks for line in block.lines]).trials)} trials per cell"
 
 
 def _entry(cell: Mapping[Any, Any] | None) -> OutcomeEntry | None:

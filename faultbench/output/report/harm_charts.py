@@ -100,7 +100,7 @@ def worst_flips(results: Results, maps: Sequence[BlockMap]) -> list[HarmfulFlip]
     if not maps:
         return []
     harmful = results.harm[results.harm.harmful & (results.harm.layer != WHOLE_MEMORY[0])]
-    ranked = harmful.sort_values("lost_ci_low", ascending=False, kind="stable")
+    ranked = harmful.sort_values("lost_at_least", ascending=False, kind="stable")
     shown = ranked.groupby([*LABELS], sort=False, observed=True).head(N_WORST)
     return [
         _harmful_flip(line.label, block_map.block.name, row)

@@ -15,11 +15,13 @@ names below `FALSE_DISCOVERIES`. That holds for fault models that flip bits inde
 fixes the number of flips makes kinds dependent, though hardly. The rows of the whole memory overlap those of the
 layers, so they are a family of their own.
 
-*The ends.* The mean loss of the trials that hold the flip has the ends of `stats.effect_ends`, which assume that such a
-flip raises no accuracy. For R harmful ones of K kinds the confidence of an end is 1 − `FALSE_DISCOVERIES`·R/K: the
-lower end is above 0, and the expected share of lower ends that miss, among those of harmful kinds, is at most
-`FALSE_DISCOVERIES` (Y. Benjamini and D. Yekutieli, J. Am. Stat. Assoc. 100, 2005). For the others it is
-`CONFIDENCE_IF_NOT` for each by itself.
+*The ends* are of two kinds, since a map makes two kinds of claims. `lost_at_least` is what the flip cost the trials
+that hold it in the mean, at least: `stats.least_effects`, which assumes that such a flip raises no accuracy. For R
+harmful ones of K kinds its confidence is 1 − `FALSE_DISCOVERIES`·R/K: the expected share of those ends that miss, among
+those of harmful kinds, is at most `FALSE_DISCOVERIES` (Y. Benjamini and D. Yekutieli, J. Am. Stat. Assoc. 100, 2005).
+`lost_at_most` is for all memories with such a flip, also those that no trial drew, so that few trials exclude nothing:
+the difference of the outer ends of the two means (`stats.mean_ends`), each at half the error. For kinds that are not
+told to be harmful the confidence of either end is `CONFIDENCE_IF_NOT`, for each by itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,14 +39,17 @@ FALSE_DISCOVERIES = 0.05
 """Largest expected share of harmless kinds of flips among those that a map shows as harmful."""
 
 CONFIDENCE_IF_NOT = 0.99
-"""Confidence of either end of the loss of a kind that is not told to be harmful."""
+"""Confidence of either end of a kind that is not told to be harmful."""
 
 SMALL_LOSS = 0.1
-"""Largest upper end of a loss that counts as small."""
+"""Largest upper end of a loss that counts as small, as a share of the accuracy without the flip.
+
+In points, every loss would be small where nearly all accuracy is gone already.
+"""
 
 COLUMNS = (
-    *LABELS, *FLIP, "ber", "trials", "trials_with", "accuracy_with", "accuracy_without", "lost", "lost_ci_low",
-    "lost_ci_high", "confidence", "p_value", "p_adjusted", "harmful",
+    *LABELS, *FLIP, "ber", "trials", "trials_with", "accuracy_with", "accuracy_without", "lost", "lost_at_least",
+    "lost_at_most", "confidence", "p_value", "p_adjusted", "harmful",
 )  # fmt: skip
 
 _STEPS = 1_000_000
@@ -65,6 +70,11 @@ def harms(cells: Sequence[CountedCell]) -> pd.DataFrame:
     rows = rows.assign(lost=rows.accuracy_without - rows.accuracy_with)
     rows = _with_ends(_adjusted(_with_p_values(rows, cells)), cells)
     return rows[list(COLUMNS)].reset_index(drop=True)
+
+
+def is_small(lost_at_most: NDArray[np.float64], accuracy_without: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return whether a large loss is excluded, element by element; False for NaN."""
+    return np.asarray(lost_at_most <= SMALL_LOSS * accuracy_without)
 
 
 def _at_one_ber(cells: Sequence[CountedCell]) -> pd.DataFrame:
@@ -105,21 +115,26 @@ def _adjusted(rows: pd.DataFrame) -> pd.DataFrame:
     def adjust(p_values: "pd.Series[float]") -> NDArray[np.float64]:
         return stats.benjamini_hochberg(np.asarray(p_values, dtype=np.float64))
 
-    is_whole = rows.layer == WHOLE_MEMORY[0]
-    families = rows.assign(is_whole=is_whole).groupby([*LABELS, "is_whole"], sort=False, observed=True)
-    adjusted = families.p_value.transform(adjust)
+    family = [*(rows[name] for name in LABELS), rows.layer == WHOLE_MEMORY[0]]
+    adjusted = rows.p_value.groupby(family, sort=False, observed=True).transform(adjust)
     harmful = adjusted <= FALSE_DISCOVERIES
-    told = harmful.groupby([rows[name] for name in LABELS] + [is_whole], sort=False, observed=True).transform("mean")
+    told = harmful.groupby(family, sort=False, observed=True).transform("mean")
     confidence = np.where(harmful, 1 - FALSE_DISCOVERIES * told, CONFIDENCE_IF_NOT)
     return rows.assign(p_adjusted=_rounded(adjusted.to_numpy()), harmful=harmful, confidence=confidence)
 
 
 def _with_ends(rows: pd.DataFrame, cells: Sequence[CountedCell]) -> pd.DataFrame:
-    low, high = np.empty(len(rows)), np.empty(len(rows))
+    error = 1 - rows.confidence.to_numpy()
+    least = np.empty(len(rows))
     for places, part, accuracies in _by_cell(rows, cells):
-        sizes, means, held = (part[name].to_numpy() for name in ("trials_with", "accuracy_with", "confidence"))
-        low[places], high[places] = stats.effect_ends(accuracies, sizes, means, error=1 - held)
-    return rows.assign(lost_ci_low=np.floor(low * _STEPS) / _STEPS, lost_ci_high=np.ceil(high * _STEPS) / _STEPS)
+        sizes, means = part.trials_with.to_numpy(), part.accuracy_with.to_numpy()
+        least[places] = stats.least_effects(accuracies, sizes, means, error=error[places])
+    low_with, high_without = (
+        stats.mean_ends(rows[f"accuracy_{side}"].to_numpy(), rows[f"trials_{side}"].to_numpy(), error=error / 2)[end]
+        for end, side in enumerate(("with", "without"))
+    )
+    most = high_without - low_with
+    return rows.assign(lost_at_least=np.floor(least * _STEPS) / _STEPS, lost_at_most=np.ceil(most * _STEPS) / _STEPS)
 
 
 def _rounded(p_values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from faultbench.results.analysis.blocks import BLOCK, LINE, Block, Line, blocks
 from faultbench.results.analysis.flip_rows import DIRECTIONS, CountedCell
-from faultbench.results.analysis.harm import SMALL_LOSS
+from faultbench.results.analysis.harm import is_small
 from faultbench.results.analysis.results import Results
 from faultbench.results.flip_counts import WHOLE_MEMORY
 
 LEAST_SHOWN = 1e-3
-"""Least harm that is drawn where a flip is told to do harm, though the interval of how much contains less."""
+"""Least harm that is drawn where a flip is told to do harm: if most trials hold it, the lower end may be below 0."""
 
 MapRow = tuple[str, str]
 """Row of a map: a layer or site, and the kind of its parameters."""
@@ -140,7 +140,7 @@ def _line_map(
     own = [cell for cell in cells if _is_of(cell, labels)]
     owners = {owner for cell in own for owner in cell.counts.owners}
     rows = rows_with(harms, labels)
-    empty = {"lost": math.nan, "lost_ci_low": -1, "lost_ci_high": 1, "accuracy_without": math.nan}
+    empty = {"lost": math.nan, "lost_at_least": -1, "lost_at_most": 1, "accuracy_without": math.nan}
     empty |= {"accuracy_with": math.nan, "trials_with": 0, "harmful": 0}
     harm, low, high, before, after, n_with, harmful = map_arrays(rows, order, n_bits, empty)
     return LineMap(
@@ -148,7 +148,7 @@ def _line_map(
         harm,
         low,
         high,
-        shown_harm=np.where(harmful > 0, np.maximum(low, LEAST_SHOWN), np.where(high <= SMALL_LOSS, 0.0, np.nan)),
+        shown_harm=np.where(harmful > 0, np.maximum(low, LEAST_SHOWN), np.where(is_small(high, before), 0.0, np.nan)),
         before=before,
         after=after,
         n_with=n_with.astype(np.int64),

@@ -11,7 +11,7 @@ from faultbench.results.stats.paired import MeanDifference, Pairs, mean_differen
 from faultbench.results.stats.quantiles import below_worst, quantile, quantile_interval
 from faultbench.results.stats.rates import difference_intervals, rate_intervals
 from faultbench.results.stats.ratios import ratio_interval
-from faultbench.results.stats.subsets import effect_ends, low_subset_p_values
+from faultbench.results.stats.subsets import least_effects, low_subset_p_values, mean_ends
 
 __all__ = [
     "CONFIDENCE",
@@ -24,13 +24,14 @@ __all__ = [
     "below_worst",
     "benjamini_hochberg",
     "difference_intervals",
-    "effect_ends",
     "holm",
+    "least_effects",
     "low_subset_p_values",
     "margin_test",
     "mean",
     "mean_difference",
     "mean_differences",
+    "mean_ends",
     "mean_interval",
     "mean_intervals",
     "n_to_decide",

@@ -8,7 +8,7 @@ import pytest
 
 from faultbench.results import stats
 from faultbench.results.analysis.flip_rows import CountedCell
-from faultbench.results.analysis.harm import COLUMNS, FALSE_DISCOVERIES, harms
+from faultbench.results.analysis.harm import COLUMNS, FALSE_DISCOVERIES, harms, is_small
 from faultbench.results.flip_counts import ACCURACY_UNIT, WHOLE_MEMORY, FlipCounts
 
 LABELS = dict.fromkeys(("dataset", "model", "scheme", "guard", "format", "fault"), "x")
@@ -60,17 +60,41 @@ def test_the_loss_is_the_difference_of_two_means_at_one_ber() -> None:
     rates = np.geomspace(1e-3, 1e3, 100_000)
     moments = np.mean(np.exp(-np.outer(rates, accuracies)), axis=1)
     assert some.p_value == pytest.approx(np.exp(2 * np.min(0.15 * rates + np.log(moments))), rel=2e-3)
-    assert some.lost_ci_low < 0.75 < some.lost_ci_high
+    assert some.lost_at_least < 0.75 < some.lost_at_most
 
 
 def test_lower_ends_are_above_0_where_harm_is_told_and_nowhere_else_at_its_confidence() -> None:
     rows = harms(nested_cells(np.random.default_rng(4), harmful=[60]))
     assert rows.harmful.any()
-    assert (rows[rows.harmful].lost_ci_low > 0).all()
+    assert (rows[rows.harmful].lost_at_least > 0).all()
     for row in rows.to_dict("records"):
         family = rows[(rows.layer == "*") == (row["layer"] == "*")]
         confidence = 1 - FALSE_DISCOVERIES * family.harmful.mean() if row["harmful"] else 0.99
         assert row["confidence"] == pytest.approx(confidence)
+        low, _ = stats.mean_ends(
+            np.array([row["accuracy_with"]]), np.array([row["trials_with"]]), error=(1 - confidence) / 2
+        )
+        n_without = np.array([row["trials"] - row["trials_with"]])
+        _, high = stats.mean_ends(np.array([row["accuracy_without"]]), n_without, error=(1 - confidence) / 2)
+        assert row["lost_at_most"] == pytest.approx(high[0] - low[0], abs=2e-6)
+
+
+def test_a_few_trials_exclude_no_large_loss() -> None:
+    held = np.zeros((400, 64 * 11), dtype=bool)
+    held[:3, 60] = held[:300, 7] = True
+    rows = harms([a_cell(1e-6, np.linspace(0.97, 0.99, 400), held, golden=0.98)]).set_index("bit")
+    assert rows.loc[30].trials_with == 3
+    assert rows.loc[30].lost_at_most > 0.5
+    assert rows.loc[3].lost_at_most < 0.1
+    assert is_small(rows.lost_at_most.to_numpy(), rows.accuracy_without.to_numpy()).tolist() == [True, False]
+
+
+def test_a_loss_is_not_small_where_little_accuracy_is_left_to_lose() -> None:
+    held = np.zeros((1000, 64 * 11), dtype=bool)
+    held[:300, 7] = True
+    (row,) = harms([a_cell(1e-5, np.full(1000, 0.01), held)]).to_dict("records")
+    assert row["lost_at_most"] < 0.1
+    assert not is_small(np.array([row["lost_at_most"]]), np.array([row["accuracy_without"]]))[0]
 
 
 def test_the_whole_memory_is_corrected_apart_from_the_layers() -> None:
@@ -137,7 +161,7 @@ def test_intervals_of_those_that_are_told_hold_the_loss() -> None:
         (told,) = rows[(rows.layer == "layer0") & (rows.bit == 30) & (rows.direction == "0→1")].to_dict("records")
         level = {1e-6: 0.02, 3e-6: 0.06, 1e-5: 0.2}[told["ber"]]
         loss = 0.8 * np.exp(-level)  # the others are ruined anyway with probability 1 − exp(−level)
-        missed += not told["lost_ci_low"] <= loss <= told["lost_ci_high"]
+        missed += not told["lost_at_least"] <= loss <= told["lost_at_most"]
         n_told += told["harmful"]
     assert n_told == 20
     assert missed == 0
@@ -149,7 +173,7 @@ def test_a_kind_that_all_trials_hold_is_not_told() -> None:
     (row,) = harms([a_cell(1e-6, np.linspace(0.1, 0.9, 10), held)]).to_dict("records")
     assert (row["p_value"], row["harmful"]) == (1, False)
     assert np.isnan(row["lost"])
-    assert row["lost_ci_low"] < 0 < row["lost_ci_high"] <= 1
+    assert row["lost_at_least"] < 0 < row["lost_at_most"] <= 1
 
 
 def test_without_cells_there_is_no_row() -> None:

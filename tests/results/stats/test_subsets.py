@@ -60,21 +60,19 @@ def test_corrected_p_values_are_those_of_scipy() -> None:
 
 @pytest.mark.parametrize("name", POPULATIONS)
 @pytest.mark.parametrize("effect", [0.0, 0.2, 1.0])
-def test_each_end_of_an_effect_misses_no_more_often_than_allowed(name: str, effect: float) -> None:
+def test_the_lower_end_of_an_effect_misses_no_more_often_than_allowed(name: str, effect: float) -> None:
     """Every subset of each size is lowered by the effect, or to 0; the true mean effect is known for each."""
     without = np.array(POPULATIONS[name])
     for size in range(1, len(without)):
-        missed_low = missed_high = n_subsets = 0
+        n_missed = n_subsets = 0
         for part in combinations(range(len(without)), size):
             values = without.copy()
             values[list(part)] = np.maximum(values[list(part)] - effect, 0)
             true = (without[list(part)] - values[list(part)]).mean()
-            low, high = stats.effect_ends(values, np.array([size]), values[list(part)].mean(keepdims=True), error=0.2)
-            missed_low += true < low[0] - 1e-9
-            missed_high += true > high[0] + 1e-9
+            low = stats.least_effects(values, np.array([size]), values[list(part)].mean(keepdims=True), error=0.2)
+            n_missed += true < low[0] - 1e-9
             n_subsets += 1
-        assert missed_low <= 0.2 * n_subsets
-        assert missed_high <= 0.2 * n_subsets
+        assert n_missed <= 0.2 * n_subsets
 
 
 def test_the_lower_end_is_above_0_if_and_only_if_the_p_value_is_below_the_error() -> None:
@@ -84,7 +82,7 @@ def test_the_lower_end_is_above_0_if_and_only_if_the_p_value_is_below_the_error(
     means = 0.9 - 0.8 * rng.random(100)
     p_values = stats.low_subset_p_values(values, sizes, means)
     for error in (0.05, 1e-3):
-        low, _ = stats.effect_ends(values, sizes, means, error=error)
+        low = stats.least_effects(values, sizes, means, error=error)
         assert ((low > 0) == (p_values < error)).all()
     assert 20 < (p_values < 1e-3).sum() < 100
 
@@ -92,13 +90,28 @@ def test_the_lower_end_is_above_0_if_and_only_if_the_p_value_is_below_the_error(
 @pytest.mark.parametrize(
     ("values", "size", "mean"), [([0.1, 0.2, *[0.9] * 18], 2, 0.15), ([0.3] * 50 + [0.6] * 30 + [0.8] * 120, 20, 0.7)]
 )
-def test_the_ends_of_an_effect_by_a_search_of_all_rates(values: list[float], size: int, mean: float) -> None:
-    known, n_values = np.array(values), len(values)
+def test_the_lower_end_of_an_effect_by_a_search_of_all_rates(values: list[float], size: int, mean: float) -> None:
+    known = np.array(values)
     rates = np.geomspace(1e-3, 300, 50_000)
-    low, high = stats.effect_ends(known, np.array([size]), np.array([mean]), error=0.01)
+    low = stats.least_effects(known, np.array([size]), np.array([mean]), error=0.01)
     moments = np.log(np.mean(np.exp(-np.outer(rates, known)), axis=1))
-    allowed = np.log(100) / size
-    assert low[0] == pytest.approx(np.max((-moments - allowed) / rates) - mean, abs=1e-3)
-    raised = np.mean(np.exp(np.outer(rates, known - 1)), axis=1)
-    raised += size / n_values * (1 - np.exp((mean - 1) * rates))
-    assert high[0] == pytest.approx(np.min((np.log(raised) + allowed) / rates) + 1 - mean, abs=1e-3)
+    assert low[0] == pytest.approx(np.max((-moments - np.log(100) / size) / rates) - mean, abs=1e-3)
+
+
+def test_the_ends_of_a_mean_are_where_the_divergence_reaches_the_limit() -> None:
+    low, high = stats.mean_ends(np.array([0.0, 1.0, 0.9, 0.5]), np.array([10, 10, 100, 0]), error=0.01)
+    # By hand: of ten zeros (1 - μ)^10 = 0.01, so μ = 1 - 0.01^(1/10).
+    assert (low[0], high[0]) == (0, pytest.approx(1 - 0.01**0.1))
+    assert (low[1], high[1]) == (pytest.approx(0.01**0.1), 1)
+    assert (low[3], high[3]) == (0, 1)
+    for end in (low[2], high[2]):
+        divergence = 0.9 * np.log(0.9 / end) + 0.1 * np.log(0.1 / (1 - end))
+        assert 100 * divergence == pytest.approx(np.log(100))
+
+
+def test_the_ends_of_a_mean_hold_those_of_clopper_and_pearson_for_rates() -> None:
+    n_failed, n_trials = np.arange(51), np.full(51, 50)
+    low, high = stats.mean_ends(n_failed / 50, n_trials, error=0.025)
+    exact_low, exact_high = stats.rate_intervals(n_failed, n_trials)
+    assert (low <= exact_low + 1e-6).all()
+    assert (high >= exact_high - 1e-6).all()
